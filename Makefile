@@ -1,0 +1,111 @@
+# Each target makes what it needs; `make` alone lists them.
+
+PYTHON  ?=
+PYTHONS ?=
+JOBS    ?= 2
+ARGS    ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := -m pip --disable-pip-version-check --no-input --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all bench soak check lint format types typing layers fix clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo
+	@echo "  PYTHON=…   the interpreter of .venv (default: 3.11, else any later one)"
+	@echo "  PYTHONS=…  versions for test-all, such as PYTHONS=\"3.11 3.13\" (default: all that are present)"
+	@echo "  JOBS=…     parallel test processes (default: 2)"
+	@echo "  ARGS=…     more arguments for pytest or the benchmarks"
+
+# ---------------------------------------------------------------- what to run
+
+demo: $(VENV)/.ready ## run the demo
+	@$(BIN)/python -m amends.demo
+
+test: $(VENV)/.ready-dev ## check, then run the tests
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+test-all: ## run the tests under each Python of PYTHONS
+	@scripts/test-all $(PYTHONS)
+
+bench: $(VENV)/.ready-dev ## run the benchmarks
+	@$(BIN)/python -m bench $(ARGS)
+
+soak: $(VENV)/.ready-dev ## run the long tests
+	@$(BIN)/python -m pytest -m soak --timeout=0 --hypothesis-profile=soak $(ARGS)
+
+# ---------------------------------------------------------------- checks
+
+check: $(VENV)/.ready-dev ## lint, format, types and layers; all are run before it fails
+	@$(MAKE) --no-print-directory --keep-going lint format types typing layers
+
+lint: $(VENV)/.ready-dev
+	@$(BIN)/ruff check
+
+format: $(VENV)/.ready-dev
+	@$(BIN)/ruff format --check
+
+types: $(VENV)/.ready-dev
+	@$(BIN)/mypy
+
+typing: $(VENV)/.ready-dev
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+layers: $(VENV)/.ready-dev
+	@$(BIN)/lint-imports --no-logo
+
+fix: $(VENV)/.ready-dev ## format, and mend what ruff can mend by itself
+	@$(BIN)/ruff check --fix --exit-zero
+	@$(BIN)/ruff format
+
+# ---------------------------------------------------------------- environments
+
+# An environment whose interpreter is gone is made again.
+$(shell for venv in .venv .venv-[0-9]*; do [ -x "$$venv/bin/python" ] || rm -rf "$$venv"; done)
+
+# Another PYTHON than last time: likewise.
+ifneq ($(PYTHON),)
+WANTED := $(shell scripts/find-python $(PYTHON))
+ifeq ($(WANTED),)
+$(error PYTHON=$(PYTHON) cannot be used)
+endif
+ifneq ($(WANTED),$(shell cat $(VENV)/.python 2>/dev/null))
+$(shell rm -rf $(VENV))
+endif
+endif
+
+$(BIN)/python:
+	@python=$$(scripts/find-python $(PYTHON)) && echo "making $(VENV) with $$python" \
+		&& "$$python" -m venv --clear $(VENV) && echo "$$python" >$(VENV)/.python
+
+# The demo needs no tools, so that it starts soon after cloning.
+$(VENV)/.ready: pyproject.toml $(BIN)/python
+	@echo "installing amends into $(VENV)"
+	@$(BIN)/python $(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.ready-dev: pyproject.toml $(BIN)/python
+	@echo "installing amends and the tools into $(VENV)"
+	@$(BIN)/python $(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/.ready
+
+.venv-%/bin/python:
+	@python=$$(scripts/find-python $*) && echo "making .venv-$* with $$python" && "$$python" -m venv --clear .venv-$*
+
+.venv-%/.ready: pyproject.toml .venv-%/bin/python
+	@echo "installing amends and pytest into .venv-$*"
+	@.venv-$*/bin/python $(PIP) install --editable '.[test]'
+	@touch $@
+
+test-python-%: .venv-%/.ready
+	@.venv-$*/bin/python -m pytest -n $(JOBS) $(ARGS)
+
+.PRECIOUS: .venv-%/bin/python .venv-%/.ready
+
+clean: ## remove environments, caches and what was built
+	rm -rf .venv .venv-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests bench examples scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,54 @@
+"""`python -m bench [names…] [--quick] [--strict] [--json FILE]`: run scenarios, print, write JSON."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from .environment import describe
+from .measure import Report
+from .report import render, short, verdict, write_json
+from .scenarios import SCENARIOS
+from .sizes import FULL, QUICK
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of amends.")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"scenarios: {', '.join(SCENARIOS)} (all)")
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes: nothing broke, figures not to quote"
+    )
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a bar is missed")
+    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results.json", metavar="FILE")
+    given = parser.parse_args()
+    unknown = sorted(set(given.names) - set(SCENARIOS))
+    if unknown:
+        parser.error(f"no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
+    return given
+
+
+def main() -> int:
+    """Run what was asked for."""
+    given = arguments()
+    sizes = QUICK if given.quick else FULL
+    mode = "quick" if given.quick else "full"
+    where = describe()
+    print(f"amends benchmarks ({mode})\n  {short(where)}\n", flush=True)
+    reports: list[Report] = []
+    for name in given.names or SCENARIOS:
+        began = time.perf_counter()
+        report = SCENARIOS[name](sizes)
+        report.notes.append(f"took {time.perf_counter() - began:.0f} s, {sizes.rounds} rounds")
+        reports.append(report)
+        print(render(report), flush=True)
+        write_json(given.json, where, mode, reports)
+    print(verdict(reports))
+    missed = [bar for report in reports for bar in report.bars if not bar.passed]
+    print(f"{len(missed)} bar(s) missed; every figure is in {given.json}")
+    return 1 if missed and given.strict else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The amends side: the sagas, and the processes that measure them."""

@@ -1,0 +1,114 @@
+"""Payloads: values to JSON and back, by their annotations.
+
+msgspec encodes dataclasses, Structs, attrs classes, TypedDicts, named tuples, enums, datetimes, Decimal, UUID and
+bytes by itself; pydantic models pass through hooks.  The order of keys and sets is fixed, so that equal
+values have equal bytes.  What JSON cannot say (a NaN, a socket) is refused where it is written, never
+where it is read.  Never pickle: a journal must not run code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from .errors import PayloadError
+
+
+def _encode_other(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        return dump(mode="json")
+    raise NotImplementedError
+
+
+def _decode_other(type_: type, value: Any) -> Any:
+    validate = getattr(type_, "model_validate", None)
+    if validate is not None:
+        return validate(value)
+    raise NotImplementedError
+
+
+_encode = msgspec.json.Encoder(enc_hook=_encode_other, order="deterministic").encode
+
+
+def encode(value: Any, what: str = "value") -> bytes:
+    """The canonical JSON of `value`; `what` names it in errors. Raises `PayloadError`."""
+    try:
+        data = _encode(value)
+    except (TypeError, ValueError, NotImplementedError, RecursionError, OverflowError) as error:
+        raise PayloadError(
+            f"{what} cannot be journaled: {error or type(value).__name__}",
+            hint="use a dataclass, msgspec.Struct, pydantic model or plain JSON values",
+        ) from error
+    if b"null" in data:
+        _refuse_non_finite(value, what)
+    return data
+
+
+def _refuse_non_finite(value: Any, what: str) -> None:
+    """JSON has no NaN or infinity (the encoder would write null and lose the value)."""
+    stack = [msgspec.to_builtins(value, enc_hook=_encode_other)]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, float) and not math.isfinite(item):
+            raise PayloadError(
+                f"{what} holds the float {item!r}, which JSON cannot carry",
+                hint="send None, a string or a Decimal instead",
+            )
+        if isinstance(item, dict):
+            stack.extend(item.values())
+            stack.extend(item)
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            stack.extend(item)
+
+
+class Decoder:
+    """Reads one annotation's values back from JSON."""
+
+    __slots__ = ("_decode", "type")
+
+    def __init__(self, type_: Any) -> None:
+        self.type = type_
+        try:
+            self._decode: Callable[[Any], Any] = msgspec.json.Decoder(
+                type_, dec_hook=_decode_other
+            ).decode
+        except TypeError as error:
+            raise PayloadError(
+                f"the annotation {type_!r} cannot be read back from a journal: {error}",
+                hint="give each class of a union a tag, or annotate with a type JSON can tell apart",
+            ) from error
+
+    def decode(self, data: bytes | msgspec.Raw, what: str = "value") -> Any:
+        """The value that `data` (JSON) stands for. Raises `PayloadError` when it does not fit."""
+        try:
+            return self._decode(data)
+        except (ValueError, TypeError, NotImplementedError, RecursionError) as error:
+            raise PayloadError(
+                f"{what} does not fit {_name(self.type)}: {error}",
+                hint="give new fields a default, or read old shapes with a wider annotation",
+            ) from error
+
+
+@lru_cache(maxsize=4096)
+def _cached(type_: Any) -> Decoder:
+    return Decoder(type_)
+
+
+def decoder(type_: Any) -> Decoder:
+    """The (shared) decoder of an annotation."""
+    try:
+        return _cached(type_)
+    except TypeError:  # an unhashable annotation, such as Annotated[..., {}]
+        return Decoder(type_)
+
+
+def _name(type_: Any) -> str:
+    return getattr(type_, "__name__", None) or str(type_)
+
+
+ANY = decoder(Any)

@@ -1,0 +1,138 @@
+"""Policies as data: how often to retry, how to recover, what a compensation means."""
+
+from __future__ import annotations
+
+import enum
+import random
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Literal
+
+import msgspec
+
+from ..errors import DefinitionError
+
+Duration = float | int | timedelta
+
+
+def seconds(value: Duration | None, what: str) -> float | None:
+    """A duration as seconds; refuses what is not positive. None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise DefinitionError(
+            f"{what} must be a positive number of seconds or a timedelta, got {value!r}",
+            hint="for no limit leave it out",
+        )
+    return float(value)
+
+
+class Outcome(enum.StrEnum):
+    """How a dispatched action ended. There is no fourth way."""
+
+    SUCCEEDED = "succeeded"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"
+
+
+class Kind(enum.StrEnum):
+    """How much a compensation gives back: all of it, its meaning, or something close."""
+
+    PERFECT = "perfect"
+    SEMANTIC = "semantic"
+    APPROXIMATE = "approximate"
+
+
+class Recovery(enum.StrEnum):
+    """What to do when an action has finally failed.
+
+    ``backward``: tell the saga (which usually ends in compensation).  ``forward``: keep trying until it succeeds.
+    ``ask``: park it and let a person decide.  ``halt``: park it and touch nothing, for data-integrity errors.
+    (Backward and forward recovery: Garcia-Molina & Salem, SIGMOD 1987.)
+    """
+
+    BACKWARD = "backward"
+    FORWARD = "forward"
+    ASK = "ask"
+    HALT = "halt"
+
+
+RecoveryPolicy = Mapping[
+    type[BaseException], Recovery | Literal["backward", "forward", "ask", "halt"]
+]
+ErrorTypes = type[BaseException] | Sequence[type[BaseException]]
+
+
+def error_types(value: ErrorTypes | None, what: str) -> tuple[type[BaseException], ...]:
+    """Exception classes as a tuple; refuses anything else."""
+    if value is None:
+        return ()
+    types = (value,) if isinstance(value, type) else tuple(value)
+    for item in types:
+        if not (isinstance(item, type) and issubclass(item, BaseException)):
+            raise DefinitionError(
+                f"{what} takes exception classes, got {item!r}", hint=f"{what}=(MyError, …)"
+            )
+    return types
+
+
+class Retry(msgspec.Struct, frozen=True, kw_only=True):
+    """Exponential backoff: attempt n waits ``delay * factor**(n-1)`` seconds, at most `cap`.
+
+    `attempts` counts the first one (None: no limit).  `jitter` spreads each wait by up to that fraction, downwards.
+    `total` seconds after the first dispatch no further attempt starts.  `on` limits retries to these
+    exceptions, `never` excludes some.  A rejection is never retried.
+    """
+
+    attempts: int | None = 3
+    delay: float = 1.0
+    factor: float = 2.0
+    cap: float = 60.0
+    jitter: float = 0.25
+    total: float | None = None
+    on: tuple[type[BaseException], ...] = (Exception,)
+    never: tuple[type[BaseException], ...] = ()
+
+    def __post_init__(self) -> None:
+        wrong = (
+            (self.attempts is not None and self.attempts < 1, "attempts must be at least 1"),
+            (self.delay < 0, "delay must not be negative"),
+            (self.factor < 1, "factor must be at least 1"),
+            (self.cap < 0, "cap must not be negative"),
+            (not 0 <= self.jitter <= 1, "jitter must be between 0 and 1"),
+            (self.total is not None and self.total <= 0, "total must be positive"),
+        )
+        for is_wrong, text in wrong:
+            if is_wrong:
+                raise DefinitionError(f"Retry: {text}")
+
+    def wait(self, attempt: int, chance: random.Random) -> float:
+        """Seconds to wait after failed attempt number `attempt` (1 is the first)."""
+        exponent = min(attempt - 1, 64)
+        base = min(self.cap, self.delay * self.factor**exponent)
+        return base * (1 - self.jitter * chance.random())
+
+    def allows(self, error: BaseException) -> bool:
+        """May this error be retried at all?"""
+        return isinstance(error, self.on) and not isinstance(error, self.never)
+
+    def next(
+        self, attempt: int, error: BaseException, since: float, now: float, chance: random.Random
+    ) -> float | None:
+        """When (seconds since the epoch) to try again after `attempt` failed; None: give up."""
+        if not self.allows(error):
+            return None
+        if self.attempts is not None and attempt >= self.attempts:
+            return None
+        due = now + self.wait(attempt, chance)
+        if self.total is not None and due > since + self.total:
+            return None
+        return due
+
+
+ONCE = Retry(attempts=1)
+DEFAULT_RETRY = Retry(attempts=3, delay=0.5, cap=30.0)
+UNDO_RETRY = Retry(attempts=10, delay=0.5, cap=60.0)
+FOREVER = Retry(attempts=None, delay=0.5, cap=60.0)

@@ -1,0 +1,31 @@
+"""Resources: what steps need and journals must not hold (pools, clients).
+
+``async def charge(order: Order, db: Resource[Pool] = injected)`` gets the engine's Pool; it is never part of the
+payload.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import Annotated, Any, TypeVar
+
+T = TypeVar("T")
+
+
+class _Marker:
+    def __repr__(self) -> str:
+        return "Resource"
+
+
+_MARK = _Marker()
+Resource = Annotated[T, _MARK]
+
+injected: Any = None
+"""Default for resource parameters, so that type checkers let callers leave them out."""
+
+
+def resource_type(hint: Any) -> Any:
+    """The type T of ``Resource[T]``; None for any other annotation."""
+    if typing.get_origin(hint) is Annotated and _MARK in hint.__metadata__:
+        return typing.get_args(hint)[0]
+    return None

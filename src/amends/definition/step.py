@@ -1,0 +1,375 @@
+"""Steps: an action, perhaps its compensation, and the policies that surround both."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+import msgspec
+
+from ..errors import DefinitionError
+from .compensation import Compensation, CompensationOptions, attach
+from .naming import durable_name
+from .policy import (
+    DEFAULT_RETRY,
+    UNDO_RETRY,
+    Duration,
+    ErrorTypes,
+    Kind,
+    RecoveryPolicy,
+    Retry,
+    error_types,
+    seconds,
+)
+from .port import current_port
+from .registry import REGISTRY
+from .signature import Signature, caller_locals
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+S = TypeVar("S")
+
+
+class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """Policies of a step (times in seconds). See `step` for what each means."""
+
+    timeout: float | None = None
+    schedule_to_close: float | None = None
+    heartbeat: float | None = None
+    retry: Retry = DEFAULT_RETRY
+    rejects: tuple[type[BaseException], ...] = ()
+    raises: tuple[type[BaseException], ...] = ()
+    remembers_rejections: bool = False
+    irreversible: bool = False
+    transaction: bool = False
+    limit: int | None = None
+    recovery: RecoveryPolicy = {}
+
+
+class Step(Generic[P, R]):
+    """A durable action. Calling it gives a `StepCall`; `fn` is the plain function."""
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        name: str | None = None,
+        options: StepOptions | None = None,
+        fallback: Sequence[Step[..., Any]] = (),
+    ) -> None:
+        if isinstance(fn, (staticmethod, classmethod)):
+            raise DefinitionError(
+                f"@step stands above @{type(fn).__name__}", hint="write @staticmethod above @step"
+            )
+        self.fn = fn
+        self.name = durable_name(fn, name)
+        self.explicit_name = name is not None
+        self.options = options or StepOptions()
+        self.fallback = tuple(fallback)
+        self.is_async = inspect.iscoroutinefunction(fn)
+        self.instance: Any = None
+        self.undo: Compensation | None = None
+        self.verifier: Callable[..., Any] | None = None
+        self.prober: Callable[..., Any] | None = None
+        self._locals = caller_locals(fn.__qualname__, 2)
+        self.signature = Signature(fn, 0, self._locals)
+        functools.update_wrapper(self, fn, updated=())
+        REGISTRY.add_step(self)
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.signature = Signature(self.fn, 1, self._locals)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> Step[P, R]: ...
+    @overload
+    def __get__(
+        self: Step[Concatenate[S, Q], R], instance: S, owner: type | None = None
+    ) -> Step[Q, R]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        bound = object.__new__(type(self))
+        bound.__dict__ = {**self.__dict__, "instance": instance}
+        return bound
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> StepCall[R]:
+        """Make a call of this step; await it inside a saga (durable) or elsewhere (it just runs)."""
+        given: dict[str, Any] | None = None
+        resources = self.signature.plan[2]
+        if resources and kwargs:
+            given = {k: v for k, v in kwargs.items() if k in resources}
+            rest = {k: v for k, v in kwargs.items() if k not in resources}
+            return StepCall(self, self.signature.bind(args, rest), given)
+        return StepCall(self, self.signature.bind(args, kwargs))
+
+    def __repr__(self) -> str:
+        return f"<step {self.name}>"
+
+    # ------------------------------------------------------------ declaring what belongs to the step
+
+    @overload
+    def compensation(self, fn: Callable[Concatenate[R | None, P], object], /) -> Compensation: ...
+    @overload
+    def compensation(
+        self,
+        *,
+        critical: bool = True,
+        kind: Kind | str = Kind.SEMANTIC,
+        retry: Retry = UNDO_RETRY,
+        timeout: Duration | None = None,
+        alternates: Sequence[Callable[Concatenate[R | None, P], object]] = (),
+    ) -> Callable[[Callable[Concatenate[R | None, P], object]], Compensation]: ...
+    def compensation(
+        self,
+        fn: Callable[..., object] | None = None,
+        /,
+        *,
+        critical: bool = True,
+        kind: Kind | str = Kind.SEMANTIC,
+        retry: Retry = UNDO_RETRY,
+        timeout: Duration | None = None,
+        alternates: Sequence[Callable[..., object]] = (),
+    ) -> Any:
+        """Declare how to undo the action: ``async def refund(result, *the action's arguments)``.
+
+        `result` is None when the outcome is unknown.  `critical=False`: giving up leaves a recorded residue instead of parking.  `kind` documents
+        how much is given back.  `alternates` are tried in order when the first has used up `retry`.
+        Raises `DefinitionError` when the parameters do not fit.
+        """
+        options = CompensationOptions(
+            critical=critical,
+            kind=Kind(kind),
+            retry=retry,
+            timeout=seconds(timeout, "timeout"),
+        )
+        if fn is not None:
+            return attach(self, fn, options, ())
+        return lambda given: attach(self, given, options, tuple(alternates))
+
+    def verify(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        """Declare a check that runs after each compensation, with the same arguments: False or an exception means
+        that it did not take, and it is tried again."""
+        if self.undo is None:
+            raise DefinitionError(
+                f"{self.name} has a .verify but no .compensation yet",
+                hint="declare the compensation first",
+            )
+        self.verifier = fn
+        return fn
+
+    def probe(self, fn: Callable[P, Any]) -> Callable[P, Any]:
+        """Declare a status probe, asked once when the outcome is unknown.
+
+        It returns the result if the action took effect, `UNRESOLVED` if it cannot tell, or `SEALED` if the action had no effect *and* the
+        participant will refuse its key from now on.
+        """
+        self.prober = fn
+        return fn
+
+    # ------------------------------------------------------------ running the plain function
+
+    def invoke(self, args: msgspec.Struct, resources: dict[str, Any] | None = None) -> Any:
+        """Call the plain function with bound arguments (a coroutine, or the value of a `def` step)."""
+        return invoke(self.fn, self.signature, self.instance, (), args, resources)
+
+
+def invoke(
+    fn: Callable[..., Any],
+    signature: Signature,
+    instance: Any,
+    leading: tuple[Any, ...],
+    args: msgspec.Struct,
+    resources: dict[str, Any] | None,
+) -> Any:
+    """Call `fn` with (self,) leading values, journaled arguments and resources."""
+    positional, named, _ = signature.plan
+    if instance is not None:
+        leading = (instance, *leading)
+    if not named and not resources:
+        return fn(*leading, *msgspec.structs.astuple(args))
+    values = [getattr(args, name) for name in positional]
+    keywords = {name: getattr(args, name) for name in named}
+    return fn(*leading, *values, **keywords, **(resources or {}))
+
+
+class StepCall(Coroutine[Any, Any, R]):
+    """A call of a step, not yet run. Await it once; `options` changes this call only."""
+
+    __slots__ = ("_driver", "args", "overrides", "resources", "step")
+
+    def __init__(
+        self,
+        step: Step[..., R],
+        args: msgspec.Struct,
+        resources: dict[str, Any] | None = None,
+        overrides: StepOptions | None = None,
+    ) -> None:
+        self.step = step
+        self.args = args
+        self.resources = resources
+        self.overrides = overrides
+        self._driver: Generator[Any, Any, R] | None = None
+
+    def options(
+        self,
+        *,
+        timeout: Duration | None = None,
+        schedule_to_close: Duration | None = None,
+        retry: Retry | None = None,
+        heartbeat: Duration | None = None,
+    ) -> StepCall[R]:
+        """The same call with other policies (None: as the step says)."""
+        changed: dict[str, Any] = {
+            "timeout": seconds(timeout, "timeout"),
+            "schedule_to_close": seconds(schedule_to_close, "schedule_to_close"),
+            "heartbeat": seconds(heartbeat, "heartbeat"),
+            "retry": retry,
+        }
+        changed = {key: value for key, value in changed.items() if value is not None}
+        policy = msgspec.structs.replace(self.overrides or self.step.options, **changed)
+        return StepCall(self.step, self.args, self.resources, policy)
+
+    @property
+    def policy(self) -> StepOptions:
+        """The policies that hold for this call."""
+        return self.overrides or self.step.options
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        port = current_port()
+        if port is None:
+            return self._plain().__await__()
+        if self.step.fallback:
+            return self._preferring().__await__()
+        return port.run_step(self).__await__()
+
+    async def _plain(self) -> R:
+        if self.step.is_async:
+            return await self.step.invoke(self.args, self.resources)  # type: ignore[no-any-return]
+        loop = asyncio.get_running_loop()
+        context = contextvars.copy_context()
+        return await loop.run_in_executor(
+            None, context.run, self.step.invoke, self.args, self.resources
+        )
+
+    async def _preferring(self) -> R:
+        """The step, then its alternatives in order; each failure is settled before the next begins."""
+        port = current_port()
+        assert port is not None  # noqa: S101 - checked by __await__
+        try:
+            return await port.run_step(self)  # type: ignore[no-any-return]
+        except Exception as error:
+            failure = error
+        for other in self.step.fallback:
+            try:
+                values = msgspec.structs.asdict(self.args)
+                return await other(**values)
+            except Exception as error:
+                error.__context__ = failure
+                failure = error
+        raise failure
+
+    # A StepCall is a Coroutine, so that create_task, gather and TaskGroup take it as it is.
+
+    def send(self, value: Any) -> Any:
+        if self._driver is None:
+            self._driver = self.__await__()
+        return self._driver.send(value)
+
+    def throw(self, *exc: Any) -> Any:
+        if self._driver is None:
+            self._driver = self.__await__()
+        return self._driver.throw(*exc)
+
+    def close(self) -> None:
+        if self._driver is not None:
+            self._driver.close()
+
+    def __repr__(self) -> str:
+        return f"<call of step {self.step.name}>"
+
+
+class _StepDecorator(Protocol):
+    @overload
+    def __call__(self, fn: Callable[P, Awaitable[R]], /) -> Step[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Step[P, R]: ...
+
+
+@overload
+def step(fn: Callable[P, Awaitable[R]], /) -> Step[P, R]: ...
+@overload
+def step(fn: Callable[P, R], /) -> Step[P, R]: ...
+@overload
+def step(
+    *,
+    name: str | None = None,
+    timeout: Duration | None = None,
+    schedule_to_close: Duration | None = None,
+    heartbeat: Duration | None = None,
+    retry: Retry = DEFAULT_RETRY,
+    rejects: ErrorTypes | None = None,
+    raises: ErrorTypes | None = None,
+    remembers_rejections: bool = False,
+    irreversible: bool = False,
+    transaction: bool = False,
+    fallback: Sequence[Step[..., Any]] = (),
+    limit: int | None = None,
+    recovery: RecoveryPolicy | None = None,
+) -> _StepDecorator: ...
+def step(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    timeout: Duration | None = None,
+    schedule_to_close: Duration | None = None,
+    heartbeat: Duration | None = None,
+    retry: Retry = DEFAULT_RETRY,
+    rejects: ErrorTypes | None = None,
+    raises: ErrorTypes | None = None,
+    remembers_rejections: bool = False,
+    irreversible: bool = False,
+    transaction: bool = False,
+    fallback: Sequence[Step[..., Any]] = (),
+    limit: int | None = None,
+    recovery: RecoveryPolicy | None = None,
+) -> Any:
+    """Make a durable step of an ``async def`` (or a ``def``, which runs in a thread).
+
+    timeout: seconds for one attempt.  schedule_to_close: seconds for all attempts together.  heartbeat: longest silence.  retry: when to
+    try again.  rejects: exceptions that mean "certainly no effect", like `Rejected`.  raises: exceptions
+    rebuilt for the saga under their own type.  remembers_rejections: the participant has a barrier, so a
+    rejection counts even after an unclear attempt.  irreversible: there is no undo; what it did is residue.
+    transaction: a `def` step whose effect commits together with the journal.  fallback: steps with the same
+    parameters, tried in order once this one has failed and is settled.  limit: at most so many at a time in this
+    worker.  recovery: what to do per exception class once it has finally failed.  Raises `DefinitionError`.
+    """
+    if limit is not None and limit < 1:
+        raise DefinitionError(f"limit must be at least 1, got {limit}")
+    options = StepOptions(
+        timeout=seconds(timeout, "timeout"),
+        schedule_to_close=seconds(schedule_to_close, "schedule_to_close"),
+        heartbeat=seconds(heartbeat, "heartbeat"),
+        retry=retry,
+        rejects=error_types(rejects, "rejects"),
+        raises=error_types(raises, "raises"),
+        remembers_rejections=remembers_rejections,
+        irreversible=irreversible,
+        transaction=transaction,
+        limit=limit,
+        recovery=recovery or {},
+    )
+
+    def declare(given: Callable[..., Any]) -> Step[..., Any]:
+        if transaction and inspect.iscoroutinefunction(given):
+            raise DefinitionError(
+                f"the transactional step {given.__qualname__} is async",
+                hint="write it as a plain def: it runs on the store's own connection",
+            )
+        return Step(given, name, options, fallback)
+
+    return declare if fn is None else declare(fn)

@@ -1,0 +1,1 @@
+"""The engine: wires store, worker and client API."""

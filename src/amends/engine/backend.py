@@ -1,0 +1,212 @@
+"""What handles and clients do, once, for engines and clients: everything goes through the store's client side.
+
+Whoever runs a worker in the same process is told of changes at once; everybody else looks again at growing intervals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+from collections.abc import Sequence
+from typing import Any
+
+from .. import codec
+from ..clock import Clock
+from ..definition.naming import RESERVED
+from ..definition.saga import SagaCall
+from ..errors import AmendsError, IdInUse, PayloadTooLarge, Refused, UnknownName, did_you_mean
+from ..ids import Ids
+from ..kernel import entries as e
+from ..kernel.limits import Limits
+from ..store import port
+from ..store.port import AuditRecord, Header, Message, Query, Store
+from ..worker.writes import encode_event
+
+POLL_FIRST, POLL_CEILING = 0.02, 1.0
+
+
+class Backend:
+    """The client side of one store and namespace."""
+
+    def __init__(
+        self, store: Store, namespace: str, clock: Clock, ids: Ids, limits: Limits
+    ) -> None:
+        self.store = store
+        self.namespace = namespace
+        self.clock = clock
+        self.ids = ids
+        self.limits = limits
+        self.waiters: dict[str, list[asyncio.Future[None]]] = {}
+
+    # ------------------------------------------------------------ starting
+
+    def header_for(self, call: SagaCall[Any], id: str | None, attributes: Any) -> Header:
+        """The header of a new execution. Raises `PayloadError`, `Refused` for an id that cannot be."""
+        now = self.clock.now()
+        uid = self.ids.uid(now)
+        if id is not None:
+            check_id(id)
+        data = codec.encode(call.args, f"arguments of {call.saga.name}")
+        if len(data) > self.limits.payload:
+            raise PayloadTooLarge(
+                f"arguments of {call.saga.name}: {len(data):,} bytes, the limit is {self.limits.payload:,}",
+                hint="store the data elsewhere and pass a reference, or raise Limits(payload=…)",
+            )
+        return Header(
+            uid=uid,
+            id=uid if id is None else id,
+            saga=call.saga.name,
+            version=call.saga.version,
+            input=data.decode(),
+            created_at=now,
+            updated_at=now,
+            namespace=self.namespace,
+            root=uid,
+            deadline=None if call.deadline is None else now + call.deadline,
+            attributes=codec.encode(attributes or {}, "attributes").decode(),
+        )
+
+    async def create(self, header: Header, call: SagaCall[Any]) -> Header:
+        """Make it durable, for any worker to take; the same id again is the same execution."""
+        if await self.store.create(header):
+            return header
+        return await self.existing(header, call)
+
+    async def existing(self, wanted: Header, call: SagaCall[Any]) -> Header:
+        """The execution that has this id already. Raises `IdInUse` unless it is the same saga and arguments."""
+        found = await self.find(wanted.id)
+        if found.saga != wanted.saga:
+            raise IdInUse(
+                f"the id {wanted.id!r} belongs to an execution of {found.saga}, not of {wanted.saga}",
+                hint="choose another id",
+            )
+        if found.input != wanted.input and not _same_values(found, call):
+            raise IdInUse(
+                f"the id {wanted.id!r} was started with other arguments\n"
+                f"    then:  {found.input[:300]}\n    now:   {wanted.input[:300]}",
+                hint="an id stands for one request: choose another id, or send the same arguments",
+            )
+        return found
+
+    # ------------------------------------------------------------ looking
+
+    async def find(self, id: str) -> Header:
+        """The header of an execution. Raises `UnknownName` with near ids."""
+        header = await self.store.find(self.namespace, id)
+        if header is None:
+            near = await self.store.headers(Query(namespace=self.namespace, limit=200))
+            raise UnknownName(
+                f"no execution has the id {id!r}", hint=did_you_mean(id, [h.id for h in near])
+            )
+        return header
+
+    async def wait(self, id: str, uid: str, *, local: bool) -> Header:
+        """The header once the execution has ended or needs attention."""
+        pause = POLL_FIRST
+        while True:
+            waiter = self._waiter(uid)
+            header = await self.find(id)
+            if header.status in port.FINAL or header.status == port.ATTENTION:
+                self._forget(uid, waiter)
+                return header
+            await asyncio.wait([waiter], timeout=POLL_CEILING if local else pause)
+            self._forget(uid, waiter)
+            pause = min(pause * 1.5, POLL_CEILING)
+
+    def _waiter(self, uid: str) -> asyncio.Future[None]:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.waiters.setdefault(uid, []).append(waiter)
+        return waiter
+
+    def _forget(self, uid: str, waiter: asyncio.Future[None]) -> None:
+        waiting = self.waiters.get(uid)
+        if waiting is not None:
+            if waiter in waiting:
+                waiting.remove(waiter)
+            if not waiting:
+                del self.waiters[uid]
+
+    def notify(self, uid: str) -> None:
+        """Its status changed: whoever waits looks again."""
+        for waiter in self.waiters.pop(uid, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # ------------------------------------------------------------ sending
+
+    async def send(self, header: Header, event: Any, *, key: str = "") -> None:
+        """Put an event into the execution's inbox. Raises `Refused` when it has ended."""
+        if header.status in port.FINAL:
+            raise Refused(
+                f"{header.id} has ended ({header.status}); nothing can be sent to it",
+                hint="start a new execution",
+            )
+        await self.store.send([Message(header.uid, encode_event(event), key)])
+
+    async def operate(
+        self, header: Header, event: Any, action: str, reason: str, by: str | None, detail: str = ""
+    ) -> None:
+        """An operator's request: into the inbox and the audit, in one transaction."""
+        record = AuditRecord(
+            self.clock.now(), header.uid, by or operator(), action, reason, detail
+        )
+        await self.store.send([Message(header.uid, encode_event(event))], [record])
+
+    async def unpark(self, header: Header, action: str, reason: str, by: str | None) -> None:
+        """Let workers try a parked execution again."""
+        record = AuditRecord(self.clock.now(), header.uid, by or operator(), action, reason)
+        await self.store.unpark(header.uid, record)
+
+
+def check_id(id: str) -> None:
+    """Refuse ids that cannot be addressed."""
+    if not isinstance(id, str) or not id or id != id.strip() or len(id) > 500:
+        raise Refused(
+            f"an execution's id must be visible text of at most 500 characters, got {id!r}",
+            hint="for example the order's number",
+        )
+    if RESERVED in id:
+        raise Refused(
+            f"the id {id!r} contains {RESERVED!r}, which separates children from parents",
+            hint="use another character",
+        )
+
+
+def operator() -> str:
+    """Who acts by hand: the login name."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "unknown"
+
+
+def _same_values(found: Header, call: SagaCall[Any]) -> bool:
+    """Do the stored arguments mean the same, read with today's annotations?"""
+    try:
+        return bool(
+            call.saga.signature.decode_args(found.input.encode())
+            == call.saga.signature.decode_args(codec.encode(call.args))
+        )
+    except AmendsError:
+        return False
+
+
+def events_of(header: Header, rows: Sequence[port.Row]) -> list[dict[str, Any]]:
+    """The journal for people and programs: one mapping per row."""
+    return [
+        {
+            "position": row.position,
+            "now": row.now,
+            "events": [_plain(x) for x in e.decode_events(row.events)],
+            "commands": [_plain(x) for x in e.decode_commands(row.commands)],
+        }
+        for row in rows
+    ]
+
+
+def _plain(entry: Any) -> dict[str, Any]:
+    import msgspec  # noqa: PLC0415 - only for people
+
+    names = type(entry).__struct_fields__
+    values = msgspec.json.decode(e.encode_entry(entry))
+    return {"type": values[0], **dict(zip(names, values[1:], strict=False))}

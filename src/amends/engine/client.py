@@ -1,0 +1,62 @@
+"""A client: starts, watches and talks to executions that workers elsewhere serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from ..clock import SystemClock
+from ..definition.saga import Saga, SagaCall
+from ..ids import RandomIds
+from ..kernel.limits import Limits
+from ..store import open_store
+from ..store.port import Store
+from .backend import Backend
+from .handle import Handle
+
+R = TypeVar("R")
+
+
+class Client:
+    """``async with Client("sqlite:///orders.db") as client: await client.start(place_order(order), id=…)``"""
+
+    def __init__(
+        self, url: str | Store, *, namespace: str = "default", limits: Limits | None = None
+    ) -> None:
+        self._store = open_store(url) if isinstance(url, str) else url
+        self._backend = Backend(
+            self._store, namespace, SystemClock(), RandomIds(), limits or Limits()
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._store.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._store.close()
+
+    async def start(
+        self,
+        call: SagaCall[R],
+        *,
+        id: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Handle[R]:
+        """Begin an execution; durable when this returns. A worker takes it from there."""
+        header = self._backend.header_for(call, id, attributes)
+        header = await self._backend.create(header, call)
+        return Handle(self._backend, call.saga, header.id, header.uid, local=False)
+
+    async def run(self, call: SagaCall[R], *, id: str | None = None) -> R:
+        """`start`, then `Handle.result`."""
+        return await (await self.start(call, id=id)).result()
+
+    def handle(self, saga: Saga[..., R], id: str) -> Handle[R]:
+        """A handle of an execution that exists (checked at its first use)."""
+        return Handle(self._backend, saga, id, local=False)

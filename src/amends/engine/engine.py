@@ -1,0 +1,292 @@
+"""The engine: a store, a worker and the client API in one process.
+
+It registers a worker incarnation with the store and keeps it: when ownership is lost or a commit's fate is unknown, the incarnation is retired and the next one
+reads everything again.  Where another worker serves the store already, the engine stands by: it can start, send and wait meanwhile, and takes over when the other is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from ..clock import Clock, SystemClock
+from ..definition.registry import REGISTRY, Registry
+from ..definition.saga import Saga, SagaCall
+from ..errors import AmendsError, DefinitionError, EngineClosed
+from ..ids import Ids, RandomIds
+from ..store import open_store
+from ..store.port import Query, Store
+from ..worker.intake import intake
+from ..worker.live import Live
+from ..worker.resources import Resources
+from ..worker.settings import Settings
+from ..worker.worker import Worker
+from .backend import Backend
+from .handle import Handle
+from .status import Status, status_of
+from .sync import Sync
+
+R = TypeVar("R")
+_log = logging.getLogger("amends.engine")
+
+
+class Engine:
+    """``async with Engine("sqlite:///orders.db", sagas=[place_order]) as engine: …``
+
+    url: where executions are kept (``sqlite:///file.db``, ``memory://``), or a `Store`.  sagas: definitions this worker serves; bound methods
+    serve their object's steps too.  steps: objects whose methods are steps.  resources: (async) context managers opened with the worker
+    and given to steps by type.  namespace: keeps ids apart.  settings: see `Settings`.
+    """
+
+    def __init__(
+        self,
+        url: str | Store = "memory://",
+        *,
+        sagas: Sequence[Saga[..., Any]] = (),
+        steps: Sequence[Any] = (),
+        resources: Sequence[Any] = (),
+        namespace: str = "default",
+        settings: Settings | None = None,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self._clock = clock or SystemClock()
+        self._store: Store = open_store(url) if isinstance(url, str) else url
+        self._registry = _registry(sagas, steps)
+        self._resources = Resources(tuple(resources))
+        self._backend = Backend(
+            self._store, namespace, self._clock, ids or RandomIds(), self.settings.limits
+        )
+        self._worker: Worker | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._entered = False
+
+    # ------------------------------------------------------------ life
+
+    async def __aenter__(self) -> Self:
+        """Open the store and the resources, recover what was in flight, and begin to work."""
+        if self._entered:
+            raise EngineClosed("this engine was entered before", hint="make a new Engine")
+        self._entered = True
+        await self._store.open()
+        try:
+            await self._resources.open()
+            incarnation = await self._store.register(self._clock.now(), wait=False)
+            if incarnation is None:
+                _log.info("another worker serves this store; standing by")
+                self._spawn(self._stand_by())
+            else:
+                self._work(incarnation)
+        except BaseException:
+            await self._resources.close()
+            await self._store.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Drain: let running steps end (at most `settings.grace` seconds), journal them, give everything back."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Drain and close; executions go on where they are when a worker serves them again."""
+        if self._closing:
+            return
+        self._closing = True
+        worker = self._worker
+        try:
+            if worker is not None and not worker.dead:
+                await worker.drain()
+                await self._store.retire(worker.incarnation)
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            await self._resources.close()
+            await self._store.close()
+
+    async def serve(self) -> None:
+        """Work until SIGTERM or SIGINT, then drain. For worker processes; call it inside ``async with``."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        try:
+            await stop.wait()
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+            await self.close()
+
+    @property
+    def working(self) -> bool:
+        """Does this engine's worker serve the store (or is it standing by)?"""
+        return self._worker is not None and not self._worker.dead
+
+    @property
+    def sync(self) -> Sync:
+        """The blocking façade for synchronous programs: ``with Engine(…).sync as engine:``."""
+        return Sync(self)
+
+    def _work(self, incarnation: int, predecessor: Worker | None = None) -> None:
+        self._worker = worker = Worker(
+            self._store,
+            incarnation,
+            self._registry,
+            self._resources,
+            self._clock,
+            self.settings,
+            on_lost=self._lost,
+            on_change=self._changed,
+            predecessor=predecessor,
+        )
+        worker.watchdog.start()
+        self._spawn(intake(worker))
+
+    def _changed(self, live: Live) -> None:
+        self._backend.notify(live.header.uid)
+
+    def _lost(self, error: AmendsError) -> None:
+        _log.error("ownership is in doubt, reading everything again: %s", error)
+        if self._worker is not None:
+            self._spawn(self._again(self._worker))
+
+    async def _again(self, old: Worker) -> None:
+        """Retire our own fence, register anew, and adopt the attempts that still run here."""
+        pause = 0.1
+        while not self._closing:
+            try:
+                await self._store.retire(old.incarnation)
+                incarnation = await self._store.register(self._clock.now(), wait=True)
+            except AmendsError as error:
+                _log.error("cannot register again yet: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 5.0)
+                continue
+            if incarnation is not None:
+                self._work(incarnation, old)
+            return
+
+    async def _stand_by(self) -> None:
+        incarnation = await self._store.register(self._clock.now(), wait=True)
+        if incarnation is not None and not self._closing:
+            _log.info("taking over")
+            self._work(incarnation)
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._reap)
+
+    def _reap(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None and not self._closing:
+            _log.error("the engine's %s failed", task.get_name(), exc_info=task.exception())
+            if self._worker is not None and not self._worker.dead:
+                self._worker.lost(AmendsError(f"internal task failed: {task.exception()!r}"))
+
+    # ------------------------------------------------------------ the client API
+
+    async def start(
+        self,
+        call: SagaCall[R],
+        *,
+        id: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Handle[R]:
+        """Begin an execution; durable when this returns. The same id again is the same execution.
+
+        Raises `IdInUse` when the id belongs to another saga or other arguments, `PayloadError`, `PayloadTooLarge`, `EngineClosed`.
+        """
+        self._must_be_open()
+        header = self._backend.header_for(call, id, attributes)
+        worker = self._worker
+        if worker is not None and not worker.dead and not worker.draining:
+            self._registry.add_saga(call.saga)
+            live = worker.start(header)
+            accepted = await live.accepted if live.accepted is not None else None
+            if accepted:
+                return Handle(self._backend, call.saga, header.id, header.uid, local=True)
+            if accepted is False:
+                header = await self._backend.existing(header, call)
+                return Handle(self._backend, call.saga, header.id, header.uid, local=True)
+        header.owner = None
+        header = await self._backend.create(header, call)
+        self._stir()
+        return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
+
+    async def run(
+        self,
+        call: SagaCall[R],
+        *,
+        id: str | None = None,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> R:
+        """`start`, then `Handle.result`."""
+        handle = await self.start(call, id=id, attributes=attributes)
+        return await handle.result()
+
+    def handle(self, saga: Saga[..., R], id: str) -> Handle[R]:
+        """A handle of an execution that exists (checked at its first use)."""
+        self._must_be_open()
+        return Handle(self._backend, saga, id, local=self.working)
+
+    async def list(
+        self,
+        *,
+        status: str | Sequence[str] = (),
+        saga: str = "",
+        id_prefix: str = "",
+        limit: int = 100,
+        after: str = "",
+    ) -> list[Status]:
+        """Executions, newest first; `after` is the uid of the last one seen."""
+        statuses = (status,) if isinstance(status, str) else tuple(status)
+        query = Query(
+            namespace=self._backend.namespace,
+            statuses=tuple(s for s in statuses if s),
+            saga=saga,
+            id_prefix=id_prefix,
+            limit=limit,
+            after=after,
+        )
+        return [status_of(h) for h in await self._store.headers(query)]
+
+    def stats(self) -> dict[str, Any]:
+        """Counts of this worker: commits, rows, resident executions, running attempts, seconds per commit."""
+        return {} if self._worker is None else self._worker.statistics()
+
+    def _must_be_open(self) -> None:
+        if not self._entered or self._closing:
+            raise EngineClosed(
+                "the engine is not open", hint="use it inside `async with Engine(…) as engine:`"
+            )
+
+    def _stir(self) -> None:
+        if self._worker is not None:
+            self._worker.stir.set()
+
+
+def _registry(sagas: Sequence[Saga[..., Any]], steps: Sequence[Any]) -> Registry:
+    registry = Registry(REGISTRY)
+    for saga in sagas:
+        if not isinstance(saga, Saga):
+            raise DefinitionError(
+                f"Engine(sagas=[…]) takes sagas, got {saga!r}", hint="decorate it with @amends.saga"
+            )
+        if saga.instance is not None:
+            registry.add_instance(saga.instance)
+        registry.add_saga(saga)
+    for item in steps:
+        registry.add_instance(item)
+    return registry

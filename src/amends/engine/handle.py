@@ -1,0 +1,193 @@
+"""Handles: one execution, from outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from .. import codec
+from ..definition.saga import Saga
+from ..definition.signal import Signal
+from ..errors import Refused
+from ..kernel import entries as e
+from ..kernel.entries import Raw
+from ..store import port
+from ..store.port import AuditRecord
+from .backend import events_of
+from .outcome import Result, result_of
+from .status import Status, status_of
+
+if TYPE_CHECKING:
+    from .backend import Backend
+
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Handle(Generic[R]):
+    """One execution: wait for it, look at it, talk to it, and (for operators, audited) act on it.
+
+    Every method raises `UnknownName` when no execution has the id.
+    """
+
+    def __init__(
+        self, backend: Backend, saga: Saga[..., R] | None, id: str, uid: str = "", *, local: bool
+    ) -> None:
+        self.id = id
+        self._backend = backend
+        self._saga = saga
+        self._uid = uid
+        self._local = local
+
+    def __repr__(self) -> str:
+        return f"<handle of {self.id}>"
+
+    # ------------------------------------------------------------ looking
+
+    async def result(self) -> R:
+        """Wait for the end and return the saga's value.
+
+        Raises `Compensated` (with cause and residue), `NeedsAttention` when it waits for a person, `Terminated`.
+        """
+        return (await self.outcome()).unwrap()
+
+    async def outcome(self) -> Result[R]:
+        """Wait for the end (or for ``attention``) and return it as a value; never raises for how it ended."""
+        if not self._uid:
+            self._uid = (await self._backend.find(self.id)).uid
+        header = await self._backend.wait(self.id, self._uid, local=self._local)
+        return result_of(header, self._saga)
+
+    async def status(self) -> Status:
+        """Where it stands now."""
+        return status_of(await self._backend.find(self.id))
+
+    async def history(self) -> list[dict[str, Any]]:
+        """Its journal, one mapping per activation: position, now, events, commands."""
+        header = await self._backend.find(self.id)
+        found = await self._backend.store.read(header.uid)
+        return events_of(header, found[1]) if found else []
+
+    async def audit(self) -> list[AuditRecord]:
+        """What operators did to it."""
+        header = await self._backend.find(self.id)
+        return await self._backend.store.audited(header.uid)
+
+    # ------------------------------------------------------------ talking
+
+    async def send(self, signal: Signal[T], value: T, *, key: str = "") -> None:
+        """Send a signal; durable when this returns. A second one with the same `key` counts once.
+
+        Raises `Refused` when the execution has ended, `PayloadError` for a value that cannot be journaled.
+        """
+        header = await self._backend.find(self.id)
+        data = codec.encode(value, f"signal {signal.name!r}")
+        await self._backend.send(header, e.Signalled(signal.name, Raw(data), key), key=key)
+
+    async def cancel(self, reason: str, *, by: str | None = None) -> None:
+        """Ask that the execution be undone (durable when this returns; wait with `outcome`).
+
+        After the pivot or the return it is recorded and changes nothing.  A parked execution is undone from its journal.
+        """
+        header = await self._backend.find(self.id)
+        self._still_open(header, "cancel")
+        event = e.CancelRequested(reason, by=by or "")
+        await self._backend.operate(header, event, "cancel", reason, by)
+        await self._unpark_if_parked(header, "cancel", reason, by)
+
+    # ------------------------------------------------------------ for operators
+
+    async def retry(
+        self,
+        *,
+        action: str = "",
+        args: tuple[Any, ...] | None = None,
+        reason: str = "",
+        by: str | None = None,
+    ) -> None:
+        """Run what is parked again: a stuck compensation, a held action (`action` names one), or the whole
+        execution after a deploy.
+
+        `args` replaces a held action's arguments (a new idempotency key goes with them); refused while an attempt with the old
+        ones may have had an effect.
+        """
+        header = await self._backend.find(self.id)
+        self._must_be_parked(header, "retry")
+        if status_of(header).parked_whole:
+            await self._backend.unpark(header, "retry", reason, by)
+            return
+        raw = None if args is None else self._new_args(header, action, args)
+        event = e.Retried(action, by or "", raw)
+        await self._backend.operate(header, event, "retry", reason, by, detail=action)
+
+    def _new_args(self, header: port.Header, action: str, args: tuple[Any, ...]) -> Raw:
+        from ..definition.registry import REGISTRY  # noqa: PLC0415 - only operators need it
+
+        held = [i for i in status_of(header).items if i.get("direction") == "do"]
+        chosen = [i for i in held if i.get("action") == action] if action else held
+        if len(chosen) != 1:
+            raise Refused(
+                f"new arguments need exactly one held action, {len(chosen)} match",
+                hint="name it: retry(action=…, args=…)",
+            )
+        if chosen[0].get("outcome") == "unknown":
+            raise Refused(
+                "an attempt with the old arguments may have had an effect, so they cannot be replaced",
+                hint="retry with the old arguments, or resolve by hand",
+            )
+        step = REGISTRY.step(str(chosen[0]["step"]))
+        return Raw(codec.encode(step.signature.bind(args, {}), step.name))
+
+    async def skip(self, reason: str, *, action: str = "", by: str | None = None) -> None:
+        """Give up on what is parked: a compensation becomes residue, a held action yields None."""
+        header = await self._backend.find(self.id)
+        self._must_have_items(header, "skip")
+        event = e.Skipped(reason, action, by or "")
+        await self._backend.operate(header, event, "skip", reason, by, detail=action)
+
+    async def resolve(
+        self, value: Any = None, reason: str = "", *, action: str = "", by: str | None = None
+    ) -> None:
+        """Say that what is parked was settled by hand: `value` is a held action's result; a compensation took place."""
+        if not reason:
+            raise Refused("resolve() needs a reason: it is audited", hint='reason="refunded by phone"')
+        header = await self._backend.find(self.id)
+        self._must_have_items(header, "resolve")
+        event = e.Resolved(reason, Raw(codec.encode(value, "value")), action, by or "")
+        await self._backend.operate(header, event, "resolve", reason, by, detail=action)
+
+    async def terminate(self, reason: str, *, by: str | None = None) -> None:
+        """End it now. Nothing is undone, and the status says so."""
+        header = await self._backend.find(self.id)
+        self._still_open(header, "terminate")
+        event = e.TerminateRequested(reason, by or "")
+        await self._backend.operate(header, event, "terminate", reason, by)
+        await self._unpark_if_parked(header, "terminate", reason, by)
+
+    # ------------------------------------------------------------ checks
+
+    async def _unpark_if_parked(
+        self, header: port.Header, action: str, reason: str, by: str | None
+    ) -> None:
+        if header.status == port.ATTENTION and status_of(header).parked_whole:
+            await self._backend.unpark(header, action, reason, by)
+
+    def _still_open(self, header: port.Header, what: str) -> None:
+        if header.status in port.FINAL:
+            raise Refused(f"{self.id} has ended ({header.status}); there is nothing to {what}")
+
+    def _must_be_parked(self, header: port.Header, what: str) -> None:
+        if header.status != port.ATTENTION:
+            raise Refused(
+                f"{self.id} is {header.status}; {what} is for executions that need attention",
+                hint="see handle.status()",
+            )
+
+    def _must_have_items(self, header: port.Header, what: str) -> None:
+        self._must_be_parked(header, what)
+        if status_of(header).parked_whole:
+            raise Refused(
+                f"{self.id} is parked as a whole ({header.cause}); no single action can be {what}ped"
+                if what == "skip"
+                else f"{self.id} is parked as a whole ({header.cause}); there is no single action to {what}",
+                hint="deploy a fix and retry, cancel to undo it from its journal, or terminate",
+            )

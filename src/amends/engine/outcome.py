@@ -1,0 +1,76 @@
+"""How an execution ended, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from ..definition.saga import Saga
+from ..errors import Compensated, NeedsAttention, Terminated
+from ..store import port
+from ..store.port import Header
+
+R = TypeVar("R")
+
+
+class Result(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
+    """The end of an execution (or its stop in ``attention``): `Handle.outcome()` never raises for it.
+
+    status: one of the seven.  value: what the saga returned, if completed.  cause, error: why not.  residue: effects that remain.
+    items: what is parked and why.
+    """
+
+    id: str
+    status: str
+    value: R | None = None
+    cause: str = ""
+    error: Mapping[str, Any] | None = None
+    residue: Sequence[Mapping[str, Any]] = ()
+    items: Sequence[Mapping[str, Any]] = ()
+
+    def unwrap(self) -> R:
+        """The value, or the exception that `status` stands for."""
+        if self.status == port.COMPLETED:
+            return self.value  # type: ignore[return-value]
+        if self.status == port.TERMINATED:
+            raise Terminated(f"{self.id} was terminated; its effects stay")
+        if self.status == port.ATTENTION:
+            first = self.items[0] if self.items else {}
+            said = first.get("message") or _one_line(first)
+            raise NeedsAttention(
+                self.cause,
+                said,
+                items=list(self.items),
+                hint=first.get("do") or "retry, skip, resolve or terminate it (see handle.status())",
+            )
+        raise Compensated(self.cause, list(self.residue), error=self.error)
+
+
+def _one_line(item: Mapping[str, Any]) -> str:
+    error = item.get("error") or {}
+    return (
+        f"{item.get('step', '')} ({item.get('direction', '')}) {item.get('why', '')}: "
+        f"{error.get('type', '')}: {error.get('message', '')}"
+    )
+
+
+def result_of(header: Header, saga: Saga[..., R] | None) -> Result[R]:
+    """The outcome that a header tells. Without a saga the value stays plain JSON values."""
+    detail: dict[str, Any] = msgspec.json.decode(header.detail) if header.detail else {}
+    value: Any = None
+    if header.status == port.COMPLETED and header.result is not None:
+        if saga is not None and header.result != "null":
+            value = saga.signature.result.decode(header.result.encode(), f"result of {saga.name}")
+        else:
+            value = msgspec.json.decode(header.result)
+    return Result(
+        id=header.id,
+        status=header.status,
+        value=value,
+        cause=header.cause,
+        error=detail.get("error"),
+        residue=detail.get("residue", ()),
+        items=detail.get("items", ()),
+    )

@@ -1,0 +1,288 @@
+"""What follows from the ledger once an activation's events are applied and the saga's code is quiet.
+
+Each rule looks at the ledger and issues commands; none waits, and each is repeated until nothing follows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ..errors import Parked, PayloadError, Stuck
+from . import entries as e
+from .backward import ready
+from .entries import Fault
+from .failures import fault_of
+from .ledger import (
+    BACKWARD,
+    FINISHED,
+    FORWARD,
+    OPEN,
+    RETURNED,
+    UNDO_PARKED,
+    UNDO_RUNNING,
+    UNWINDING,
+    Action,
+)
+
+if TYPE_CHECKING:
+    from .instance import Decision, Instance
+
+
+def step(self: Instance) -> None:
+    """Apply the rules until nothing more follows."""
+    ledger = self.ledger
+    if ledger.terminated is not None and ledger.phase != FINISHED:
+        _terminate(self)
+        return
+    if ledger.asked_by:
+        _answer_child(self)
+    while True:
+        if self.rollbacks:
+            _roll_back(self)
+        program = self.program
+        if program is not None and program.loop.waiting:
+            program.loop.drain()
+            continue
+        if ledger.phase == FORWARD and program is not None and not _body_ended(self):
+            break
+        if ledger.phase in (RETURNED, UNWINDING) and not _tasks_ended(self):
+            break
+        if ledger.phase == BACKWARD:
+            _compensate(self)
+        break
+    _refuse_to_hang(self)
+
+
+# ---------------------------------------------------------------- the body's end
+
+
+def _body_ended(self: Instance) -> bool:
+    """Record how the body ended, if it did. True: go on with the rules."""
+    program, ledger = self.program, self.ledger
+    assert program is not None  # noqa: S101 - checked by the caller
+    root = program.root
+    if program.next_args is not None:
+        _continue_as_new(self)
+        return False
+    if root is None or not root.done():
+        return False
+    error = _error_of(root)
+    if error is None and (ledger.cancel is None or ledger.pivoted):
+        error = _return(self, root.result())
+        if error is None:
+            return True
+    if ledger.pivoted:
+        text = f"{type(error).__name__}: {error}"
+        raise Parked(
+            f"the body failed after the pivot: {text}",
+            hint="deploy code that completes from here, then retry; or terminate",
+        ) from error
+    if isinstance(error, Parked):
+        raise error
+    if ledger.cancel is not None:
+        self.issue(e.Unwind(ledger.cancel.cause, Fault("Cancelled", ledger.cancel.reason)))
+    else:
+        fault = fault_of(error) if error is not None else None
+        self.issue(e.Unwind("failed", fault))
+    _cancel_rest(self)
+    return True
+
+
+def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
+    if task.cancelled():
+        return asyncio.CancelledError("the body was cancelled")
+    return task.exception()
+
+
+def _return(self: Instance, value: Any) -> BaseException | None:
+    """Record the return value; a value that cannot be journaled is the body's failure."""
+    try:
+        self.issue(e.Return(self.encode_result(value)))
+    except PayloadError as error:
+        return error
+    _cancel_rest(self)
+    return None
+
+
+def _cancel_rest(self: Instance) -> None:
+    """Tasks that outlive the body are cancelled, and settle before the execution ends."""
+    from .reactions import release_parked  # noqa: PLC0415 - the two modules know each other
+
+    program = self.program
+    assert program is not None  # noqa: S101 - the body has just ended in it
+    for task in program.loop.tasks:
+        if not task.done():
+            task.cancel("the saga's body has ended")
+    release_parked(self)
+    program.loop.drain()
+
+
+def _tasks_ended(self: Instance) -> bool:
+    """Once all tasks are done and all actions settled: complete, or begin the backward way."""
+    program, ledger = self.program, self.ledger
+    if program is not None:
+        program.loop.drain()
+        if any(not t.done() for t in program.loop.tasks):
+            return False
+    if any(a.outcome == OPEN for a in ledger.actions.values()):
+        return False
+    if ledger.phase == RETURNED:
+        if any(a.undo_state in (UNDO_RUNNING, UNDO_PARKED) for a in ledger.actions.values()):
+            return False
+        _finish(self, "completed")
+        return False
+    self.issue(e.Backward())
+    _drop_program(self)
+    return True
+
+
+def _drop_program(self: Instance) -> None:
+    if self.program is not None:
+        self.program.loop.kill()
+        self.program = None
+    self.rollbacks.clear()
+
+
+def _finish(self: Instance, status: str) -> None:
+    assert self.decision is not None  # noqa: S101 - only within an activation
+    self.issue(e.Finish(status))
+    self.decision.finished = status
+    _drop_program(self)
+
+
+def _terminate(self: Instance) -> None:
+    """An operator's end: what runs is stopped, nothing is undone."""
+    assert self.decision is not None  # noqa: S101 - only within an activation
+    for action in self.ledger.open():
+        self.decision.interrupt.append(action)
+    self.ledger.cause = "terminated"
+    self.decision.run.clear()
+    self.decision.undo.clear()
+    _finish(self, "terminated")
+
+
+def _continue_as_new(self: Instance) -> None:
+    """End this run; the worker begins the next with the `Started` event that follows."""
+    program = self.program
+    assert program is not None and self.decision is not None  # noqa: S101 - a live body asked
+    self.issue(e.ContinueAsNew(program.next_args))
+    self.decision.next_args = program.next_args
+    _drop_program(self)
+
+
+# ---------------------------------------------------------------- going backward
+
+
+def _compensate(self: Instance) -> None:
+    """Start every compensation whose turn has come; end when nothing is owed."""
+    ledger = self.ledger
+    while True:
+        owed = ledger.owed()
+        running = [a for a in ledger.open() if a.kind == "child"]
+        for action in running:
+            action.undo_state = UNDO_RUNNING
+        turn = ready([*owed, *running])
+        for action in running:
+            action.undo_state = ""
+        if not turn:
+            break
+        for action in turn:
+            self.undo(action)
+    if not owed and not running:
+        _finish(self, "partially_compensated" if ledger.residue else "compensated")
+
+
+def _roll_back(self: Instance) -> None:
+    """Go on with each savepoint's rollback; tell the saga when one is settled."""
+    program, ledger = self.program, self.ledger
+    for rollback in list(self.rollbacks):
+        if not rollback.quiet:
+            continue
+        owed = ledger.owed(rollback.scope)
+        for action in ready(owed):
+            self.undo(action)
+        left = ledger.owed(rollback.scope)
+        parked_only = all(a.undo_state == UNDO_PARKED for a in left)
+        if not left or (parked_only and ledger.doomed):
+            self.rollbacks.remove(rollback)
+            if program is not None:
+                program.rolled_back(rollback.future)
+
+
+def conclude_held(self: Instance, action: Action, fault: Fault, outcome: str) -> None:
+    """An action parked for a person is given up by the saga itself (a cancel): its outcome is what is known."""
+    from .reactions import deliver_failure  # noqa: PLC0415 - the two modules know each other
+
+    self.issue(e.Interrupt(action.id))
+    action.hold = ""
+    action.outcome = outcome
+    action.end = self.position
+    action.fault = fault
+    if outcome == "rejected" or action.undo == e.UNDO_NONE:
+        del self.ledger.actions[action.id]
+    deliver_failure(self, action, fault, outcome)
+
+
+def abandon(self: Instance, cause: str, fault: Fault | None, now: float) -> Decision:
+    """Go backward on the journal alone; see `Instance.abandon`."""
+    from .instance import Decision  # noqa: PLC0415 - the two modules know each other
+
+    _drop_program(self)
+    ledger = self.ledger
+    ledger.now = now = max(now, ledger.now)
+    self.commands = []
+    request = e.CancelRequested(fault.message if fault else cause, cause)
+    self.decision = decision = Decision(now, [request], self.commands, [], [], [])
+    ledger.take(request, self.position)
+    self.issue(e.Unwind(cause, fault))
+    for action in list(ledger.open()):
+        if action.kind == "child":
+            self.issue(e.Interrupt(action.id))
+            decision.interrupt.append(action)
+    self.issue(e.Backward())
+    _compensate(self)
+    return decision
+
+
+# ---------------------------------------------------------------- pivots of children, and dead ends
+
+
+def _answer_child(self: Instance) -> None:
+    """A child wants to pivot: grant it, refuse it, or ask our own parent."""
+    ledger = self.ledger
+    child = ledger.asked_by
+    if ledger.pivoted:
+        self.issue(e.AnswerPivot(child))
+        return
+    if ledger.asking:
+        return
+    busy = self.busy_with(but=child)
+    if ledger.phase != FORWARD or ledger.cancel is not None:
+        self.issue(e.AnswerPivot(child, "the parent is being undone"))
+    elif busy:
+        self.issue(e.AnswerPivot(child, f"the parent has {', '.join(busy)} in flight"))
+    elif self.parent:
+        self.issue(e.AskPivot("child"))
+    else:
+        self.issue(e.Pivot("child"))
+        self.issue(e.AnswerPivot(child))
+
+
+def _refuse_to_hang(self: Instance) -> None:
+    """Code that waits for what nothing can deliver makes no progress: say so instead of sleeping for ever."""
+    program, ledger = self.program, self.ledger
+    if program is None or ledger.phase == FINISHED:
+        return
+    waits = (
+        ledger.timers
+        or ledger.asking
+        or self.rollbacks
+        or any(ledger.awaited.values())
+        or any(a.outcome == OPEN or a.undo_state in (UNDO_RUNNING, UNDO_PARKED) for a in ledger.actions.values())
+    )
+    if not waits:
+        raise Stuck(
+            "the saga waits for something that no step, timer, signal or child of it can deliver",
+            hint="look for a future, lock, queue or event that is never set",
+        )

@@ -1,0 +1,477 @@
+"""Journal entries: the events that came in and the commands that went out.
+
+One row per activation holds both: ``(position, now, events, commands)``.  Events are past-tense
+facts, commands are imperatives.  Both are arrays on the wire, tagged by name in first place, so that
+a row reads well in any database shell::
+
+    events    [["completed","1",{"id":"p-7"}]]
+    commands  [["run","2","shop.reserve",{"order":{…}},1,""]]
+
+Entries never change meaning once released; a new need is a new entry or a new trailing field with a
+default, so that journals written by older versions replay.
+
+Ids.  An *action id* names what a task of the saga created: the task's path and a sequence within it,
+``"2"`` or ``"3.1"`` (first thing that the task at ``"3"`` did).  They do not depend on the order in
+which tasks happen to run.
+
+Payloads stand in the row as raw JSON, encoded once and never parsed by the kernel except where the
+saga needs the value.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import msgspec
+
+from ..errors import CorruptJournal
+
+Raw = msgspec.Raw
+NULL = Raw(b"null")
+
+
+class Fault(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """An error as the journal keeps it: type name, message, details (JSON), never a traceback."""
+
+    type: str
+    message: str
+    details: Raw = NULL
+
+
+class Residue(msgspec.Struct, gc=False, frozen=True):
+    """An effect that remains after compensation: of which action, and why it was left."""
+
+    action: str
+    step: str
+    reason: str
+    execution: str = ""
+    by: str = ""
+
+
+class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True, omit_defaults=True):
+    """Base of events and commands."""
+
+
+# ---------------------------------------------------------------- events
+
+
+class Started(Entry, tag="started"):
+    """First event of a run. `run` counts continue-as-new; `kernel` fixes scheduling behaviour."""
+
+    args: Raw
+    run: int = 0
+    python: str = ""
+    kernel: int = 1
+    deadline: float | None = None
+
+
+class Completed(Entry, tag="completed"):
+    """An action succeeded with this value."""
+
+    id: str
+    value: Raw
+
+
+class Failed(Entry, tag="failed"):
+    """An action ended without success; `outcome` is ``rejected`` or ``unknown`` (taint included).
+
+    `hold` is what the recovery policy said to do instead of telling the saga: ``ask`` or ``halt``
+    park the action; empty delivers the failure.
+    """
+
+    id: str
+    fault: Fault
+    outcome: str
+    hold: str = ""
+
+
+class AttemptFailed(Entry, tag="attempt_failed"):
+    """An attempt failed and another will follow at `retry_at`. `tainted`: it may have had an effect."""
+
+    id: str
+    attempt: int
+    fault: Fault
+    tainted: bool
+    retry_at: float
+
+
+class Fired(Entry, tag="fired"):
+    """A timer came due."""
+
+    id: str
+
+
+class Signalled(Entry, tag="signalled"):
+    """A signal arrived. `key` deduplicates: a second one with the same key is ignored."""
+
+    name: str
+    value: Raw
+    key: str = ""
+
+
+class CancelRequested(Entry, tag="cancel_requested"):
+    """Somebody (or a parent) wants the execution undone. Sticky. `cause` becomes the status' cause."""
+
+    reason: str
+    cause: str = "cancelled"
+    by: str = ""
+
+
+class ChildEnded(Entry, tag="child_ended"):
+    """A child execution reached a final status (`residue`: what its undoing left)."""
+
+    id: str
+    status: str
+    value: Raw = NULL
+    fault: Fault | None = None
+    residue: list[Residue] = []
+
+
+class UndoRequested(Entry, tag="undo_requested"):
+    """The parent of a completed child asks it to compensate."""
+
+    cause: str
+
+
+class PivotRequested(Entry, tag="pivot_requested"):
+    """A child asks its parent to pass the point of no return together with it."""
+
+    id: str
+
+
+class PivotAnswered(Entry, tag="pivot_answered"):
+    """The parent's answer to the child's request; `refusal` is empty when granted."""
+
+    refusal: str = ""
+
+
+class Undone(Entry, tag="undone"):
+    """A compensation succeeded (and, where declared, was verified)."""
+
+    id: str
+    residue: list[Residue] = []
+
+
+class UndoAttemptFailed(Entry, tag="undo_attempt_failed"):
+    """A compensation attempt failed; another follows at `retry_at`."""
+
+    id: str
+    attempt: int
+    fault: Fault
+    retry_at: float
+
+
+class UndoFailed(Entry, tag="undo_failed"):
+    """A compensation gave up: parked when `critical`, else left as residue."""
+
+    id: str
+    fault: Fault
+    critical: bool = True
+
+
+class Retried(Entry, tag="retried"):
+    """An operator asked for parked work to run again (`id` empty: all of it).
+
+    `args` replaces the arguments of a forward action and gives it a new idempotency key.
+    """
+
+    id: str = ""
+    by: str = ""
+    args: Raw | None = None
+
+
+class Skipped(Entry, tag="skipped"):
+    """An operator gave up on parked work: a compensation becomes residue, a forward action yields null."""
+
+    reason: str
+    id: str = ""
+    by: str = ""
+
+
+class Resolved(Entry, tag="resolved"):
+    """An operator settled parked work by hand: `value` is the action's result, or its undo took place."""
+
+    reason: str
+    value: Raw = NULL
+    id: str = ""
+    by: str = ""
+
+
+class TerminateRequested(Entry, tag="terminate_requested"):
+    """An operator ended the execution without compensation."""
+
+    reason: str
+    by: str = ""
+
+
+Event = (
+    Started
+    | Completed
+    | Failed
+    | AttemptFailed
+    | Fired
+    | Signalled
+    | CancelRequested
+    | ChildEnded
+    | UndoRequested
+    | PivotRequested
+    | PivotAnswered
+    | Undone
+    | UndoAttemptFailed
+    | UndoFailed
+    | Retried
+    | Skipped
+    | Resolved
+    | TerminateRequested
+)
+
+# ---------------------------------------------------------------- commands
+
+UNDO_NONE, UNDO_STEP, UNDO_IRREVERSIBLE = 0, 1, 2
+
+
+class RunStep(Entry, tag="run"):
+    """Dispatch an action. `undo` freezes whether it is compensable; `scope` is its savepoint path."""
+
+    id: str
+    step: str
+    args: Raw
+    undo: int = UNDO_NONE
+    scope: str = ""
+
+
+class StartTimer(Entry, tag="timer"):
+    """Wake this execution at `due` (seconds since the epoch)."""
+
+    id: str
+    due: float
+
+
+class CancelTimer(Entry, tag="untimer"):
+    """The timer is no longer wanted."""
+
+    id: str
+
+
+class StartChild(Entry, tag="child"):
+    """Start a nested saga as an execution of its own, with a uid minted here."""
+
+    id: str
+    saga: str
+    version: str
+    args: Raw
+    uid: str
+    scope: str = ""
+    deadline: float | None = None
+
+
+class AwaitSignal(Entry, tag="await"):
+    """The saga waits for a signal (shown by status; compared by replay)."""
+
+    id: str
+    name: str
+
+
+class Interrupt(Entry, tag="interrupt"):
+    """Stop the action's attempt or child, if it still runs; its end comes as an event."""
+
+    id: str
+
+
+class Undo(Entry, tag="undo"):
+    """Compensate an action. Its arguments are the action's own and its result, as journaled."""
+
+    id: str
+
+
+class UndoWith(Entry, tag="undo_with"):
+    """Register an ad hoc compensation by its function's durable name."""
+
+    id: str
+    step: str
+    args: Raw
+    scope: str = ""
+
+
+class EnterScope(Entry, tag="savepoint"):
+    """A savepoint opens; actions whose `scope` starts with its id belong to it."""
+
+    id: str
+    scope: str = ""
+
+
+class RollBack(Entry, tag="roll_back"):
+    """A savepoint was left by an exception: undo its members."""
+
+    id: str
+
+
+class Pivot(Entry, tag="pivot"):
+    """The point of no return was passed."""
+
+    id: str
+
+
+class AskPivot(Entry, tag="ask_pivot"):
+    """A child asks its parent to pivot (the answer comes as `PivotAnswered`)."""
+
+    id: str
+
+
+class AnswerPivot(Entry, tag="answer_pivot"):
+    """Tell the child at action `id` whether the pivot is granted."""
+
+    id: str
+    refusal: str = ""
+
+
+class Patch(Entry, tag="patched"):
+    """`patched(change)` answered yes."""
+
+    change: str
+
+
+class Withdrawn(Entry, tag="withdrawn"):
+    """A command issued and withdrawn within one activation: nothing was dispatched."""
+
+    id: str
+
+
+class Return(Entry, tag="return"):
+    """The saga's body returned this value; from here on the execution completes."""
+
+    value: Raw
+
+
+class Unwind(Entry, tag="unwind"):
+    """The backward way begins (or, after the pivot, the body failed and a person must look)."""
+
+    cause: str
+    fault: Fault | None = None
+
+
+class Backward(Entry, tag="backward"):
+    """Every task of the saga has ended; from here on only the journal decides, and no saga code runs."""
+
+
+class ContinueAsNew(Entry, tag="continue"):
+    """End this run and begin the next with these arguments."""
+
+    args: Raw
+
+
+class Defer(Entry, tag="deferred"):
+    """This row only keeps its events; the next row's activation applies them before its own.
+
+    Written by a transactional step (its completion commits with its effect) and when an activation
+    had to be parked (what came in is not lost).
+    """
+
+
+class Finish(Entry, tag="finish"):
+    """The execution ends with this status."""
+
+    status: str
+
+
+Command = (
+    RunStep
+    | StartTimer
+    | CancelTimer
+    | StartChild
+    | AwaitSignal
+    | Interrupt
+    | Undo
+    | UndoWith
+    | EnterScope
+    | RollBack
+    | Pivot
+    | AskPivot
+    | AnswerPivot
+    | Patch
+    | Withdrawn
+    | Return
+    | Unwind
+    | Backward
+    | ContinueAsNew
+    | Defer
+    | Finish
+)
+
+# ---------------------------------------------------------------- rows
+
+
+class Row(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """One journal row: an activation. `events` and `commands` are JSON text.
+
+    `checksum` chains: crc32 over the row, seeded with the checksum of the row before it (0 at first).
+    """
+
+    position: int
+    now: float
+    events: str
+    commands: str
+    checksum: int
+
+
+_encoder = msgspec.json.Encoder()
+_events = msgspec.json.Decoder(list[Event])
+_commands = msgspec.json.Decoder(list[Command])
+_event = msgspec.json.Decoder(Event)
+encode_entry = _encoder.encode
+
+
+def seal(
+    position: int,
+    now: float,
+    events: list[Any],
+    commands: list[Any],
+    previous: int,
+) -> Row:
+    """Encode an activation as the row at `position`, chained to the `previous` checksum."""
+    came = _encoder.encode(events)
+    went = _encoder.encode(commands) if commands else b"[]"
+    sum_ = zlib.crc32(went, zlib.crc32(came, zlib.crc32(b"%d %r" % (position, now), previous)))
+    return Row(position, now, came.decode(), went.decode(), sum_)
+
+
+def verify(row: Row, position: int, previous: int) -> None:
+    """Raise `CorruptJournal` unless `row` stands at `position` and its checksum chains."""
+    if row.position != position:
+        raise CorruptJournal(
+            f"journal row {position} is missing; found row {row.position} in its place",
+            hint="restore the journal from a backup, or terminate this execution",
+        )
+    came, went = row.events.encode(), row.commands.encode()
+    sum_ = zlib.crc32(went, zlib.crc32(came, zlib.crc32(b"%d %r" % (position, row.now), previous)))
+    if sum_ != row.checksum:
+        raise CorruptJournal(
+            f"journal row {position} does not match its checksum "
+            f"(stored {row.checksum}, computed {sum_})",
+            hint="restore the row from a backup, or terminate this execution",
+        )
+
+
+def decode_events(text: str) -> list[Event]:
+    """Events of a row, in the order they were applied."""
+    try:
+        return _events.decode(text)
+    except msgspec.MsgspecError as error:
+        raise CorruptJournal(f"events of a journal row cannot be read: {error}") from error
+
+
+def decode_commands(text: str) -> list[Command]:
+    """Commands of a row, in the order they were issued."""
+    try:
+        return _commands.decode(text)
+    except msgspec.MsgspecError as error:
+        raise CorruptJournal(f"commands of a journal row cannot be read: {error}") from error
+
+
+def decode_event(data: bytes | str) -> Event:
+    """One event, as an inbox row carries it."""
+    try:
+        return _event.decode(data)
+    except msgspec.MsgspecError as error:
+        raise CorruptJournal(f"an inbox message cannot be read: {error}") from error

@@ -1,0 +1,318 @@
+"""One execution in memory: events in, one `Decision` out.
+
+**Theory of operation.**  `activate` is the only way in, for live work and for replay.  It takes the events one at a time: the ledger applies the event,
+the program (the saga's code, if it still runs) is told and drained to quiescence, and when all are applied `advance` asks what follows from the
+ledger alone: settle an action, go on with a rollback, end.  All that was issued meanwhile is the row's commands.  The phases:
+
+    forward ──return──► returned ──all tasks ended──► finished (completed)
+       │ exception, cancel, deadline
+       └──► unwinding ──all tasks ended──► backward ──nothing owed──► finished (compensated …)
+
+From `backward` on no saga code exists any more: loading such an execution folds its journal (`fold`), the program is not built.
+
+An instance computes one activation ahead: until its row is durable nobody may act on the decision, and if the commit
+fails the instance is discarded.  Replay runs `activate` on each row's events and compares the commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from ..definition.registry import Registry
+from ..definition.saga import Saga
+from ..errors import Divergence, LimitExceeded, PayloadError
+from . import advance, reactions, replay
+from . import entries as e
+from .entries import Fault, Row
+from .ledger import BACKWARD, FINISHED, OPEN, UNDO_RUNNING, Action, Ledger
+from .limits import Limits
+from .program import ActionFuture, Program
+from .rollback import Rollback
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+class Decision(msgspec.Struct):
+    """What one activation decided: the row's contents, and what to carry out once it is durable."""
+
+    now: float
+    events: list[Any]
+    commands: list[Any]
+    run: list[Action]
+    undo: list[Action]
+    interrupt: list[Action]
+    finished: str = ""
+    next_args: Any = None
+
+
+class Instance:
+    """See the module's theory of operation."""
+
+    def __init__(
+        self,
+        uid: str,
+        id: str,
+        saga_name: str,
+        version: str,
+        registry: Registry,
+        limits: Limits,
+        *,
+        parent: str = "",
+        depth: int = 0,
+    ) -> None:
+        self.uid = uid
+        self.id = id
+        self.saga_name = saga_name
+        self.version = version
+        self.registry = registry
+        self.limits = limits
+        self.parent = parent
+        self.depth = depth
+        self.ledger = Ledger()
+        self.program: Program | None = None
+        self.position = 0
+        self.checksum = 0
+        self.expected: list[Any] | None = None
+        self.journaled_patches: set[str] = set()
+        self.answers: dict[str, bool] = {}
+        self.rollbacks: list[Rollback] = []
+        self.deferred: list[Any] = []
+        self.commands: list[Any] = []
+        self.decision: Decision | None = None
+        self.dead = False
+
+    # ------------------------------------------------------------ the way in
+
+    def activate(self, events: Sequence[e.Event], now: float) -> Decision:
+        """Apply events at a time; returns what follows. Raises `Parked` when this execution cannot go on."""
+        now = max(now, self.ledger.now)
+        self.ledger.now = now
+        self.commands = []
+        self.decision = decision = Decision(now, list(events), self.commands, [], [], [])
+        applied = [*self.deferred, *events] if self.deferred else events
+        self.deferred = []
+        program = self.program
+        if program is None:
+            for event in applied:
+                self._apply(event)
+            if self.program is None:
+                advance.step(self)
+                return decision
+            program = self.program
+            with program.loop.running():
+                advance.step(self)
+            return decision
+        program.loop.now = now
+        with program.loop.running():
+            for event in applied:
+                self._apply(event)
+            advance.step(self)
+        return decision
+
+    def _apply(self, event: e.Event) -> None:
+        ledger = self.ledger
+        reaction = reactions.REACTIONS.get(type(event))
+        if reaction is None:
+            ledger.take(event, self.position)
+            return
+        reaction(self, event)
+        program = self.program
+        if program is not None and program.loop.waiting:
+            if asyncio._get_running_loop() is program.loop:
+                program.loop.drain()
+            else:
+                with program.loop.running():
+                    program.loop.drain()
+
+    def start_program(self, args: e.Raw) -> None:
+        """Begin the saga's body with journaled arguments. Raises `MissingDefinition`, `Parked`."""
+        saga = self.definition()
+        try:
+            values = saga.signature.decode_args(args)
+        except PayloadError as error:
+            raise Divergence(error.message, hint=error.hint) from error
+        self.program = Program(self, saga, values)
+        self.program.loop.now = self.ledger.now
+        self.program.begin()
+
+    def definition(self) -> Saga[Any, Any]:
+        """The saga of this execution's name and version."""
+        return self.registry.saga(self.saga_name, self.version)
+
+    # ------------------------------------------------------------ commands
+
+    def issue(self, command: Any) -> None:
+        """A command of this activation: into the row and into the ledger."""
+        self.commands.append(command)
+        self.ledger.issue(command, self.position)
+        if type(command) is e.RunStep:
+            self.decision.run.append(self.ledger.actions[command.id])  # type: ignore[union-attr]
+
+    def patched(self, change: str) -> bool:
+        """The recorded or first answer to `patched(change)`."""
+        known = self.answers.get(change)
+        if known is not None:
+            return known
+        answer = change in self.journaled_patches or self.expected is None
+        self.answers[change] = answer
+        if answer:
+            self.issue(e.Patch(change))
+        return answer
+
+    def withdraw_timer(self, id: str) -> None:
+        """A timer is not wanted: strike it from this row, or cancel the one in the journal."""
+        for place in range(len(self.commands) - 1, -1, -1):
+            command = self.commands[place]
+            if type(command) is e.StartTimer and command.id == id:
+                self.commands[place] = e.Withdrawn(id)
+                self.ledger.timers.pop(id, None)
+                return
+        if id in self.ledger.timers:
+            self.issue(e.CancelTimer(id))
+
+    def interrupt(self, action: Action, future: ActionFuture) -> None:
+        """The saga no longer waits for an action: withdraw it, stop it, or let it settle."""
+        ledger, program = self.ledger, self.program
+        assert program is not None and self.decision is not None  # noqa: S101 - futures live in programs
+        if action.outcome != OPEN:
+            program.settle_parked(action)
+        elif action.position == self.position:
+            self._withdraw(action)
+            del program.futures[action.id]
+            future.give_up()
+        elif action.hold:
+            fault = action.fault or Fault("Cancelled", "")
+            outcome = "unknown" if action.tainted else "rejected"
+            advance.conclude_held(self, action, fault, outcome)
+        elif not ledger.pivoted and not action.interrupted:
+            self.issue(e.Interrupt(action.id))
+            self.decision.interrupt.append(action)
+
+    def _withdraw(self, action: Action) -> None:
+        """Strike a command that was issued in this very activation: nothing was dispatched."""
+        assert self.decision is not None  # noqa: S101 - only within an activation
+        for place in range(len(self.commands) - 1, -1, -1):
+            command = self.commands[place]
+            if type(command) in (e.RunStep, e.StartChild) and command.id == action.id:
+                self.commands[place] = e.Withdrawn(action.id)
+                break
+        del self.ledger.actions[action.id]
+        self.decision.run = [a for a in self.decision.run if a is not action]
+
+    def undo(self, action: Action) -> None:
+        """Compensate an action."""
+        assert self.decision is not None  # noqa: S101 - only within an activation
+        self.issue(e.Undo(action.id))
+        if action.undo_state == UNDO_RUNNING:
+            self.decision.undo.append(action)
+
+    def begin_rollback(self, id: str, task: Any, future: ActionFuture) -> None:
+        """A savepoint was left by an exception."""
+        self.issue(e.RollBack(id))
+        rollback = Rollback(task.scope, task, future)
+        self.rollbacks.append(rollback)
+        rollback.cancel_tasks(self.program)
+
+    def busy_with(self, but: str = "") -> list[str]:
+        """Names of actions in flight (all but the one with that id)."""
+        ledger = self.ledger
+        found = [
+            f"{a.name} ({a.id})"
+            for a in ledger.actions.values()
+            if a.id != but and (a.outcome == OPEN or a.undo_state == UNDO_RUNNING)
+        ]
+        return found[:5]
+
+    # ------------------------------------------------------------ rows
+
+    def seal(self, decision: Decision) -> Row:
+        """The decision as the next journal row; the instance moves on to the position after it.
+
+        Raises `LimitExceeded` when the journal is as long as allowed.
+        """
+        if self.position >= self.limits.rows and not decision.finished:
+            raise LimitExceeded(
+                f"the journal has {self.position:,} rows, the limit is {self.limits.rows:,}",
+                hint="call amends.continue_as_new(…) from time to time, or raise Limits(rows=…)",
+            )
+        row = e.seal(self.position, decision.now, decision.events, decision.commands, self.checksum)
+        self.position += 1
+        self.checksum = row.checksum
+        return row
+
+    def absorb(self, row: Row, events: list[Any]) -> None:
+        """A row that only keeps its events was written for us: the next activation applies them."""
+        self.position = row.position + 1
+        self.checksum = row.checksum
+        self.deferred.extend(events)
+
+    def load(self, rows: Sequence[Row]) -> None:
+        """Bring the instance to the head of its journal, running the saga's code only if it still runs.
+
+        Raises `Divergence`, `CorruptJournal`, `MissingDefinition` (all of them `Parked`).
+        """
+        replay.load(self, rows)
+
+    def fold(self, rows: Sequence[Row]) -> None:
+        """Bring the ledger to the head of the journal without running any saga code."""
+        replay.fold(self, rows)
+
+    def abandon(self, cause: str, fault: Fault | None, now: float) -> Decision:
+        """Undo without the saga's code (it diverged, or is gone): what is open counts as unknown."""
+        return advance.abandon(self, cause, fault, now)
+
+    def discard(self) -> None:
+        """The instance is out of date or asleep: its code must do nothing more."""
+        self.dead = True
+        if self.program is not None:
+            self.program.loop.kill()
+            self.program = None
+
+    # ------------------------------------------------------------ questions
+
+    @property
+    def next_wake(self) -> float | None:
+        """When something in here is due (timers, deadline, retries that wait); None: never by itself."""
+        ledger = self.ledger
+        if ledger.phase == FINISHED or (not ledger.timers and ledger.deadline is None):
+            return None
+        dues = list(ledger.timers.values())
+        if ledger.deadline is not None and not ledger.pivoted and not ledger.doomed:
+            if ledger.phase == "forward":
+                dues.append(ledger.deadline)
+        return min(dues, default=None)
+
+    def due(self, now: float) -> list[e.Event]:
+        """Events for all that is due by `now`, in the order in which it was due."""
+        ledger = self.ledger
+        events: list[e.Event] = [
+            e.Fired(id)
+            for id, due in sorted(ledger.timers.items(), key=lambda item: item[1])
+            if due <= now
+        ]
+        deadline = ledger.deadline
+        if (
+            deadline is not None
+            and deadline <= now
+            and ledger.cancel is None
+            and ledger.phase == "forward"
+            and not ledger.pivoted
+        ):
+            events.append(e.CancelRequested("the deadline has passed", cause="deadline"))
+        return events
+
+    @property
+    def backward(self) -> bool:
+        """Is saga code out of the game?"""
+        return self.ledger.phase in (BACKWARD, FINISHED)
+
+    def encode_result(self, value: Any) -> e.Raw:
+        """The body's return value. Raises `PayloadError`."""
+        assert self.program is not None  # noqa: S101 - it has just returned
+        return self.program._payload(value, f"result of {self.saga_name}")
+

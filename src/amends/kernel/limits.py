@@ -1,0 +1,34 @@
+"""Bounds on everything one execution can grow."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ..errors import LimitExceeded
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings that keep one execution from hurting the others.
+
+    payload: bytes of one encoded value.  rows: journal rows of an execution before it is parked (`warn_rows`: before a warning; continue as
+    new).  fan_out: actions in flight at once in one execution.  depth: nesting of sagas.  callbacks: event-loop callbacks of one
+    activation.  seconds: wall-clock of one activation before it is parked as an endless loop.
+    deaths: worker deaths on the same journal head before an execution is parked as poison.
+    """
+
+    payload: int = 1_000_000
+    rows: int = 50_000
+    warn_rows: int = 2_000
+    fan_out: int = 10_000
+    depth: int = 32
+    callbacks: int = 1_000_000
+    seconds: float = 10.0
+    deaths: int = 5
+
+    def check_depth(self, depth: int, saga: str) -> None:
+        """Raise `LimitExceeded` past the allowed nesting."""
+        if depth > self.depth:
+            raise LimitExceeded(
+                f"{saga} would be nested {depth} deep, the limit is {self.depth}",
+                hint="use continue_as_new for recursion, or raise Limits(depth=…)",
+            )

@@ -1,0 +1,358 @@
+"""A small deterministic event loop on which saga code runs.
+
+**Theory of operation.**  Saga code is ordinary asyncio code.  asyncio asks little of a loop: a queue of callbacks, timers, futures and tasks.  This loop gives just
+that, with nothing behind it that could differ from one replay to the next: callbacks run first in, first out; time is the time of the activation;
+a timer is a journaled command; tasks and futures hash by creation number, so that code which iterates a set of them (a TaskGroup's abort does) visits
+them in the same order in each process.  Everything else a loop can do would leave the saga, and raises `ForeignCall`.
+
+The loop runs only inside `running()`, from a plain callback of the real loop, never inside one of its tasks.  A dead loop runs nothing and
+accepts nothing, whatever the garbage collector closes later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import weakref
+from asyncio import _get_running_loop, _set_running_loop
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import Context, copy_context
+from typing import Any, Protocol
+
+from ..errors import ForeignCall, Overrun
+from .foreign import forbid, teach
+
+
+class Timers(Protocol):
+    """Who keeps the loop's timers (they are durable commands)."""
+
+    def start_timer(self, handle: Timer) -> None:
+        """Begin to wait for `handle.due`."""
+        ...
+
+    def cancel_timer(self, handle: Timer) -> None:
+        """It is no longer wanted."""
+        ...
+
+
+class Callback:
+    """A scheduled callback (what `call_soon` returns)."""
+
+    __slots__ = ("args", "callback", "context")
+
+    def __init__(
+        self, callback: Callable[..., Any] | None, args: tuple[Any, ...], context: Context | None
+    ) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = context
+
+    def cancel(self) -> None:
+        """Do not run it."""
+        self.callback = None
+        self.args = ()
+
+    def cancelled(self) -> bool:
+        """Will it not run?"""
+        return self.callback is None
+
+
+class Timer(Callback):
+    """A callback that runs when a durable timer fires (what `call_at` returns)."""
+
+    __slots__ = ("due", "id", "loop")
+
+    def __init__(
+        self,
+        due: float,
+        callback: Callable[..., Any],
+        args: tuple[Any, ...],
+        context: Context | None,
+        loop: SagaLoop,
+    ) -> None:
+        super().__init__(callback, args, context or copy_context())
+        self.due = due
+        self.id = ""
+        self.loop = loop
+
+    def when(self) -> float:
+        """When it is due, in the loop's time."""
+        return self.due
+
+    def cancel(self) -> None:
+        """Withdraw the durable timer."""
+        if self.callback is not None:
+            super().cancel()
+            if self.id:
+                self.loop.timers.cancel_timer(self)
+
+
+class SagaFuture(asyncio.Future[Any]):
+    """A future that hashes by creation number."""
+
+    number: int
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class SagaTask(asyncio.Task[Any]):
+    """A task that hashes by creation number and knows its place in the saga.
+
+    `path` prefixes the ids of what it creates, `sequence` counts them; `scope` is the savepoint it is in; a `shielded` task
+    may act after a cancel.
+    """
+
+    number: int
+    path: str
+    sequence: int
+    scope: str
+    shielded: bool
+    chance: Any
+
+    def __hash__(self) -> int:
+        return self.number
+
+    def next_id(self) -> str:
+        """The id of the next thing this task creates."""
+        self.sequence += 1
+        return f"{self.path}{self.sequence}"
+
+
+_SHIELD = asyncio.shield.__code__
+_new_task = SagaTask.__new__
+_init_task = asyncio.Task.__init__
+
+
+class SagaLoop(asyncio.AbstractEventLoop):
+    """See the module's theory of operation."""
+
+    def __init__(self, port: Any, timers: Timers, budget: int = 100_000) -> None:
+        self.amends_port = port
+        self.timers = timers
+        self.budget = budget
+        self.now = 0.0
+        self.dead = False
+        self.prefix = ""
+        self.tasks: list[SagaTask] = []
+        self._ready: deque[Callback] = deque()
+        self._created = 0
+        self._orphans = 0
+        self._prune_at = 64
+        self._generators: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+
+    # ------------------------------------------------------------ running
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Make this the running loop of the thread for a while."""
+        outer = _get_running_loop()
+        hooks = sys.get_asyncgen_hooks()
+        _set_running_loop(self)
+        sys.set_asyncgen_hooks(self._generators.add, self._finalize)
+        try:
+            yield
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
+            _set_running_loop(outer)
+
+    @property
+    def waiting(self) -> bool:
+        """Is any callback ready to run?"""
+        return bool(self._ready)
+
+    def drain(self) -> None:
+        """Run callbacks until none is left. Raises `Overrun` past the budget."""
+        ready = self._ready
+        left = self.budget
+        while ready:
+            item = ready.popleft()
+            callback = item.callback
+            if callback is None:
+                continue
+            left -= 1
+            if left < 0:
+                raise Overrun(
+                    f"one activation ran more than {self.budget} callbacks",
+                    hint="look for a loop that awaits only asyncio.sleep(0); await a step, a timer or a signal in it",
+                )
+            context = item.context
+            if context is None:
+                callback(*item.args)
+            else:
+                context.run(callback, *item.args)
+
+    def kill(self) -> None:
+        """Drop everything: nothing runs any more, and code that unwinds can do nothing."""
+        self.dead = True
+        self._ready.clear()
+        outer = _get_running_loop()
+        _set_running_loop(self)
+        try:
+            for task in self.tasks:
+                if not task.done():
+                    _discard(task)
+            for generator in list(self._generators):
+                self._finalize(generator)
+        finally:
+            _set_running_loop(outer)
+        self.tasks.clear()
+
+    def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Close an abandoned async generator; it may clean up, but can no longer command anything."""
+        was, self.dead = self.dead, True
+        try:
+            generator.aclose().send(None)  # type: ignore[attr-defined]
+        except (StopIteration, RuntimeError):
+            pass
+        except BaseException as error:  # noqa: BLE001 - as the interpreter does for finalizers
+            sys.unraisablehook(_Unraisable(error, generator))
+        finally:
+            self.dead = was
+
+    # ------------------------------------------------------------ what asyncio asks of a loop
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> Callback:
+        item = Callback(callback, args, context)
+        if not self.dead:
+            self._ready.append(item)
+        return item
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> Callback:
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> Callback:
+        timer = Timer(when, callback, args, context, self)
+        if when <= self.now:
+            self._ready.append(timer)
+        else:
+            self.timers.start_timer(timer)
+        return timer
+
+    def fire(self, timer: Timer) -> None:
+        """Queue the callback of a timer that came due."""
+        timer.id = ""
+        self._ready.append(timer)
+
+    def time(self) -> float:
+        return self.now
+
+    def create_future(self) -> SagaFuture:
+        self._created += 1
+        future = SagaFuture(loop=self)
+        future.number = self._created
+        return future
+
+    def create_task(  # type: ignore[override]
+        self,
+        coro: Coroutine[Any, Any, Any],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+        **_: Any,
+    ) -> SagaTask:
+        parent = asyncio.current_task(self)
+        if parent is not None:
+            place = parent.next_id()  # type: ignore[attr-defined]
+            scope, shielded = parent.scope, parent.shielded  # type: ignore[attr-defined]
+        else:
+            self._orphans += 1
+            place, scope, shielded = f"{self.prefix}c{self._orphans}", "", False
+        task = self.spawn(coro, f"{place}.", name or f"task-{place}", context)
+        task.scope = scope
+        task.shielded = shielded or _called_by_shield()
+        return task
+
+    def spawn(
+        self,
+        coro: Coroutine[Any, Any, Any],
+        path: str,
+        name: str,
+        context: Context | None,
+    ) -> SagaTask:
+        """A task at a given place (its number must exist before asyncio hashes it)."""
+        self._created += 1
+        task = _new_task(SagaTask)
+        task.number = self._created
+        task.path = path
+        task.sequence = 0
+        task.scope = ""
+        task.shielded = False
+        task.chance = None
+        _init_task(task, coro, loop=self, name=name, context=context)
+        self.tasks.append(task)
+        if len(self.tasks) >= self._prune_at:
+            self.tasks = [t for t in self.tasks if not t.done()]
+            self._prune_at = max(64, 2 * len(self.tasks))
+        return task
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Report what asyncio would only log (an exception nobody retrieved), unless replaying or dead."""
+        if not self.dead:
+            self.amends_port.report(context)
+
+    def get_exception_handler(self) -> None:
+        return None
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        self.call_exception_handler(context)
+
+    def __repr__(self) -> str:
+        return f"<saga loop {'dead' if self.dead else 'alive'}>"
+
+
+class _Unraisable:
+    """The argument of `sys.unraisablehook`."""
+
+    def __init__(self, error: BaseException, source: object) -> None:
+        self.exc_type = type(error)
+        self.exc_value = error
+        self.exc_traceback = error.__traceback__
+        self.err_msg = "Exception ignored while closing a saga's async generator"
+        self.object = source
+
+
+def _called_by_shield() -> bool:
+    """Was `create_task` reached through ``asyncio.shield(…)``? (It wraps what it shields in a task.)"""
+    frame = sys._getframe(2)
+    for _ in range(3):
+        if frame.f_code is _SHIELD:
+            return True
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return False
+
+
+def _discard(task: SagaTask) -> None:
+    """Close a task's coroutine now, on a dead loop, instead of leaving it to the garbage collector."""
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coroutine = task.get_coro()
+    if coroutine is None:
+        return
+    try:
+        coroutine.close()
+    except BaseException as error:  # noqa: BLE001 - user code that refuses to end; say so, go on
+        sys.unraisablehook(_Unraisable(error, coroutine))
+
+
+forbid(SagaLoop)
+
+__all__ = ["Callback", "ForeignCall", "SagaFuture", "SagaLoop", "SagaTask", "Timer", "teach"]

@@ -1,0 +1,171 @@
+"""Recovery by the front door: rows of the journal through the same `activate`, and the comparison.
+
+Nothing here decides how to go on after a mismatch: a real divergence parks the execution with both sides shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import AmendsError, Divergence, PayloadError
+from . import entries as e
+from .entries import Row
+
+if TYPE_CHECKING:
+    from .instance import Instance
+
+
+def load(self: Instance, rows: Sequence[Row]) -> None:
+    """See `Instance.load`."""
+    decoded = _read(self, rows)
+    start = 0
+    for place, (_, events, commands) in enumerate(decoded):
+        if any(type(event) is e.Started for event in events):
+            start = place
+        for command in commands:
+            if type(command) is e.Patch:
+                self.journaled_patches.add(command.change)
+    ended = any(
+        type(c) in (e.Backward, e.Finish) for _, _, commands in decoded[start:] for c in commands
+    )
+    if ended:
+        start = len(decoded)
+    for row, events, commands in decoded[:start]:
+        _fold_row(self, row, events, commands)
+    for row, events, commands in decoded[start:]:
+        _replay_row(self, row, events, commands)
+
+
+def fold(self: Instance, rows: Sequence[Row]) -> None:
+    """See `Instance.fold`."""
+    for row, events, commands in _read(self, rows):
+        _fold_row(self, row, events, commands)
+
+
+def _read(self: Instance, rows: Sequence[Row]) -> list[tuple[Row, list[Any], list[Any]]]:
+    """Decode and verify; positions must be gap-free and checksums must chain."""
+    decoded = []
+    position, checksum = self.position, self.checksum
+    for row in rows:
+        e.verify(row, position, checksum)
+        decoded.append((row, e.decode_events(row.events), e.decode_commands(row.commands)))
+        position, checksum = position + 1, row.checksum
+    return decoded
+
+
+def _fold_row(self: Instance, row: Row, events: list[Any], commands: list[Any]) -> None:
+    ledger = self.ledger
+    if _is_deferred(commands):
+        self.deferred.extend(events)
+    else:
+        ledger.now = row.now
+        for event in (*self.deferred, *events):
+            ledger.take(event, row.position)
+        self.deferred = []
+        for command in commands:
+            ledger.issue(command, row.position)
+    self.position = row.position + 1
+    self.checksum = row.checksum
+
+
+def _is_deferred(commands: list[Any]) -> bool:
+    return len(commands) == 1 and type(commands[0]) is e.Defer
+
+
+def _replay_row(self: Instance, row: Row, events: list[Any], commands: list[Any]) -> None:
+    if _is_deferred(commands):
+        self.deferred.extend(events)
+    else:
+        self.expected = commands
+        try:
+            decision = self.activate(events, row.now)
+        finally:
+            self.expected = None
+        if decision.commands != commands:
+            reconcile(self, row, decision.commands, commands)
+    self.position = row.position + 1
+    self.checksum = row.checksum
+
+
+# ---------------------------------------------------------------- comparing
+
+
+def reconcile(self: Instance, row: Row, issued: list[Any], journaled: list[Any]) -> None:
+    """Compare command by command, by id and as values; adopt what the journal says. Raises `Divergence`."""
+    theirs = {_key(command): command for command in journaled}
+    for command in issued:
+        other = theirs.pop(_key(command), None)
+        if other is None or not _same(self, command, other):
+            raise _divergence(self, row, command, other, journaled)
+        _adopt(self, command, other)
+    if theirs:
+        raise _divergence(self, row, None, next(iter(theirs.values())), journaled)
+
+
+def _key(command: Any) -> tuple[str, str]:
+    return type(command).__struct_config__.tag, getattr(command, "id", "")
+
+
+def _same(self: Instance, mine: Any, theirs: Any) -> bool:
+    if mine == theirs:
+        return True
+    if type(mine) is e.RunStep:
+        return mine.step == theirs.step and mine.scope == theirs.scope and _same_args(
+            self, mine, theirs
+        )
+    if type(mine) is e.StartChild:
+        return (
+            mine.saga == theirs.saga
+            and mine.uid == theirs.uid
+            and _same_args(self, mine, theirs)
+        )
+    if type(mine) in (e.Return, e.ContinueAsNew, e.UndoWith, e.Unwind):
+        return True
+    return False
+
+
+def _same_args(self: Instance, mine: Any, theirs: Any) -> bool:
+    """Equal once both are read with today's annotations: a new field with a default is no divergence."""
+    if mine.args == theirs.args:
+        return True
+    try:
+        if type(mine) is e.RunStep:
+            signature = self.registry.step(mine.step).signature
+        else:
+            signature = self.registry.saga(mine.saga, mine.version).signature
+        old, new = signature.decode_args(theirs.args), signature.decode_args(mine.args)
+    except (PayloadError, AmendsError):
+        return False
+    return bool(old == new)
+
+
+def _adopt(self: Instance, mine: Any, theirs: Any) -> None:
+    """The journal's arguments and undo flag hold, not today's."""
+    action = self.ledger.actions.get(getattr(mine, "id", ""))
+    if action is not None and type(mine) is e.RunStep:
+        action.args = theirs.args
+        action.undo = theirs.undo
+    if type(mine) is e.Return:
+        self.ledger.value = theirs.value
+
+
+def _divergence(
+    self: Instance, row: Row, mine: Any, theirs: Any, journaled: list[Any]
+) -> Divergence:
+    if mine is not None and theirs is None:
+        near = [c for c in journaled if getattr(c, "id", "") == getattr(mine, "id", None)]
+        theirs = near[0] if near else None
+    return Divergence(
+        f"the code of {self.saga_name} no longer does what journal row {row.position} says\n"
+        f"    journal:  {_show(theirs)}\n"
+        f"    code:     {_show(mine)}",
+        hint="deploy the earlier code, or guard the change with amends.patched(…), then retry; "
+        "cancel undoes the execution from its journal alone",
+    )
+
+
+def _show(command: Any) -> str:
+    return "(nothing)" if command is None else msgspec.json.encode(command).decode()[:500]

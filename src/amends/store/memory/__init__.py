@@ -1,0 +1,321 @@
+"""A store in memory: the port's semantics with dictionaries, the oracle that other stores are compared with.
+
+Values are copied at the border, so no caller shares state with the store.  Engines and clients of one
+process may share one object; the first `open` and the last `close` count.  Closing keeps the data: an
+engine that opens the same object again finds its executions, as after a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ...errors import Fenced, Refused, StoreError, UnknownName
+from ...kernel.entries import Row
+from ..port import (
+    ATTENTION,
+    COMMITTED,
+    AuditRecord,
+    Claim,
+    Code,
+    Header,
+    Message,
+    Query,
+    Transaction,
+    Verdict,
+    Write,
+)
+from .batch import NOT_OWNED, commit, unstorable
+from .state import Execution, State
+
+
+class _Core:
+    """Life, and what both sides share."""
+
+    def __init__(self, *, capacity: int | None = None) -> None:
+        self._state = State(capacity)
+        self._opened = 0
+        self._worker: int | None = None
+        self._standbys: list[asyncio.Future[None]] = []
+        self._generation = 0
+        self._callers: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
+
+    @property
+    def capacity(self) -> int | None:
+        """How many rows, executions and messages may be held together; None: no limit."""
+        return self._state.capacity
+
+    @capacity.setter
+    def capacity(self, limit: int | None) -> None:
+        self._state.capacity = limit
+
+    async def open(self) -> None:
+        """Count one more user."""
+        self._opened += 1
+
+    async def close(self) -> None:
+        """Count one user less; with the last goes the worker, if it did not retire (as if it had died)."""
+        self._opened = max(0, self._opened - 1)
+        if not self._opened:
+            self._free_worker()
+
+    def abandon(self) -> None:
+        """Vanish as a killed worker would, in the middle of whatever it is (for simulations of crashes)."""
+        self._free_worker()
+
+    async def tidy(self) -> None:
+        """Nothing to tidy."""
+
+    async def changed(self) -> bool:
+        """May anybody have created, sent or unparked since this task last asked?"""
+        self._check_open()
+        caller = asyncio.current_task()
+        if caller is None:
+            return True
+        seen = self._callers.get(caller)
+        self._callers[caller] = self._generation
+        return seen != self._generation
+
+    def _check_open(self) -> None:
+        if not self._opened:
+            raise StoreError("the store is not open", hint="await store.open() first")
+
+    def _check_fence(self, incarnation: int) -> None:
+        self._check_open()
+        if not self._state.fences.get(incarnation):
+            raise Fenced(
+                f"worker incarnation {incarnation} is retired; nothing it writes counts any more",
+                hint="register again and take the work up from the journal",
+            )
+
+    def _execution(self, uid: str) -> Execution:
+        execution = self._state.executions.get(uid)
+        if execution is None:
+            raise UnknownName(f"no execution has the uid {uid!r}")
+        return execution
+
+    def _free_worker(self) -> None:
+        self._worker = None
+        standbys, self._standbys = self._standbys, []
+        for future in standbys:
+            future.get_loop().call_soon_threadsafe(_wake, future)
+
+
+def _wake(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class _WorkerPart(_Core):
+    """The worker's side of the port."""
+
+    async def register(self, now: float, *, wait: bool) -> int | None:
+        """Become the worker, after burying the dead. Another one lives: None, or wait until it is gone."""
+        self._check_open()
+        while self._worker is not None:
+            if not wait:
+                return None
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._standbys.append(future)
+            await future
+        state = self._state
+        state.fences = dict.fromkeys(state.fences, False)
+        for execution in state.owned_by():
+            head = execution.head
+            execution.deaths = execution.deaths + 1 if execution.death_head == head else 1
+            execution.death_head = head
+            execution.lost = True
+            state.let_sleep(execution, now)
+        self._worker = len(state.fences) + 1
+        state.fences[self._worker] = True
+        return self._worker
+
+    async def retire(self, incarnation: int) -> None:
+        """End an incarnation; what it still owns becomes unowned, due and lost."""
+        self._check_open()
+        if not self._state.fences.get(incarnation):
+            return
+        self._state.fences[incarnation] = False
+        for execution in self._state.owned_by(incarnation):
+            execution.lost = True
+            self._state.let_sleep(execution, 0.0)
+        if incarnation == self._worker:
+            self._free_worker()
+
+    def commit_now(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict] | None:
+        """Apply a batch; memory is always quick."""
+        self._check_fence(incarnation)
+        return commit(self._state, incarnation, writes)
+
+    async def commit(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict]:
+        """Apply a batch."""
+        self._check_fence(incarnation)
+        return commit(self._state, incarnation, writes)
+
+    async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
+        """Take at most `limit` unowned executions due by `now`, earliest first, with journal and inbox."""
+        self._check_fence(incarnation)
+        claims: list[Claim] = []
+        while len(claims) < limit:
+            execution = self._state.next_due()
+            if execution is None or (execution.header.wake_at or 0.0) > now:
+                break
+            header = execution.header
+            header.owner, header.wake_at = incarnation, None
+            lost, execution.lost = execution.lost, False
+            deaths = execution.deaths if execution.death_head == execution.head else 0
+            rows, inbox = execution.journal(), execution.waiting()
+            claims.append(Claim(copy.copy(header), rows, inbox, lost=lost, deaths=deaths))
+        return claims
+
+    async def next_wake(self) -> float | None:
+        """The earliest `wake_at` of any unowned execution; None: nothing sleeps."""
+        self._check_open()
+        execution = self._state.next_due()
+        return None if execution is None else execution.header.wake_at
+
+    async def news(self, incarnation: int, after: int) -> list[Message]:
+        """Messages with `seq` over `after` to executions this incarnation owns, in `seq` order."""
+        self._check_open()
+        found = [
+            message
+            for execution in self._state.owned_by(incarnation)
+            if execution.inbox
+            for message in execution.waiting(after)
+        ]
+        return sorted(found, key=lambda message: message.seq)
+
+    async def transact(self, incarnation: int, uid: str, body: Callable[[Transaction], Row]) -> Verdict:
+        """Run `body` and append the row it returns. There is no SQL here: `execute` says so."""
+        self._check_fence(incarnation)
+        execution = self._state.executions.get(uid)
+        if execution is None or execution.header.owner != incarnation:
+            return NOT_OWNED
+        row = body(_NoDatabase())
+        if row.position in execution.rows:
+            return Verdict(Code.CONFLICT, reason=f"the journal has a row at position {row.position}")
+        if reason := unstorable(row):
+            return Verdict(Code.POISON, reason=reason)
+        self._state.make_room(1)
+        self._state.append(execution, row)
+        return COMMITTED
+
+    async def park(self, incarnation: int, uid: str, cause: str, detail: str, now: float) -> None:
+        """Set an owned execution aside, without a journal row, until `unpark`."""
+        self._check_fence(incarnation)
+        execution = self._execution(uid)
+        header = execution.header
+        if header.owner != incarnation:
+            raise Refused(f"execution {uid} is not owned by incarnation {incarnation}, so it cannot park it")
+        _check_storable(cause, detail, now)
+        execution.parked = (header.status, header.cause, header.detail)
+        header.status, header.cause, header.detail, header.updated_at = ATTENTION, cause, detail, now
+        execution.lost = True  # its open commands may have been dispatched before
+        self._state.let_sleep(execution, None)
+
+
+class _ClientPart(_Core):
+    """The client's side of the port."""
+
+    async def create(self, header: Header) -> bool:
+        """Add an unowned execution, due now. False: that (namespace, id) exists; nothing changed."""
+        self._check_open()
+        _check_storable(header)
+        if self._state.has(header):
+            return False
+        self._state.make_room(1)
+        self._state.add(header, None)
+        self._generation += 1
+        return True
+
+    async def send(self, messages: Sequence[Message], audit: Sequence[AuditRecord] = ()) -> None:
+        """Put messages into inboxes and wake their receivers, with the audit records, in one go."""
+        self._check_open()
+        _check_storable(*messages, *audit)
+        for message in messages:
+            if message.uid not in self._state.executions:
+                raise UnknownName(f"no execution has the uid {message.uid!r}; nothing was sent")
+        self._state.make_room(len(messages))
+        for message in messages:
+            self._state.put(message)
+        self._state.audit += map(copy.copy, audit)
+        self._generation += 1
+
+    async def unpark(self, uid: str, audit: AuditRecord) -> None:
+        """Make an execution parked by `park` claimable again, with its status before."""
+        self._check_open()
+        execution = self._execution(uid)
+        if execution.parked is None:
+            raise Refused(
+                f"execution {uid} is not parked", hint="send it a message instead; look at its status first"
+            )
+        _check_storable(audit)
+        header = execution.header
+        header.status, header.cause, header.detail = execution.parked
+        header.updated_at = audit.at
+        execution.parked = None
+        self._state.let_sleep(execution, 0.0)
+        self._state.audit.append(copy.copy(audit))
+        self._generation += 1
+
+    async def find(self, namespace: str, id: str) -> Header | None:
+        """The execution of that id, or None."""
+        self._check_open()
+        uid = self._state.uids.get((namespace, id))
+        return None if uid is None else copy.copy(self._state.executions[uid].header)
+
+    async def headers(self, query: Query) -> list[Header]:
+        """Headers that match, newest first."""
+        self._check_open()
+        found = [execution.header for execution in self._state.executions.values()]
+        found = [header for header in found if _matches(header, query)]
+        found.sort(key=lambda header: header.uid, reverse=True)
+        return [copy.copy(header) for header in found[: query.limit]]
+
+    async def read(self, uid: str) -> tuple[Header, list[Row], list[Message]] | None:
+        """A copy of an execution, its journal and its waiting inbox."""
+        self._check_open()
+        execution = self._state.executions.get(uid)
+        if execution is None:
+            return None
+        return copy.copy(execution.header), execution.journal(), execution.waiting()
+
+    async def audited(self, uid: str) -> list[AuditRecord]:
+        """The audit records of an execution, oldest first."""
+        self._check_open()
+        return [copy.copy(record) for record in self._state.audit if record.uid == uid]
+
+
+class MemoryStore(_WorkerPart, _ClientPart):
+    """A store that ends with the process. `capacity` limits rows, executions and messages together."""
+
+
+class _NoDatabase:
+    """What a transactional step gets from a store without a database."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Say that there is none."""
+        raise StoreError(
+            "the memory store has no SQL database for transactional steps",
+            hint="use a SQLite store: open_store('sqlite:///sagas.db')",
+        )
+
+
+def _check_storable(*values: Any) -> None:
+    if reason := unstorable(values):
+        raise StoreError(f"a value cannot be stored: {reason}; nothing was changed")
+
+
+def _matches(header: Header, query: Query) -> bool:
+    return (
+        (not query.namespace or header.namespace == query.namespace)
+        and (not query.statuses or header.status in query.statuses)
+        and (not query.saga or header.saga == query.saga)
+        and (not query.root or header.root == query.root)
+        and (not query.parent or header.parent == query.parent)
+        and header.id.startswith(query.id_prefix)
+        and (not query.after or header.uid < query.after)
+    )

@@ -1,0 +1,295 @@
+"""The port that every store implements: few methods, each batch-shaped.
+
+**Theory of operation.**  A store keeps `executions` (one header each), their `journal`, an `inbox` of
+messages not yet journaled, `fences` (one per worker incarnation) and `audit`.
+
+* *One commit, many executions.*  `commit` takes a batch of `Write`, one per execution, applies it in one
+  durable transaction and returns one `Verdict` per write.  A write is atomic: its row, its header
+  changes, the messages it sends and the children it starts are all durable, or none is.
+* *Ownership.*  An execution is owned by one incarnation, or by none (asleep).  Only its owner appends to its
+  journal: a commit by a retired incarnation is refused as a whole (`Fenced`).  Ownership is given by
+  `start` inside a commit, taken by `claim`, and given back by `Release` inside the commit of the last row,
+  or taken from the dead by `register`.
+* *No lost wake-up.*  Every message raises its execution's `inbox_seq`, and, when nobody owns the execution,
+  makes it due at once (`wake_at = 0`).  A `Release` names the `inbox_seq` the owner has seen; if it has
+  moved, the row is still committed but the release is refused (`Verdict.awake`), and the owner goes on.
+  `inbox_seq` counts the messages ever put into the inbox (a dropped duplicate does not count).
+* *Journal positions* are gap-free from 0.  A write whose position is taken is a `CONFLICT`; so is a start
+  whose id exists.  A conflicting write changes nothing; the other writes of the batch stand.
+* *Unknown outcomes.*  If the store cannot tell whether a commit is durable it raises `CommitUnknown`; the
+  worker then retires its own incarnation and reads again.  `StoreFull` and `StoreBusy` promise that nothing
+  changed.
+* *A data error* (the database refuses one row) must not stop the others: the store bisects the batch until
+  only the guilty write is left out, with verdict `POISON`.
+
+All times are seconds since the epoch (UTC, float).  Messages are encoded `Event` entries.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from ..kernel.entries import Row
+
+RUNNING = "running"
+COMPENSATING = "compensating"
+COMPLETED = "completed"
+COMPENSATED = "compensated"
+PARTIALLY_COMPENSATED = "partially_compensated"
+ATTENTION = "attention"
+TERMINATED = "terminated"
+FINAL = frozenset({COMPLETED, COMPENSATED, PARTIALLY_COMPENSATED, TERMINATED})
+
+
+class Header(msgspec.Struct, kw_only=True):
+    """What is known of an execution without its journal (one row of `executions`).
+
+    `detail` is JSON text for people and programs: the parked items, the fault, the residue.
+    `result` is the encoded return value once completed.  `depth` is 0 for a root.
+    """
+
+    uid: str
+    id: str
+    saga: str
+    input: str
+    created_at: float
+    namespace: str = "default"
+    partition: int = 0
+    version: str = ""
+    status: str = RUNNING
+    cause: str = ""
+    owner: int | None = None
+    inbox_seq: int = 0
+    wake_at: float | None = None
+    root: str = ""
+    parent: str = ""
+    parent_action: str = ""
+    depth: int = 0
+    deadline: float | None = None
+    attributes: str = "{}"
+    result: str | None = None
+    detail: str | None = None
+    updated_at: float = 0.0
+    finished_at: float | None = None
+
+
+class Message(msgspec.Struct):
+    """A message to an execution: an encoded event. `key` deduplicates while it waits in the inbox."""
+
+    uid: str
+    event: str
+    key: str = ""
+    seq: int = 0
+
+
+class Change(msgspec.Struct):
+    """New values of a header's status fields (all are written)."""
+
+    status: str
+    cause: str = ""
+    result: str | None = None
+    detail: str | None = None
+    finished_at: float | None = None
+
+
+class Release(msgspec.Struct):
+    """Give up ownership until `wake_at` (None: until a message), if the inbox is still at `inbox_seq`.
+
+    `lost`: the next claim shall be marked lost again, because this owner took over open commands of a dead
+    one and has not journaled yet that they may have been dispatched.
+    """
+
+    wake_at: float | None
+    inbox_seq: int
+    lost: bool = False
+
+
+class Write(msgspec.Struct):
+    """All that one activation of one execution makes durable.
+
+    `children` whose `owner` is the committing incarnation are born owned by it, others unowned and due.
+    """
+
+    uid: str
+    row: Row | None = None
+    start: Header | None = None
+    change: Change | None = None
+    release: Release | None = None
+    children: Sequence[Header] = ()
+    messages: Sequence[Message] = ()
+    consumed: Sequence[int] = ()
+
+
+class Code(enum.Enum):
+    """What became of one write."""
+
+    COMMITTED = "committed"
+    CONFLICT = "conflict"
+    POISON = "poison"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The fate of one write. `awake`: committed, but the asked release was refused (new messages)."""
+
+    code: Code
+    awake: bool = False
+    reason: str = ""
+
+
+COMMITTED = Verdict(Code.COMMITTED)
+AWAKE = Verdict(Code.COMMITTED, awake=True)
+
+
+class Claim(msgspec.Struct):
+    """An execution now owned by the claimer, with all it needs to go on.
+
+    `lost`: its last owner died while holding it, so open commands may have been dispatched.
+    `deaths`: how many owners in a row died on the same journal head.
+    """
+
+    header: Header
+    rows: list[Row]
+    inbox: list[Message]
+    lost: bool = False
+    deaths: int = 0
+
+
+class AuditRecord(msgspec.Struct):
+    """Who did what to an execution by hand, and why."""
+
+    at: float
+    uid: str
+    by: str
+    action: str
+    reason: str = ""
+    detail: str = ""
+
+
+class Query(msgspec.Struct, kw_only=True):
+    """A filter over headers; empty fields match all. Newest first; `after` is the last uid of a page."""
+
+    namespace: str = "default"
+    statuses: Sequence[str] = ()
+    saga: str = ""
+    root: str = ""
+    parent: str = ""
+    id_prefix: str = ""
+    limit: int = 100
+    after: str = ""
+
+
+class Transaction(Protocol):
+    """The database handle a transactional step works with (the store's own connection, guarded)."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement inside the step's transaction; returns all rows."""
+        ...
+
+
+class WorkerSide(Protocol):
+    """What the worker needs of a database."""
+
+    async def register(self, now: float, *, wait: bool) -> int | None:
+        """Become a worker: a fresh incarnation, after retiring those that died.
+
+        Executions of the dead become unowned, due, and marked `lost`.  Where only one worker may serve the
+        store and one is alive: None, or (with `wait`) not before it is gone.
+        """
+        ...
+
+    async def retire(self, incarnation: int) -> None:
+        """End an incarnation (idempotent); what it still owns becomes unowned and due, and is not `lost`
+        when it was released by a drain."""
+        ...
+
+    def commit_now(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict] | None:
+        """Commit in the caller's thread, if this store can do so quickly; None: use `commit`."""
+        ...
+
+    async def commit(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict]:
+        """Make a batch durable (one transaction). Raises `Fenced`, `StoreFull`, `StoreBusy`,
+        `CommitUnknown`."""
+        ...
+
+    async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
+        """Take at most `limit` unowned executions due by `now`, earliest first, with journal and inbox."""
+        ...
+
+    async def next_wake(self) -> float | None:
+        """The earliest `wake_at` of any unowned execution; None: nothing sleeps."""
+        ...
+
+    async def news(self, incarnation: int, after: int) -> list[Message]:
+        """Inbox messages with `seq` over `after`, of executions this incarnation owns, in `seq` order."""
+        ...
+
+    async def changed(self) -> bool:
+        """Cheap: may another process have written since the last call? (False only when surely not.)"""
+        ...
+
+    async def transact(self, incarnation: int, uid: str, body: Callable[[Transaction], Row]) -> Verdict:
+        """Run `body` and append the (event-only) row it returns, in one transaction.
+
+        An exception from `body` rolls everything back and is raised.
+        """
+        ...
+
+    async def park(self, incarnation: int, uid: str, cause: str, detail: str, now: float) -> None:
+        """Set status `attention` without a journal row (the journal itself cannot go on), keep the status
+        before, and give up ownership with no `wake_at`. Messages do not make a parked execution due."""
+        ...
+
+
+class ClientSide(Protocol):
+    """What clients and the dashboard need of a database."""
+
+    async def create(self, header: Header) -> bool:
+        """Add an unowned execution, due now. False: that (namespace, id) exists; nothing changed."""
+        ...
+
+    async def send(self, messages: Sequence[Message], audit: Sequence[AuditRecord] = ()) -> None:
+        """Put messages into inboxes, raise `inbox_seq`, make unowned receivers due; with audit records, one
+        transaction. A message whose key already waits is dropped. Raises `UnknownName` for an unknown
+        uid."""
+        ...
+
+    async def unpark(self, uid: str, audit: AuditRecord) -> None:
+        """Make an execution parked by `park` claimable again, with its status before."""
+        ...
+
+    async def find(self, namespace: str, id: str) -> Header | None:
+        """The execution of that id, or None."""
+        ...
+
+    async def headers(self, query: Query) -> list[Header]:
+        """Headers that match, newest first."""
+        ...
+
+    async def read(self, uid: str) -> tuple[Header, list[Row], list[Message]] | None:
+        """A consistent copy of an execution, its journal and its waiting inbox; changes nothing."""
+        ...
+
+    async def audited(self, uid: str) -> list[AuditRecord]:
+        """The audit records of an execution, oldest first."""
+        ...
+
+
+@runtime_checkable
+class Store(WorkerSide, ClientSide, Protocol):
+    """What the worker, the engine and clients need of a database."""
+
+    async def open(self) -> None:
+        """Connect and bring the schema up to date. Raises `SchemaMismatch`, `StoreError`."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything; committed work stays."""
+        ...
+
+    async def tidy(self) -> None:
+        """Housekeeping for a quiet moment (a worker calls it when it has been idle for a while)."""
+        ...

@@ -1,0 +1,143 @@
+"""What clients and the dashboard do with the store: create, send, find, read, unpark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import apsw
+
+from ...errors import Refused, StoreError, UnknownName
+from ...kernel.entries import Row
+from ..port import ATTENTION, AuditRecord, Header, Message, Query
+from . import commit, reading
+from .core import Core
+from .faults import is_data_error
+from .worker_side import CONTROL, state
+
+T = TypeVar("T")
+_AUDIT = CONTROL.bulk("audit")
+
+
+class ClientPart(Core):
+    """The client's side of the port."""
+
+    async def create(self, header: Header) -> bool:
+        """Add an unowned execution, due now. False: that (namespace, id) exists; nothing changed."""
+        return await self._write(lambda db: commit.create(db, header))
+
+    async def send(self, messages: Sequence[Message], audit: Sequence[AuditRecord] = ()) -> None:
+        """Put messages into inboxes and wake their receivers, with the audit records, in one transaction."""
+
+        def work(db: apsw.Connection) -> None:
+            try:
+                commit.post(db, messages, _unknown)
+            except commit.UnknownReceiver as error:
+                raise UnknownName(f"no execution has the uid {error.uid!r}; nothing was sent") from error
+            _record(db, audit)
+
+        await self._write(work)
+
+    async def unpark(self, uid: str, audit: AuditRecord) -> None:
+        """Make an execution parked by `park` claimable again, with its status before."""
+
+        def work(db: apsw.Connection) -> None:
+            num, _, parked = state(db, uid)
+            if parked is None:
+                raise Refused(
+                    f"execution {uid} is not parked",
+                    hint="send it a message instead; look at its status first",
+                )
+            db.execute(CONTROL["unpark"], (num, audit.at))
+            _record(db, [audit])
+
+        await self._write(work)
+
+    async def _write(self, work: Callable[[apsw.Connection], T]) -> T:
+        try:
+            result = await self._writer.soon(work)
+        except Exception as error:
+            if is_data_error(error):
+                raise StoreError(f"a value cannot be stored: {error}; nothing was changed") from error
+            raise
+        self._generation += 1
+        return result
+
+    async def find(self, namespace: str, id: str) -> Header | None:
+        """The execution of that id, or None."""
+        found = self._fetch("by_id", (namespace, id))
+        return reading.header(found[0]) if found else None
+
+    async def headers(self, query: Query) -> list[Header]:
+        """Headers that match, newest first."""
+        sql, parameters = _select(query, reading.COLUMNS)
+        try:
+            found = self._read(lambda db: db.execute(sql, parameters).fetchall())
+        except UnicodeError:
+            sql, parameters = _select(query, reading.DAMAGED_COLUMNS)
+            found = self._read(lambda db: [reading.mend(row) for row in db.execute(sql, parameters)])
+        return [reading.header(values) for values in found]
+
+    async def read(self, uid: str) -> tuple[Header, list[Row], list[Message]] | None:
+        """A consistent copy of an execution, its journal and its waiting inbox; changes nothing."""
+
+        def work(db: apsw.Connection) -> tuple[Header, list[Row], list[Message]] | None:
+            db.execute("BEGIN")
+            try:
+                found = reading.fetch(db, "by_uid", (uid,))
+                if not found:
+                    return None
+                num = found[0][len(reading.HEADER)]
+                rows, inbox = reading.histories(db, [num])
+                header = reading.header(found[0])
+                return header, rows[num], [reading.message(header.uid, *rest) for rest in inbox[num]]
+            finally:
+                db.execute("COMMIT")
+
+        copy: tuple[Header, list[Row], list[Message]] | None = self._read(work)
+        return copy
+
+    async def audited(self, uid: str) -> list[AuditRecord]:
+        """The audit records of an execution, oldest first."""
+        return [AuditRecord(*values) for values in self._fetch("audited", (uid,))]
+
+
+def _unknown(_: str) -> None:
+    return None
+
+
+def _record(db: apsw.Connection, audit: Sequence[AuditRecord]) -> None:
+    values: list[Any] = []
+    for record in audit:
+        values += (record.at, record.uid, record.by, record.action, record.reason, record.detail)
+    _AUDIT.run(db.execute, values)
+
+
+def _select(query: Query, columns: str) -> tuple[str, list[Any]]:
+    """SQL and parameters of a query. The words are ours, every value travels as a parameter."""
+    terms: list[str] = []
+    values: list[Any] = []
+
+    def must(term: str, *parameters: object) -> None:
+        terms.append(term)
+        values.extend(parameters)
+
+    if query.namespace:
+        must("namespace = ?", query.namespace)
+    if list(query.statuses) == [ATTENTION]:
+        must("status = 'attention'")  # in words, so that the partial index serves
+    elif query.statuses:
+        must(f"status IN ({', '.join('?' * len(query.statuses))})", *query.statuses)
+    if query.saga:
+        must("saga = ?", query.saga)
+    if query.root:  # children by their index; the root itself by its uid
+        must("((root = ? AND parent <> '') OR (uid = ? AND root = ?))", query.root, query.root, query.root)
+    if query.parent:
+        must("parent = ? AND parent <> ''", query.parent)
+    if query.id_prefix:
+        must("substr(id, 1, ?) = ?", len(query.id_prefix), query.id_prefix)
+    if query.after:
+        must("uid < ?", query.after)
+    where = f" WHERE {' AND '.join(terms)}" if terms else ""
+    sql = f"SELECT {columns} FROM amends_executions{where} ORDER BY uid DESC LIMIT ?"  # noqa: S608  # see above
+    return sql, [*values, query.limit]

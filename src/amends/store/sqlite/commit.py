@@ -1,0 +1,226 @@
+"""The hot path: one batch of writes as a handful of statements.
+
+**Theory of operation.**  `Batch.apply` runs inside a transaction.  It goes by table, not by write: all
+starts, all children, all rows, all changes, all consumed and all new messages, all releases; each is one
+statement per chunk of rows.  Within a batch a release therefore sees the messages that other writes of the
+same batch send.
+
+Two refusals are told from the outcome of a statement and leave only their write out: a start whose id
+exists (it is not among the RETURNING rows) and a write of an execution that this incarnation does not own
+(`owned` says; it is kept by this process, and the fence, checked in the same transaction, is what makes it
+true).  Anything else that a row can do wrong raises; then the transaction is rolled back and `sift` finds
+the guilty writes.
+
+`owned` maps the uid of each execution we own to its row number in `amends_executions`: the journal is keyed
+by that number, which keeps its index small (see the schema).  It changes only after the commit (`settle`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import apsw
+
+from ...errors import Fenced
+from ..port import AWAKE, COMMITTED, Code, Header, Message, Verdict, Write
+from .faults import BadWrite
+from .sql import load
+
+SQL = load("commit.sql")
+FENCE = SQL["fence"]
+_START, _APPEND, _CHANGE = SQL.bulk("start"), SQL.bulk("append"), SQL.bulk("change")
+_RELEASE, _FINISH, _CONSUME = SQL.bulk("release"), SQL.bulk("finish"), SQL.bulk("consume")
+_POST, _WAKE = SQL.bulk("post"), SQL.bulk("wake")
+
+NOT_OWNED = Verdict(Code.CONFLICT, reason="this worker does not own the execution")
+ID_EXISTS = Verdict(Code.CONFLICT, reason="an execution of that id exists")
+
+
+def check_fence(db: apsw.Connection, incarnation: int) -> None:
+    """Raise `Fenced` unless the incarnation is alive. In the same transaction as what depends on it."""
+    if not db.execute(FENCE, (incarnation,)).fetchall():
+        raise Fenced(
+            f"worker incarnation {incarnation} is retired; nothing it writes counts any more",
+            hint="register again and take the work up from the journal",
+        )
+
+
+class UnknownReceiver(BadWrite):
+    """A message to an execution that does not exist."""
+
+    def __init__(self, uid: str) -> None:
+        super().__init__(f"a message to the unknown execution {uid}")
+        self.uid = uid
+
+
+class Batch:
+    """One commit. After `apply` and COMMIT, call `settle`."""
+
+    def __init__(self, incarnation: int, writes: Sequence[Write], owned: dict[str, int]) -> None:
+        self.writes = writes
+        self.verdicts: list[Verdict] = [COMMITTED] * len(writes)
+        self.gained: dict[str, int] = {}
+        self._incarnation = incarnation
+        self._owned = owned
+        self._children: list[Any] = []
+        self._mine: set[str] = set()
+        self._rows: list[Any] = []
+        self._changes: list[Any] = []
+        self._consumed: list[int] = []
+        self._messages: list[Message] = []
+        self._releases: list[Any] = []
+        self._finishes: list[Any] = []
+        self._leaving: list[tuple[int, str, int]] = []  # index, uid and number of writes with a release
+
+    def apply(self, db: apsw.Connection) -> None:
+        """Carry out all writes, in the caller's transaction."""
+        check_fence(db, self._incarnation)
+        if any([write.start is not None for write in self.writes]):  # noqa: C419  # a list is faster here
+            self._start(db)
+        self._gather()
+        execute = db.execute
+        if self._children:
+            born = _START.fetch(execute, self._children)
+            if len(born) * _START.width != len(self._children):
+                raise BadWrite("a child's id exists")
+            self.gained.update((uid, num) for uid, num in born if uid in self._mine)
+        _APPEND.run(execute, self._rows)
+        if self._changes:
+            _CHANGE.run(execute, self._changes)
+        if self._consumed:
+            _CONSUME.run(execute, self._consumed)
+        if self._messages:
+            post(db, self._messages, self._number)
+        if self._leaving:
+            self._let_go(db)
+
+    def settle(self) -> None:
+        """The commit is durable: bring `owned` up to date."""
+        owned = self._owned
+        if self.gained:
+            owned.update(self.gained)
+        for index, uid, _ in self._leaving:
+            if self.verdicts[index] is COMMITTED:
+                del owned[uid]
+
+    def _number(self, uid: str) -> int | None:
+        return self._owned.get(uid) or self.gained.get(uid)
+
+    def _start(self, db: apsw.Connection) -> None:
+        values: list[Any] = []
+        for write in self.writes:
+            if write.start is not None:
+                values += header_values(write.start, self._incarnation, None)
+        self.gained = dict(_START.fetch(db.execute, values))
+        seen: set[str] = set()
+        for index, write in enumerate(self.writes):
+            if write.start is not None:
+                if write.uid not in self.gained or write.uid in seen:
+                    self.verdicts[index] = ID_EXISTS
+                seen.add(write.uid)
+
+    def _gather(self) -> None:
+        """Sort what the writes ask for by table."""
+        owned, gained, verdicts, rows = self._owned, self.gained, self.verdicts, self._rows
+        for index, write in enumerate(self.writes):
+            if verdicts[index] is not COMMITTED:
+                continue
+            uid = write.uid
+            num = owned.get(uid) or gained.get(uid)
+            if num is None:
+                verdicts[index] = NOT_OWNED
+                continue
+            row = write.row
+            if row is not None:
+                rows += (num, row.position, row.now, row.events, row.commands, row.checksum)
+            if write.change is not None or write.release is not None:
+                self._gather_header(index, write, num)
+            if write.consumed:
+                self._consumed += write.consumed
+            if write.messages:
+                self._messages += write.messages
+            if write.children:
+                for child in write.children:
+                    if child.owner == self._incarnation:
+                        self._mine.add(child.uid)
+                        self._children += header_values(child, child.owner, None)
+                    else:
+                        self._children += header_values(child, None, 0.0)
+
+    def _gather_header(self, index: int, write: Write, num: int) -> None:
+        now = write.row.now if write.row is not None else None
+        change, release = write.change, write.release
+        new: tuple[Any, ...] = ()
+        if change is not None:
+            new = (change.status, change.cause, change.result, change.detail, change.finished_at)
+        if release is None:
+            self._changes += (num, *new, now)
+            return
+        self._leaving.append((index, write.uid, num))
+        leave = (num, release.inbox_seq, release.wake_at, release.lost)
+        if change is None:
+            self._releases += (*leave, now)
+        else:
+            self._finishes += (*leave, *new, now)
+
+    def _let_go(self, db: apsw.Connection) -> None:
+        gone = {num for (num,) in _RELEASE.fetch(db.execute, self._releases)}
+        gone.update(num for num, owner in _FINISH.fetch(db.execute, self._finishes) if owner is None)
+        for index, _, num in self._leaving:
+            if num not in gone:
+                self.verdicts[index] = AWAKE
+
+
+def header_values(header: Header, owner: int | None, wake_at: float | None) -> tuple[Any, ...]:
+    """A header as one row of the statement `start`."""
+    return (
+        header.uid,
+        header.namespace,
+        header.id,
+        header.partition,
+        header.saga,
+        header.version,
+        header.status,
+        header.cause,
+        owner,
+        0,
+        wake_at,
+        header.root,
+        header.parent,
+        header.parent_action,
+        header.depth,
+        header.deadline,
+        header.created_at,
+        header.updated_at,
+        header.finished_at,
+        header.attributes,
+        header.input,
+        header.result,
+        header.detail,
+    )
+
+
+def create(db: apsw.Connection, header: Header) -> bool:
+    """Insert an unowned execution that is due; False when its id (or uid) exists."""
+    return bool(_START.fetch(db.execute, list(header_values(header, None, 0.0))))
+
+
+def post(db: apsw.Connection, messages: Sequence[Message], number: Callable[[str], int | None]) -> None:
+    """Put messages into inboxes and wake their receivers. Raises `UnknownReceiver`.
+
+    `number` may know receivers' row numbers; the others are looked up.
+    """
+    nums = {message.uid: number(message.uid) for message in messages}
+    if missing := [uid for uid, num in nums.items() if num is None]:
+        nums.update(db.execute(SQL["receivers"], (json.dumps(missing),)))
+        for uid in missing:
+            if nums[uid] is None:
+                raise UnknownReceiver(uid)
+    values: list[Any] = []
+    for message in messages:
+        values += (nums[message.uid], message.key or None, message.event)
+    news = Counter(num for (num,) in _POST.fetch(db.execute, values))
+    _WAKE.run(db.execute, [value for pair in news.items() for value in pair])

@@ -1,0 +1,43 @@
+-- name: register
+INSERT INTO amends_fences (started_at) VALUES (?) RETURNING incarnation;
+
+-- name: retire_all
+UPDATE amends_fences SET retired = 1 WHERE retired = 0;
+
+-- name: retire
+UPDATE amends_fences SET retired = 1 WHERE incarnation = ?;
+
+-- All that is owned is owned by the dead. A head is the position of the next row; `deaths` counts owners that died at
+-- the same head in a row.
+-- name: bury
+WITH h (num, head) AS (
+    SELECT e.num, coalesce((SELECT max(position) + 1 FROM amends_journal WHERE execution = e.num), 0)
+    FROM amends_executions AS e
+    WHERE e.owner IS NOT NULL
+)
+UPDATE amends_executions AS e
+SET owner = NULL, wake_at = ?, lost = 1, death_head = h.head,
+    deaths = iif(e.death_head = h.head, e.deaths, 0) + 1
+FROM h
+WHERE e.num = h.num;
+
+-- name: hand_back
+UPDATE amends_executions SET owner = NULL, wake_at = 0.0, lost = 1 WHERE owner = ?;
+
+-- name: state
+SELECT num, owner, parked FROM amends_executions WHERE uid = ?;
+
+-- `lost`, because the open commands of a parked execution may have been dispatched before it was parked.
+-- name: park
+UPDATE amends_executions
+SET parked = json_array(status, cause, detail), status = 'attention', cause = ?2, detail = ?3, updated_at = ?4,
+    owner = NULL, wake_at = NULL, lost = 1
+WHERE num = ?1;
+
+-- name: unpark
+UPDATE amends_executions
+SET status = parked ->> 0, cause = parked ->> 1, detail = parked ->> 2, updated_at = ?2, parked = NULL, wake_at = 0.0
+WHERE num = ?1;
+
+-- name: audit [6]
+INSERT INTO amends_audit (at, uid, "by", action, reason, detail) VALUES {rows};

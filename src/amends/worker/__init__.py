@@ -1,0 +1,1 @@
+"""The worker: commits, runs attempts, keeps time."""

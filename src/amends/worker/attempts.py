@@ -1,0 +1,235 @@
+"""Attempts: running the functions of steps and compensations, and reporting how they ended.
+
+**Theory of operation.**  One attempt per (execution, action, direction) runs at a time.  It is known by that key and not by the
+instance that asked for it, because an instance may be discarded and loaded again while its attempt runs on: the loaded one adopts it.  An
+attempt *ends* exactly once, with a value or an exception, and only when its code has really ended: a coroutine that was cancelled has finished its
+`finally`, a thread has returned (threads cannot be stopped, so a `def` step that timed out is waited for; if it comes back with a value, the value counts).
+That is what makes it safe to compensate afterwards (promise 7).
+
+`async def` functions run as tasks, `def` functions in threads; both see `amends.current()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ..clock import Clock
+from ..definition.context import CURRENT, Current
+from .conclusions import Interrupted, TimedOut
+
+_log = logging.getLogger("amends.worker")
+_start_context = contextvars.copy_context
+
+Key = tuple[str, str, str]
+
+
+class Attempt:
+    """One running (or queued) call of a step's or compensation's function."""
+
+    __slots__ = (
+        "beat_at",
+        "current",
+        "ended",
+        "function",
+        "heartbeat",
+        "is_async",
+        "key",
+        "limit",
+        "limit_name",
+        "stop",
+        "task",
+        "timeout",
+        "timer",
+    )
+
+    def __init__(
+        self,
+        key: Key,
+        function: Callable[[], Any],
+        current: Current,
+        ended: Callable[[Attempt, Any, BaseException | None], None],
+        *,
+        is_async: bool,
+        timeout: float | None = None,
+        heartbeat: float | None = None,
+        limit: int | None = None,
+        limit_name: str = "",
+    ) -> None:
+        self.key = key
+        self.function = function
+        self.current = current
+        self.ended = ended
+        self.is_async = is_async
+        self.timeout = timeout
+        self.heartbeat = heartbeat
+        self.limit = limit
+        self.limit_name = limit_name
+        self.task: asyncio.Future[Any] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+        self.stop: BaseException | None = None
+        self.beat_at = 0.0
+
+
+class Attempts:
+    """All attempts of one worker, within its limits."""
+
+    def __init__(self, clock: Clock, *, steps: int, threads: int) -> None:
+        self._clock = clock
+        self._limit = steps
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
+        self._by_name: dict[str, int] = {}
+        self._waiting: deque[Attempt] = deque()
+        self.running: dict[Key, Attempt] = {}
+
+    def __len__(self) -> int:
+        return len(self.running) + len(self._waiting)
+
+    def adopt(self, key: Key) -> bool:
+        """Is such an attempt under way (or queued) already?"""
+        return key in self.running or any(a.key == key for a in self._waiting)
+
+    def start(self, attempt: Attempt) -> None:
+        """Run it now, or as soon as the limits allow."""
+        if len(self.running) >= self._limit or not self._allowed(attempt):
+            self._waiting.append(attempt)
+        else:
+            self._begin(attempt)
+
+    def stop(self, key: Key, reason: BaseException) -> bool:
+        """Ask an attempt to end early; False when there is none. A queued one ends at once."""
+        attempt = self.running.get(key)
+        if attempt is not None:
+            self._stop(attempt, reason)
+            return True
+        for queued in self._waiting:
+            if queued.key == key:
+                self._waiting.remove(queued)
+                queued.ended(queued, None, reason)
+                return True
+        return False
+
+    async def close(self, grace: float) -> None:
+        """Wait at most `grace` seconds for what runs; queued attempts are dropped (they were never dispatched)."""
+        self._waiting.clear()
+        tasks = [a.task for a in self.running.values() if a.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=grace)
+            await asyncio.sleep(0)
+        for attempt in self.running.values():
+            _log.warning(
+                "%s still runs after %.1f s; it counts as lost and will be recovered", attempt.key, grace
+            )
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    # ------------------------------------------------------------ running
+
+    def _allowed(self, attempt: Attempt) -> bool:
+        return attempt.limit is None or self._by_name.get(attempt.limit_name, 0) < attempt.limit
+
+    def _begin(self, attempt: Attempt) -> None:
+        self.running[attempt.key] = attempt
+        if attempt.limit is not None:
+            self._by_name[attempt.limit_name] = self._by_name.get(attempt.limit_name, 0) + 1
+        context = self._context.copy()
+        context.run(CURRENT.set, attempt.current)
+        if attempt.heartbeat is not None:
+            attempt.beat_at = self._clock.monotonic()
+            attempt.current._beat = lambda progress: self._beat(attempt)
+        try:
+            if attempt.is_async:
+                coroutine = context.run(attempt.function)
+                task: asyncio.Future[Any] = self._loop.create_task(coroutine, context=context)
+            else:
+                attempt.current._cancelled = threading.Event()
+                task = self._loop.run_in_executor(self._thread_pool(), context.run, attempt.function)
+        except Exception as error:  # the function could not even be called: an attempt that ended
+            self._finish(attempt, None, error)
+            return
+        attempt.task = task
+        task.add_done_callback(lambda done: self._done(attempt, done))
+        seconds = attempt.timeout
+        if attempt.heartbeat is not None:
+            seconds = attempt.heartbeat if seconds is None else min(seconds, attempt.heartbeat)
+        if seconds is not None:
+            attempt.timer = self._loop.call_later(seconds, self._check_time, attempt, seconds)
+
+    def _thread_pool(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="amends-step")
+        return self._pool
+
+    def _beat(self, attempt: Attempt) -> None:
+        attempt.beat_at = self._clock.monotonic()
+
+    def _check_time(self, attempt: Attempt, waited: float) -> None:
+        """The timer rang: is it the timeout, a silent heartbeat, or too early?"""
+        total = attempt.timeout
+        if attempt.heartbeat is None or (total is not None and waited >= total):
+            self._stop(attempt, TimedOut(f"no result after {total:g} s"))
+            return
+        silent = self._clock.monotonic() - attempt.beat_at
+        if silent >= attempt.heartbeat:
+            self._stop(attempt, TimedOut(f"no heartbeat for {attempt.heartbeat:g} s"))
+            return
+        left = attempt.heartbeat - silent
+        if total is not None:
+            left = min(left, total - waited)
+        attempt.timer = self._loop.call_later(left, self._check_time, attempt, waited + left)
+
+    def _stop(self, attempt: Attempt, reason: BaseException) -> None:
+        if attempt.stop is None:
+            attempt.stop = reason
+        if attempt.current._cancelled is not None:
+            attempt.current._cancelled.set()
+            if isinstance(reason, TimedOut):
+                _log.warning(
+                    "%s: %s; its thread cannot be stopped, waiting for it to return",
+                    attempt.current.step,
+                    reason,
+                )
+        elif attempt.task is not None:
+            attempt.task.cancel()
+
+    def _done(self, attempt: Attempt, task: asyncio.Future[Any]) -> None:
+        if task.cancelled():
+            self._finish(attempt, None, attempt.stop or Interrupted("the attempt was cancelled"))
+            return
+        error = task.exception()
+        if error is not None:
+            if attempt.stop is not None and isinstance(error, TimeoutError):
+                error = attempt.stop
+            self._finish(attempt, None, error)
+        else:
+            self._finish(attempt, task.result(), None)
+
+    def _finish(self, attempt: Attempt, value: Any, error: BaseException | None) -> None:
+        del self.running[attempt.key]
+        if attempt.timer is not None:
+            attempt.timer.cancel()
+        if attempt.limit is not None:
+            self._by_name[attempt.limit_name] -= 1
+        attempt.ended(attempt, value, error)
+        if self._waiting:
+            self._begin_waiting()
+
+    def _begin_waiting(self) -> None:
+        """Start queued attempts, oldest first, as far as the limits allow."""
+        skipped: deque[Attempt] = deque()
+        while self._waiting and len(self.running) < self._limit:
+            attempt = self._waiting.popleft()
+            if self._allowed(attempt):
+                self._begin(attempt)
+            else:
+                skipped.append(attempt)
+        self._waiting.extendleft(reversed(skipped))

@@ -1,0 +1,177 @@
+"""Group commit: one transaction for all executions that became ready meanwhile.
+
+**Theory of operation.**  At most one commit is in flight.  What becomes ready during it gathers and goes into the next, so that one flush to
+disk serves as many executions as there are; nothing is delayed to make a batch larger.  When little waits and the store is quick, the commit is
+done in place (`Store.commit_now`): the shortest way for one saga at a time.
+
+Nothing of a decision escapes before its verdict.  A store without room keeps the batch and tries again, with nothing acknowledged.
+`CommitUnknown` is never retried: the owner is told (`on_lost`), retires its own incarnation and reads again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ..clock import Clock
+from ..errors import AmendsError, StoreBusy, StoreFull
+from ..store.port import Store, Verdict, Write
+
+_log = logging.getLogger("amends.worker")
+
+
+class Pending(NamedTuple):
+    """A write, and who wants to know its verdict."""
+
+    write: Write
+    done: Callable[[Verdict], None]
+
+
+class Statistics:
+    """What the committer did (for `engine.stats()`)."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+        self.inline = 0
+        self.rows = 0
+        self.writes = 0
+        self.seconds: deque[float] = deque(maxlen=100_000)
+
+    def count(self, batch: Sequence[Pending], seconds: float, *, inline: bool) -> None:
+        """One more commit."""
+        self.commits += 1
+        self.inline += inline
+        self.writes += len(batch)
+        self.rows += sum(item.write.row is not None for item in batch)
+        self.seconds.append(seconds)
+
+
+class Committer:
+    """See the module's theory of operation."""
+
+    def __init__(
+        self,
+        store: Store,
+        incarnation: int,
+        clock: Clock,
+        *,
+        batch: int,
+        on_lost: Callable[[AmendsError], None],
+    ) -> None:
+        self._store = store
+        self._incarnation = incarnation
+        self._clock = clock
+        self._cap = batch
+        self._on_lost = on_lost
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Pending] = deque()
+        self._flight: asyncio.Task[None] | None = None
+        self._dead = False
+        self.statistics = Statistics()
+        self.full: StoreFull | None = None
+
+    def add(self, write: Write, done: Callable[[Verdict], None]) -> None:
+        """Queue a write for the next commit; call `flush` when the round is complete."""
+        self._waiting.append(Pending(write, done))
+
+    @property
+    def idle(self) -> bool:
+        """Is nothing queued or in flight?"""
+        return self._flight is None and not self._waiting
+
+    def flush(self) -> None:
+        """Commit what waits, unless a commit is in flight (it will be followed by the next)."""
+        while self._waiting and self._flight is None and not self._dead:
+            batch = self._take()
+            if not self._inline(batch):
+                self._flight = self._loop.create_task(self._fly(batch))
+
+    def _take(self) -> list[Pending]:
+        waiting = self._waiting
+        if len(waiting) <= self._cap:
+            batch = list(waiting)
+            waiting.clear()
+            return batch
+        return [waiting.popleft() for _ in range(self._cap)]
+
+    def _inline(self, batch: list[Pending]) -> bool:
+        began = self._clock.monotonic()
+        try:
+            verdicts = self._store.commit_now(self._incarnation, [item.write for item in batch])
+        except (StoreFull, StoreBusy):
+            return False
+        except AmendsError as error:
+            self._lose(error)
+            return True
+        if verdicts is None:
+            return False
+        self.statistics.count(batch, self._clock.monotonic() - began, inline=True)
+        self._tell(batch, verdicts)
+        return True
+
+    async def _fly(self, batch: list[Pending]) -> None:
+        verdicts = None
+        try:
+            verdicts = await self._commit(batch)
+        except AmendsError as error:
+            self._lose(error)
+        finally:
+            self._flight = None
+        if verdicts is not None and not self._dead:
+            self._loop.call_soon(self._landed, batch, verdicts)
+
+    def _landed(self, batch: list[Pending], verdicts: list[Verdict]) -> None:
+        self._tell(batch, verdicts)
+        self.flush()
+
+    async def _commit(self, batch: list[Pending]) -> list[Verdict]:
+        writes = [item.write for item in batch]
+        pause = 0.05
+        while True:
+            began = self._clock.monotonic()
+            try:
+                verdicts = await self._store.commit(self._incarnation, writes)
+            except StoreFull as error:
+                if self.full is None:
+                    _log.error("the store is full; holding %d executions: %s", len(batch), error)
+                self.full = error
+            except StoreBusy as error:
+                _log.warning("the store is busy; trying again: %s", error)
+            else:
+                if self.full is not None:
+                    _log.warning("the store has room again; going on")
+                    self.full = None
+                self.statistics.count(batch, self._clock.monotonic() - began, inline=False)
+                return verdicts
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _tell(self, batch: list[Pending], verdicts: list[Verdict]) -> None:
+        for item, verdict in zip(batch, verdicts, strict=True):
+            item.done(verdict)
+
+    def _lose(self, error: AmendsError) -> None:
+        """Nobody can know what is durable (or we are fenced): stop, and let the owner read again."""
+        self._dead = True
+        self._waiting.clear()
+        self._on_lost(error)
+
+    async def settle(self) -> None:
+        """Wait until nothing is queued or in flight."""
+        while not self.idle and not self._dead:
+            self.flush()
+            if self._flight is not None:
+                await asyncio.wait([self._flight])
+            await asyncio.sleep(0)
+
+    def kill(self) -> None:
+        """Forget everything (the worker died or was fenced)."""
+        self._dead = True
+        self._waiting.clear()
+        if self._flight is not None:
+            self._flight.cancel()
+
+

@@ -1,0 +1,139 @@
+"""From the end of an attempt to an event: the three outcomes, taint, retries, and what to do when none is left.
+
+Pure functions (promises 1, 10 and 11 live here); the worker journals what they return.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from ..definition.policy import FOREVER, Recovery
+from ..definition.step import Step, StepOptions
+from ..errors import NotSent, PayloadError, Rejected
+from ..kernel import entries as e
+from ..kernel.failures import fault_of
+from ..kernel.ledger import REJECTED, UNKNOWN, Action
+
+CERTAINLY_NOT_SENT = (NotSent, ConnectionRefusedError)
+
+
+class Interrupted(Exception):  # noqa: N818 - a fact, not a fault
+    """The attempt was stopped because the saga no longer waits for it."""
+
+
+class TimedOut(TimeoutError):
+    """The attempt ran longer than the step's timeout."""
+
+
+class Unreadable(PayloadError):
+    """The step returned what its annotation cannot read back, or what cannot be journaled."""
+
+    code = "unreadable_result"
+
+
+def is_rejection(error: BaseException, policy: StepOptions) -> bool:
+    """Did the participant certainly do nothing?"""
+    return isinstance(error, (Rejected, *policy.rejects))
+
+
+def conclude(
+    action: Action,
+    attempt: int,
+    error: BaseException,
+    policy: StepOptions,
+    recovery: Mapping[type[BaseException], Any],
+    *,
+    now: float,
+    pivoted: bool,
+    chance: random.Random,
+) -> e.AttemptFailed | e.Failed:
+    """What a failed attempt means: another attempt, or the action's final outcome."""
+    rejected = is_rejection(error, policy)
+    certain = rejected or isinstance(error, CERTAINLY_NOT_SENT)
+    tainted = action.tainted or not certain
+    if policy.remembers_rejections and rejected:
+        tainted = False
+    outcome = UNKNOWN if tainted else REJECTED
+    fault = fault_of(error)
+    if action.interrupted or isinstance(error, Interrupted):
+        return e.Failed(action.id, fault, outcome)
+    wanted = _recovery(error, recovery)
+    if not rejected:
+        due = _retry_at(action, attempt, error, policy, now, chance)
+        if due is None and (pivoted or wanted is Recovery.FORWARD):
+            due = now + FOREVER.wait(attempt, chance)
+        if due is not None:
+            return e.AttemptFailed(action.id, attempt, fault, tainted, due)
+    return e.Failed(action.id, fault, outcome, _hold(action, wanted, outcome, pivoted=pivoted))
+
+
+def _retry_at(
+    action: Action,
+    attempt: int,
+    error: BaseException,
+    policy: StepOptions,
+    now: float,
+    chance: random.Random,
+) -> float | None:
+    if isinstance(error, Unreadable):
+        return None
+    due = policy.retry.next(attempt, error, action.opened_at, now, chance)
+    limit = policy.schedule_to_close
+    if due is not None and limit is not None and due > action.opened_at + limit:
+        return None
+    return due
+
+
+def _recovery(error: BaseException, policy: Mapping[type[BaseException], Any]) -> Recovery:
+    """The most specific class of the error that the policy names."""
+    for type_ in type(error).__mro__:
+        if type_ in policy:
+            return Recovery(policy[type_])
+    return Recovery.BACKWARD
+
+
+def _hold(action: Action, wanted: Recovery, outcome: str, *, pivoted: bool) -> str:
+    """Why a final failure waits for a person instead of reaching the saga; empty: it does not wait."""
+    if pivoted:
+        return "pivot"
+    if wanted in (Recovery.ASK, Recovery.HALT):
+        return wanted.value
+    if outcome == UNKNOWN and action.undo == e.UNDO_IRREVERSIBLE:
+        return "irreversible"
+    return ""
+
+
+def candidate(step: Step[..., Any], attempts: int) -> int:
+    """Which compensation function (the first, or an alternate) the next attempt uses."""
+    assert step.undo is not None  # noqa: S101 - asked only for compensable steps
+    each = step.undo.options.retry.attempts
+    if each is None:
+        return 0
+    return min(attempts // each, len(step.undo.candidates) - 1)
+
+
+def conclude_undo(
+    action: Action,
+    attempt: int,
+    error: BaseException,
+    step: Step[..., Any] | None,
+    *,
+    now: float,
+    chance: random.Random,
+) -> e.UndoAttemptFailed | e.UndoFailed:
+    """What a failed compensation attempt means: another one, an alternate, or a person."""
+    fault = fault_of(error)
+    if step is None or step.undo is None:
+        return e.UndoFailed(action.id, fault)
+    options = step.undo.options
+    retry = options.retry
+    each = retry.attempts
+    within = attempt if each is None else (attempt - 1) % each + 1
+    due = retry.next(within, error, action.opened_at, now, chance)
+    if due is None and each is not None and attempt // each < len(step.undo.candidates):
+        due = now
+    if due is not None and (each is None or attempt < each * len(step.undo.candidates)):
+        return e.UndoAttemptFailed(action.id, attempt, fault, due)
+    return e.UndoFailed(action.id, fault, options.critical)

@@ -1,0 +1,390 @@
+"""Carrying out decisions: actions and compensations become attempts, their ends become events.
+
+Called only for what is durable (promise 3).  Nothing here is remembered across a crash: a loaded execution names again what is open, with the same keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .. import codec
+from ..definition.compensation import SEALED, UNRESOLVED
+from ..definition.context import Current
+from ..definition.policy import Outcome
+from ..definition.step import Step, StepCall, StepOptions, invoke
+from ..errors import AmendsError, PayloadError, PayloadTooLarge
+from ..kernel import entries as e
+from ..kernel.failures import fault_of
+from ..kernel.ledger import REJECTED, UNKNOWN, Action
+from . import conclusions
+from .attempts import Attempt, Attempts, Key
+from .conclusions import Interrupted, Unreadable, conclude, conclude_undo
+from .live import Live
+from .transactions import run_transaction
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+
+class Verification(AmendsError):
+    """A compensation's check said that it did not take."""
+
+    code = "verification"
+
+
+class Dispatcher:
+    """Runs what activations decided, for one worker."""
+
+    def __init__(self, worker: Worker, attempts: Attempts) -> None:
+        self.worker = worker
+        self.attempts = attempts
+        self.chance = random.Random()
+        self._loop = asyncio.get_running_loop()
+        self._later: dict[Key, asyncio.TimerHandle] = {}
+
+    # ------------------------------------------------------------ what the worker asks for
+
+    def run(self, live: Live, action: Action) -> None:
+        """Begin (or, when a retry waits, schedule) the next attempt of an action."""
+        if action.kind == "child" or action.hold or action.outcome:
+            return
+        key = (live.header.uid, action.id, "do")
+        if self.attempts.adopt(key) or key in self._later:
+            return
+        self._at(key, action.retry_at, self._begin, live, action)
+
+    def undo(self, live: Live, action: Action) -> None:
+        """Begin (or schedule) the next attempt of a compensation; a child hears of it by its inbox."""
+        if action.kind == "child":
+            return
+        key = (live.header.uid, action.id, "undo")
+        if self.attempts.adopt(key) or key in self._later:
+            return
+        not_before = max(action.undo_retry_at, live.lost.get(action.id, 0.0))
+        self._at(key, not_before, self._begin_undo, live, action)
+
+    def interrupt(self, live: Live, action: Action) -> None:
+        """Stop an action's attempt; one that waits for its retry is over at once."""
+        if action.kind == "child":
+            return
+        key = (live.header.uid, action.id, "do")
+        reason = Interrupted("the saga no longer waits for this step")
+        if self.attempts.stop(key, reason):
+            return
+        handle = self._later.pop(key, None)
+        if handle is not None:
+            handle.cancel()
+        outcome = UNKNOWN if action.tainted else REJECTED
+        self.worker.deliver(live, e.Failed(action.id, fault_of(reason), outcome))
+
+    def forget(self, live: Live) -> None:
+        """The execution leaves memory: its waiting retries are the store's business now."""
+        uid = live.header.uid
+        for key in [k for k in self._later if k[0] == uid]:
+            self._later.pop(key).cancel()
+
+    def close(self) -> None:
+        """No further attempt begins."""
+        for handle in self._later.values():
+            handle.cancel()
+        self._later.clear()
+
+    def _at(
+        self, key: Key, when: float, begin: Callable[[Live, Action], None], live: Live, action: Action
+    ) -> None:
+        wait = when - self.worker.clock.now() if when else 0.0
+        if wait <= 0:
+            begin(live, action)
+            return
+
+        def ring() -> None:
+            self._later.pop(key, None)
+            begin(live, action)
+
+        self._later[key] = self._loop.call_later(wait, ring)
+
+    # ------------------------------------------------------------ actions
+
+    def _begin(self, live: Live, action: Action) -> None:
+        if live.instance.dead:
+            return
+        try:
+            step, policy = self._definition(live, action)
+            args = step.signature.decode_args(action.args)
+            resources = self.worker.resources.for_function(step.signature)
+        except (AmendsError, PayloadError) as error:
+            self._refuse(live, action, error)
+            return
+        if step.options.transaction:
+            run_transaction(self.worker, live, action, step, args, self._ended)
+            return
+        current = self._current(live, action, action.attempts + 1, "do", policy.timeout)
+        attempt = Attempt(
+            (live.header.uid, action.id, "do"),
+            lambda: step.invoke(args, resources),
+            current,
+            lambda done, value, error: self._ended(action, step, policy, done.current, value, error),
+            is_async=step.is_async,
+            timeout=self._time_left(action, policy),
+            heartbeat=policy.heartbeat,
+            limit=policy.limit,
+            limit_name=step.name,
+        )
+        self.attempts.start(attempt)
+
+    def _definition(self, live: Live, action: Action) -> tuple[Step[..., Any], StepOptions]:
+        """The step and this call's policies: as the saga's code said, else as registered."""
+        program = live.instance.program
+        future = program.futures.get(action.id) if program is not None else None
+        if future is not None and isinstance(future.call, StepCall):
+            return future.call.step, future.call.policy
+        step = self.worker.registry.step(action.name)
+        return step, step.options
+
+    def _time_left(self, action: Action, policy: StepOptions) -> float | None:
+        """The attempt's timeout, cut by what is left of schedule-to-close."""
+        total = policy.schedule_to_close
+        if total is None:
+            return policy.timeout
+        left = max(0.001, action.opened_at + total - self.worker.clock.now())
+        return left if policy.timeout is None else min(left, policy.timeout)
+
+    def _current(
+        self, live: Live, action: Action, attempt: int, direction: str, timeout: float | None
+    ) -> Current:
+        header = live.header
+        return Current(
+            header.id,
+            header.uid,
+            action.run,
+            header.saga,
+            step=action.name,
+            action=action.id,
+            attempt=attempt,
+            direction=direction,
+            deadline_at=None if timeout is None else self.worker.clock.now() + timeout,
+            outcome=Outcome(action.outcome) if action.outcome else None,
+            key_suffix=action.key_suffix,
+        )
+
+    def _refuse(self, live: Live, action: Action, error: Exception) -> None:
+        """The action could not even be attempted: a person must look, the outcome is what is known."""
+        outcome = UNKNOWN if action.tainted else REJECTED
+        self.worker.deliver(live, e.Failed(action.id, fault_of(error), outcome, "missing_definition"))
+
+    def _ended(
+        self,
+        action: Action,
+        step: Step[..., Any],
+        policy: StepOptions,
+        current: Current,
+        value: Any,
+        error: BaseException | None,
+    ) -> None:
+        """An attempt is over: journal its value, or what its failure means."""
+        uid = current.uid
+        if error is None:
+            try:
+                raw = self._encoded(step, value)
+            except PayloadError as unreadable:
+                error = unreadable
+            else:
+                self.worker.deliver_to(uid, e.Completed(action.id, raw))
+                return
+        live = self.worker.lives.get(uid)
+        if live is not None:
+            action = live.instance.ledger.actions.get(action.id, action)
+        event = conclude(
+            action,
+            current.attempt,
+            error,
+            policy,
+            self._recovery(live, step),
+            now=self.worker.clock.now(),
+            pivoted=live is not None and live.instance.ledger.pivoted,
+            chance=self.chance,
+        )
+        if step.prober is not None and type(event) is e.Failed and event.outcome == UNKNOWN:
+            self._probe(action, step, current, event)
+        else:
+            self.worker.deliver_to(uid, event)
+
+    def _encoded(self, step: Step[..., Any], value: Any) -> e.Raw:
+        """A result's JSON, within the limit and readable by its annotation."""
+        try:
+            data = codec.encode(value, f"result of {step.name}")
+            step.signature.result.decode(data, f"result of {step.name}")
+        except PayloadError as error:
+            raise Unreadable(error.message, hint=error.hint) from error
+        limit = self.worker.settings.limits.payload
+        if len(data) > limit:
+            raise PayloadTooLarge(
+                f"result of {step.name}: {len(data):,} bytes, the limit is {limit:,}",
+                hint="store the data elsewhere and return a reference, or raise Limits(payload=…)",
+            )
+        return e.Raw(data)
+
+    def _recovery(self, live: Live | None, step: Step[..., Any]) -> Any:
+        if live is None:
+            return step.options.recovery
+        program = live.instance.program
+        if program is None or not program.saga.options.recovery:
+            return step.options.recovery
+        return {**program.saga.options.recovery, **step.options.recovery}
+
+    def _probe(
+        self, action: Action, step: Step[..., Any], current: Current, failed: e.Failed
+    ) -> None:
+        """Ask the participant once what became of the action."""
+        prober: Any = step.prober
+        args = step.signature.decode_args(action.args)
+
+        def answered(attempt: Attempt, value: Any, error: BaseException | None) -> None:
+            event: Any = failed
+            if error is None and value is SEALED:
+                event = e.Failed(failed.id, failed.fault, REJECTED, failed.hold)
+            elif error is None and value is not UNRESOLVED:
+                try:
+                    event = e.Completed(failed.id, self._encoded(step, value))
+                except PayloadError as unreadable:
+                    self.worker.log.warning("the probe of %s: %s", step.name, unreadable)
+            elif error is not None:
+                self.worker.log.warning("the probe of %s failed: %r", step.name, error)
+            self.worker.deliver_to(current.uid, event)
+
+        asked = Attempt(
+            (current.uid, action.id, "probe"),
+            lambda: invoke(prober, step.signature, step.instance, (), args, None),
+            current,
+            answered,
+            is_async=asyncio.iscoroutinefunction(prober),
+            timeout=step.options.timeout or 30.0,
+        )
+        self.attempts.start(asked)
+
+    # ------------------------------------------------------------ compensations
+
+    def _begin_undo(self, live: Live, action: Action) -> None:
+        if live.instance.dead:
+            return
+        number = action.undo_attempts + 1
+        step: Step[..., Any] | None = None
+        try:
+            step = self.worker.registry.step(action.name)
+            function, is_async, timeout = self._undo_function(step, action)
+        except AmendsError as error:
+            self.worker.deliver(live, e.UndoFailed(action.id, fault_of(error)))
+            return
+        chosen = step
+        attempt = Attempt(
+            (live.header.uid, action.id, "undo"),
+            function,
+            self._current(live, action, number, "undo", timeout),
+            lambda done, value, error: self._undo_ended(action, chosen, done.current, error),
+            is_async=is_async,
+            timeout=timeout,
+        )
+        self.attempts.start(attempt)
+
+    def _undo_function(
+        self, step: Step[..., Any], action: Action
+    ) -> tuple[Callable[[], Any], bool, float | None]:
+        """What to call to undo, whether it is async, and its timeout."""
+        args = step.signature.decode_args(action.args)
+        for_function = self.worker.resources.for_function
+        if action.kind == "adhoc":
+            resources = for_function(step.signature)
+            return lambda: step.invoke(args, resources), step.is_async, step.options.timeout
+        if step.undo is None:
+            raise AmendsError(
+                f"{step.name} no longer has a compensation, but this action needs one",
+                hint="declare it again and retry, or resolve or skip by hand",
+            )
+        result = None
+        if action.outcome == "succeeded" and action.value != e.NULL:
+            result = step.signature.result.decode(action.value, f"result of {step.name}")
+        function, signature = step.undo.candidates[conclusions.candidate(step, action.undo_attempts)]
+        resources = for_function(signature)
+
+        async def undo_and_verify() -> None:
+            done = invoke(function, signature, step.instance, (result,), args, resources)
+            if asyncio.iscoroutine(done):
+                await done
+            verifier = step.verifier
+            if verifier is None:
+                return
+            sure = invoke(verifier, signature, step.instance, (result,), args, resources)
+            if asyncio.iscoroutine(sure):
+                sure = await sure
+            if sure is False:
+                raise Verification(f"the check after compensating {step.name} says it did not take")
+
+        plain = not asyncio.iscoroutinefunction(function)
+        verifier_plain = step.verifier is None or not asyncio.iscoroutinefunction(step.verifier)
+        if plain and verifier_plain:
+            return _in_thread(undo_and_verify), False, step.undo.options.timeout
+        if plain:
+            # the undo blocks and the check is async: run the blocking part in a thread of its own
+            return self._mixed(step, function, signature, result, args, resources), True, (
+                step.undo.options.timeout
+            )
+        return undo_and_verify, True, step.undo.options.timeout
+
+    def _mixed(
+        self,
+        step: Step[..., Any],
+        function: Callable[..., Any],
+        signature: Any,
+        result: Any,
+        args: Any,
+        resources: Any,
+    ) -> Callable[[], Any]:
+        async def run() -> None:
+            await asyncio.to_thread(
+                invoke, function, signature, step.instance, (result,), args, resources
+            )
+            verifier: Any = step.verifier
+            if await invoke(verifier, signature, step.instance, (result,), args, resources) is False:
+                raise Verification(f"the check after compensating {step.name} says it did not take")
+
+        return run
+
+    def _undo_ended(
+        self,
+        action: Action,
+        step: Step[..., Any],
+        current: Current,
+        error: BaseException | None,
+    ) -> None:
+        if error is None:
+            self.worker.deliver_to(current.uid, e.Undone(action.id))
+            return
+        if isinstance(error, Interrupted):
+            return
+        owner = None if action.kind == "adhoc" else step
+        event = conclude_undo(
+            action,
+            current.attempt,
+            error,
+            owner,
+            now=self.worker.clock.now(),
+            chance=self.chance,
+        )
+        self.worker.deliver_to(current.uid, event)
+
+
+def _in_thread(function: Callable[[], Any]) -> Callable[[], None]:
+    """Drive a coroutine function that never suspends, for use in a thread."""
+
+    def run() -> None:
+        coroutine = function()
+        try:
+            coroutine.send(None)
+        except StopIteration:
+            return
+        raise AmendsError("a plain compensation suspended")
+
+    return run

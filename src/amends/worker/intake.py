@@ -1,0 +1,82 @@
+"""What comes from the store: executions to claim, messages, and the passing of time.
+
+One task, so that news is never read between claiming an execution and having it in memory.  It sleeps until something stirs it, a timer is due,
+or the poll ceiling is reached (another process may have written).  Claims come in batches, and pause while
+enough executions are in memory, so that a hundred thousand that wake at once do not become one burst.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from .worker import Worker
+
+
+async def intake(worker: Worker) -> None:
+    """Feed the worker until it drains."""
+    cursor = 0
+    next_wake: float | None = 0.0
+    while not worker.dead and not worker.draining:
+        stirred = worker.stir.is_set()
+        worker.stir.clear()
+        now = worker.clock.now()
+        _ring(worker, now)
+        if stirred or await worker.store.changed():
+            cursor = await _news(worker, cursor)
+            next_wake = await worker.store.next_wake()
+        while next_wake is not None and next_wake <= worker.clock.now():
+            if len(worker.lives) >= worker.settings.live or worker.dead or worker.draining:
+                break
+            await _claim(worker)
+            next_wake = await worker.store.next_wake()
+        _evict(worker, worker.clock.now())
+        await _sleep(worker, next_wake)
+
+
+def _ring(worker: Worker, now: float) -> None:
+    """Deliver what is due by itself."""
+    for live in worker.residency.due(now):
+        for event in live.instance.due(now):
+            worker.deliver(live, event)
+
+
+async def _news(worker: Worker, cursor: int) -> int:
+    messages = await worker.store.news(worker.incarnation, cursor)
+    worker.receive(messages)
+    return max((m.seq for m in messages), default=cursor)
+
+
+async def _claim(worker: Worker) -> None:
+    room = min(worker.settings.claim, max(1, worker.settings.live - len(worker.lives)))
+    claims = await worker.store.claim(worker.incarnation, worker.clock.now(), room)
+    for place, claim in enumerate(claims):
+        if worker.dead:
+            return
+        if claim.header.uid not in worker.lives:
+            worker.adopt(claim)
+        if place % 32 == 31:  # replay runs in slices: others go on in between
+            await asyncio.sleep(0)
+
+
+def _evict(worker: Worker, now: float) -> None:
+    for live in worker.residency.expired(now):
+        worker.put_to_sleep(live)
+    worker.committer.flush()
+
+
+async def _sleep(worker: Worker, next_wake: float | None) -> None:
+    wait = worker.settings.poll
+    now = worker.clock.now()
+    for due in (next_wake, worker.residency.next_due):
+        if due is not None:
+            wait = min(wait, max(0.0, due - now))
+    if next_wake is not None and next_wake <= now:
+        wait = worker.settings.poll / 10
+    if wait <= 0:
+        await asyncio.sleep(0)
+        return
+    try:
+        async with asyncio.timeout(wait):
+            await worker.stir.wait()
+    except TimeoutError:
+        return

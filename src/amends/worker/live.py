@@ -1,0 +1,58 @@
+"""An execution in a worker's memory: the kernel's instance plus what the worker knows of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ..kernel.instance import Instance
+from ..store.port import Header
+
+
+class Live:
+    """One resident execution.
+
+    events: what came and is not yet activated.  consumed: inbox numbers among them.  busy: a row (or a transactional step) is on its way
+    to the store.  queued: waits for the next round of activations.  lost: action ids whose attempt died with an earlier worker, and until
+    when it may still run.  exclusive: work that needs the journal's next position for itself.
+    """
+
+    __slots__ = (
+        "accepted",
+        "busy",
+        "consumed",
+        "events",
+        "exclusive",
+        "fresh",
+        "header",
+        "idle_since",
+        "inbox_seq",
+        "instance",
+        "last_seq",
+        "lost",
+        "queued",
+        "wake_at",
+    )
+
+    def __init__(self, header: Header, instance: Instance) -> None:
+        self.header = header
+        self.instance = instance
+        self.events: list[Any] = []
+        self.consumed: list[int] = []
+        self.inbox_seq = header.inbox_seq
+        self.last_seq = 0
+        self.accepted: asyncio.Future[bool | None] | None = None
+        self.busy = False
+        self.queued = False
+        self.fresh = False
+        self.idle_since = 0.0
+        self.wake_at: float | None = None
+        self.lost: dict[str, float] = {}
+        self.exclusive: list[Callable[[], None]] = []
+
+    def settle_start(self, *, accepted: bool | None) -> None:
+        """Tell whoever started it whether it is durable."""
+        self.fresh = False
+        if self.accepted is not None and not self.accepted.done():
+            self.accepted.set_result(accepted)

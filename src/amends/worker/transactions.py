@@ -1,0 +1,93 @@
+"""Transactional steps: the effect and its journal row in one commit, on the store's own connection.
+
+The row only keeps the completion (`Defer`); the next activation applies it.  While the transaction runs the execution counts as
+busy, because the row takes the journal's next position.  Whatever raises inside rolls everything back: certainly no effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..definition.step import Step
+from ..errors import AmendsError, CommitUnknown, Fenced, NotSent
+from ..kernel import entries as e
+from ..kernel.ledger import Action
+from ..store.port import Code, Row, Transaction, Verdict
+from .live import Live
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+Ended = Callable[..., None]
+
+
+def run_transaction(
+    worker: Worker, live: Live, action: Action, step: Step[..., Any], args: Any, ended: Ended
+) -> None:
+    """Run the step's function in a transaction as soon as the execution has no row under way."""
+
+    def begin() -> None:
+        live.busy = True
+        worker.spawn(_transact(worker, live, action, step, args, ended))
+
+    if live.busy:
+        live.exclusive.append(begin)
+    else:
+        begin()
+
+
+async def _transact(
+    worker: Worker, live: Live, action: Action, step: Step[..., Any], args: Any, ended: Ended
+) -> None:
+    instance = live.instance
+    policy = step.options
+    current = worker.dispatcher._current(live, action, action.attempts + 1, "do", policy.timeout)
+    kept: list[Any] = []
+
+    def body(tx: Transaction) -> Row:
+        resources = worker.resources.for_function(step.signature, tx)
+        value = step.invoke(args, resources)
+        completed = e.Completed(action.id, worker.dispatcher._encoded(step, value))
+        kept.append(completed)
+        return e.seal(
+            instance.position, worker.clock.now(), [completed], [e.Defer()], instance.checksum
+        )
+
+    row: list[Row] = []
+
+    def remembering(tx: Transaction) -> Row:
+        row.append(body(tx))
+        return row[-1]
+
+    try:
+        verdict: Verdict = await worker.store.transact(worker.incarnation, live.header.uid, remembering)
+    except (CommitUnknown, Fenced) as error:
+        worker.lost(error)
+        return
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        _go_on(worker, live)
+        certain = error if isinstance(error, AmendsError) else _rolled_back(error)
+        ended(action, step, policy, current, None, certain)
+        return
+    if verdict.code is not Code.COMMITTED:
+        worker.reload(live, f"the journal moved under a transactional step: {verdict.reason}")
+        return
+    instance.absorb(row[-1], kept)
+    _go_on(worker, live)
+    worker.nudge(live)
+
+
+def _rolled_back(error: Exception) -> Exception:
+    """Nothing was committed: the failure is certain, and keeps its name."""
+    certain = type(error).__name__
+    return type(certain, (NotSent,), {"__module__": type(error).__module__})(str(error))
+
+
+def _go_on(worker: Worker, live: Live) -> None:
+    live.busy = False
+    if live.events:
+        worker.schedule(live)

@@ -1,0 +1,430 @@
+"""The worker: events to activations, decisions to commits, durable decisions to the world.
+
+**Theory of operation.**  Everything happens in plain callbacks of one event loop.  `deliver` gives an execution an event and puts it in line; `_round` activates
+all that stand in line, hands their writes to the committer and flushes; `_committed` carries out what a verdict made
+durable.  One row per execution is on its way at a time; events that come meanwhile wait and share the next row.
+
+    deliver → (round) → activate → commit → carry out → attempts … → deliver
+
+A conflict, a fence or a lost acknowledgement discards the instance; what the store says counts.  An execution that cannot go on (`Parked`)
+is parked by itself, with its events kept where they can be; all others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from ..clock import Clock
+from ..definition.registry import Registry
+from ..errors import AmendsError, Parked, Poison
+from ..kernel import entries as e
+from ..kernel.instance import PYTHON, Decision, Instance
+from ..kernel.ledger import FINISHED, OPEN, UNDO_RUNNING
+from ..store import port
+from ..store.port import Claim, Code, Header, Message, Release, Store, Verdict, Write
+from . import writes
+from .attempts import Attempts
+from .committer import Committer
+from .dispatcher import Dispatcher
+from .live import Live
+from .parking import Parking
+from .residency import Residency
+from .resources import Resources
+from .settings import Settings
+from .watchdog import Watchdog
+
+_EMPTY = contextvars.Context()
+
+
+class Worker:
+    """One incarnation at work. See the module's theory of operation."""
+
+    log = logging.getLogger("amends.worker")
+
+    def __init__(
+        self,
+        store: Store,
+        incarnation: int,
+        registry: Registry,
+        resources: Resources,
+        clock: Clock,
+        settings: Settings,
+        *,
+        on_lost: Callable[[AmendsError], None],
+        on_change: Callable[[Live], None],
+        predecessor: Worker | None = None,
+    ) -> None:
+        self.store = store
+        self.incarnation = incarnation
+        self.registry = registry
+        self.resources = resources
+        self.clock = clock
+        self.settings = settings
+        self.lives: dict[str, Live] = {}
+        if predecessor is None:
+            self.attempts = Attempts(clock, steps=settings.steps, threads=settings.threads)
+            self.dispatcher = Dispatcher(self, self.attempts)
+        else:
+            self.attempts = predecessor.attempts
+            self.dispatcher = predecessor.dispatcher
+            self.dispatcher.worker = self
+        self.residency = Residency(self)
+        self.parking = Parking(self)
+        self.watchdog = Watchdog(clock, settings.limits.seconds)
+        self.committer = Committer(store, incarnation, clock, batch=settings.batch, on_lost=self.lost)
+        self.draining = False
+        self.dead = False
+        self.stir = asyncio.Event()
+        self._on_lost = on_lost
+        self._on_change = on_change
+        self._loop = asyncio.get_running_loop()
+        self._line: list[Live] = []
+        self._scheduled = False
+        self._stash: dict[str, list[Any]] = {}
+        self._early: dict[str, list[Message]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    # ------------------------------------------------------------ into memory
+
+    def start(self, header: Header) -> Live:
+        """Begin a new execution: its header and its first row become durable together (see `Live.accepted`)."""
+        live = Live(header, self.instance(header))
+        live.fresh = True
+        live.accepted = self._loop.create_future()
+        header.owner = self.incarnation
+        self.lives[header.uid] = live
+        self._begin(live)
+        return live
+
+    def _begin(self, live: Live) -> None:
+        header = live.header
+        args = e.Raw(header.input.encode())
+        self.deliver(live, e.Started(args, 0, PYTHON, 1, header.deadline))
+
+    def instance(self, header: Header) -> Instance:
+        return Instance(
+            header.uid,
+            header.id,
+            header.saga,
+            header.version,
+            self.registry,
+            self.settings.limits,
+            parent=header.parent,
+            depth=header.depth,
+        )
+
+    def adopt(self, claim: Claim) -> None:
+        """Bring a claimed execution to the head of its journal and go on with it. Replay happens here."""
+        header = claim.header
+        live = Live(header, self.instance(header))
+        self.lives[header.uid] = live
+        if claim.deaths >= self.settings.limits.deaths:
+            error = Poison(
+                f"{claim.deaths} workers in a row died while this execution was at row {len(claim.rows)}",
+                hint="find what kills the process (memory, a native crash), then retry",
+            )
+            self.parking.park(live, error, claim.inbox)
+            return
+        try:
+            with self.watchdog:
+                live.instance.load(claim.rows)
+        except Parked as error:
+            self.parking.unable(live, error, claim)
+            return
+        except Exception as error:
+            self.log.exception("[%s] cannot be loaded", header.id)
+            self.parking.unable(live, Poison(f"cannot be loaded: {error!r}"), claim)
+            return
+        if not claim.rows:
+            self._begin(live)
+        self._resume(live, claim)
+
+    def _resume(self, live: Live, claim: Claim) -> None:
+        """Send open commands again, with their old keys; attempts lost with a worker leave a taint."""
+        now = self.clock.now()
+        ledger = live.instance.ledger
+        uid = live.header.uid
+        kept = self._stash.pop(uid, [])
+        ended = {event.id for event in kept}
+        for action in list(ledger.actions.values()):
+            if action.id in ended or self.attempts.adopt((uid, action.id, "do")):
+                continue
+            if action.outcome == OPEN and not action.hold:
+                if claim.lost and action.kind == "step" and action.retry_at <= now:
+                    action.tainted = True
+                    action.attempts += 1
+                    live.lost[action.id] = self._lost_until(action, now)
+                if action.interrupted:
+                    self.dispatcher.interrupt(live, action)
+                else:
+                    self.dispatcher.run(live, action)
+            elif action.undo_state == UNDO_RUNNING:
+                self.dispatcher.undo(live, action)
+        for message in claim.inbox:
+            self._receive(live, message)
+        self.receive(self._early.pop(uid, []))
+        for event in kept:
+            self.deliver(live, event)
+        if live.instance.deferred:
+            self.schedule(live)
+        self._after(live)
+
+    def _lost_until(self, action: Any, now: float) -> float:
+        """Until when an attempt that died with its worker may still be running at the participant."""
+        timeout = None
+        try:
+            timeout = self.registry.step(action.name).options.timeout
+        except AmendsError:
+            self.log.warning("the step %s is not defined here", action.name)
+        if timeout is None:
+            return 0.0
+        began = max(action.opened_at, action.retry_at)
+        return min(now, began) + timeout + self.settings.grace
+
+    # ------------------------------------------------------------ events
+
+    def deliver(self, live: Live, event: Any) -> None:
+        """Give a resident execution an event."""
+        live.events.append(event)
+        self.schedule(live)
+
+    def deliver_to(self, uid: str, event: Any) -> None:
+        """Give an execution the end of an attempt; one that is being loaded again gets it later."""
+        live = self.lives.get(uid)
+        if live is not None:
+            self.deliver(live, event)
+        elif not self.dead:
+            self._stash.setdefault(uid, []).append(event)
+
+    def receive(self, messages: list[Message]) -> None:
+        """Inbox messages for resident executions."""
+        for message in messages:
+            live = self.lives.get(message.uid)
+            if live is None:
+                self._early.setdefault(message.uid, []).append(message)
+            elif message.seq > live.last_seq:
+                live.inbox_seq += 1
+                self._receive(live, message)
+
+    def _receive(self, live: Live, message: Message) -> None:
+        if message.seq > live.last_seq:
+            live.last_seq = message.seq
+            live.consumed.append(message.seq)
+            self.deliver(live, e.decode_event(message.event))
+
+    def schedule(self, live: Live) -> None:
+        """Put it in line for the next round."""
+        if not live.queued and not live.busy and not live.instance.dead:
+            live.queued = True
+            self._line.append(live)
+            if not self._scheduled:
+                self._scheduled = True
+                self._loop.call_soon(self._round, context=_EMPTY)
+
+    def nudge(self, live: Live) -> None:
+        """Activate it even without a new event (a deferred row waits)."""
+        self.schedule(live)
+
+    def _round(self) -> None:
+        self._scheduled = False
+        if self.dead:
+            return
+        line, self._line = self._line, []
+        now = self.clock.now()
+        for live in line:
+            live.queued = False
+            if not live.busy and not live.instance.dead:
+                self._activate(live, now)
+        self.committer.flush()
+
+    def _activate(self, live: Live, now: float) -> None:
+        if live.exclusive and not live.events:
+            live.exclusive.pop(0)()
+            return
+        events, live.events = live.events, []
+        self.residency.wanted(live)
+        if live.instance.ledger.phase == FINISHED:
+            events = [event for event in events if type(event) is e.UndoRequested]
+            if not events:
+                self.put_to_sleep(live)
+                return
+        try:
+            with self.watchdog:
+                decision = live.instance.activate(events, now)
+            row = live.instance.seal(decision)
+        except Parked as error:
+            self.parking.held(live, error, events, now)
+            return
+        except Exception as error:
+            self.log.exception("[%s] the activation failed", live.header.id)
+            self.parking.held(live, Poison(f"the activation failed: {error!r}"), events, now)
+            return
+        write = writes.build(live, decision, row, self.incarnation)
+        if decision.finished:
+            write.release = Release(None, live.inbox_seq)
+        elif not decision.run and not decision.undo and decision.next_args is None:
+            write.release = self.residency.release_now(live, now)
+        self.submit(live, write, decision)
+
+    def submit(self, live: Live, write: Write, decision: Decision | None) -> None:
+        """Hand a write to the committer; the execution is busy until its verdict."""
+        live.busy = True
+        self.committer.add(write, lambda verdict: self._committed(live, write, decision, verdict))
+
+    # ------------------------------------------------------------ what became of it
+
+    def _committed(
+        self, live: Live, write: Write, decision: Decision | None, verdict: Verdict
+    ) -> None:
+        live.busy = False
+        if verdict.code is not Code.COMMITTED:
+            self._refused(live, write, verdict)
+            return
+        if live.fresh:
+            live.settle_start(accepted=True)
+        if write.messages or verdict.awake:
+            self.stir.set()
+        if decision is not None:
+            self._carry_out(live, decision)
+        for header in write.children:
+            child = Live(header, self.instance(header))
+            self.lives[header.uid] = child
+            self._begin(child)
+        if write.change is not None:
+            self._on_change(live)
+        if write.release is not None and not verdict.awake:
+            self._leave(live)
+            if write.release.wake_at is not None:
+                self.stir.set()
+        else:
+            self._after(live)
+
+    def _carry_out(self, live: Live, decision: Decision) -> None:
+        for action in decision.run:
+            self.dispatcher.run(live, action)
+        for action in decision.undo:
+            self.dispatcher.undo(live, action)
+        for action in decision.interrupt:
+            self.dispatcher.interrupt(live, action)
+        if decision.next_args is not None:
+            ledger = live.instance.ledger
+            self.deliver(live, e.Started(decision.next_args, ledger.run + 1, PYTHON, 1, ledger.deadline))
+
+    def _after(self, live: Live) -> None:
+        """Go on: with work that waits, or rest until something is due."""
+        if live.exclusive:
+            live.exclusive.pop(0)()
+        elif live.events or live.instance.deferred:
+            self.schedule(live)
+        else:
+            before = self.residency.next_due
+            self.residency.plan(live)
+            due = self.residency.next_due
+            if due is not None and (before is None or due < before):
+                self.stir.set()
+            self.residency.rest(live, self.clock.now())
+
+    def _refused(self, live: Live, write: Write, verdict: Verdict) -> None:
+        if verdict.code is Code.POISON:
+            self.parking.park(live, Poison(f"the store refuses its row: {verdict.reason}"), [])
+        elif write.start is not None:
+            self._leave(live)
+            live.settle_start(accepted=False)
+        else:
+            self.reload(live, verdict.reason)
+
+    def reload(self, live: Live, why: str) -> None:
+        """Memory and store disagree: the store counts."""
+        self.log.warning("[%s] loading again: %s", live.header.id, why)
+        uid = live.header.uid
+        self._leave(live)
+        self.spawn(self._load_again(uid))
+
+    async def _load_again(self, uid: str) -> None:
+        found = await self.store.read(uid)
+        if found is not None and not self.dead:
+            header, rows, inbox = found
+            if header.status not in port.FINAL and header.owner == self.incarnation:
+                self.adopt(Claim(header, rows, inbox, lost=True))
+
+    def _leave(self, live: Live) -> None:
+        self.residency.wanted(live)
+        self.dispatcher.forget(live)
+        if self.lives.get(live.header.uid) is live:
+            del self.lives[live.header.uid]
+        live.instance.discard()
+
+    def put_to_sleep(self, live: Live) -> None:
+        """Give an idle execution back to the store until it is due."""
+        release = Release(self.residency.wake_at(live), live.inbox_seq, bool(live.lost))
+        consumed, live.consumed = live.consumed, []
+        self.submit(live, Write(live.header.uid, release=release, consumed=consumed), None)
+
+    def leave(self, live: Live) -> None:
+        """Out of memory (its owner in the store is settled by the caller)."""
+        self._leave(live)
+
+    def changed(self, live: Live) -> None:
+        """Tell whoever waits that the status changed."""
+        self._on_change(live)
+
+    # ------------------------------------------------------------ the end
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run something beside the rounds; it ends with the worker."""
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self.log.error("a task of the worker failed", exc_info=task.exception())
+
+    def lost(self, error: AmendsError) -> None:
+        """Ownership or the truth about a commit is lost: drop everything, and tell the engine."""
+        if not self.dead:
+            self.kill()
+            self._on_lost(error)
+
+    def kill(self) -> None:
+        """Stop at once; nothing in memory counts any more. Attempts that run are left to end."""
+        self.dead = True
+        self.committer.kill()
+        self.dispatcher.close()
+        for task in list(self._tasks):
+            task.cancel()
+        for live in list(self.lives.values()):
+            live.instance.discard()
+            if live.fresh:
+                live.settle_start(accepted=None)
+        self.lives.clear()
+        self.watchdog.close()
+
+    async def drain(self) -> None:
+        """Let running attempts end, journal what they brought, and give everything back."""
+        self.draining = True
+        self.dispatcher.close()
+        await self.attempts.close(self.settings.grace)
+        for _ in range(3):
+            await asyncio.sleep(0)
+            await self.committer.settle()
+        self.kill()
+
+    def statistics(self) -> dict[str, Any]:
+        """Counts for `engine.stats()`."""
+        counted = self.committer.statistics
+        return {
+            "resident": len(self.lives),
+            "attempts": len(self.attempts),
+            "commits": counted.commits,
+            "commits_inline": counted.inline,
+            "writes": counted.writes,
+            "rows": counted.rows,
+            "commit_seconds": list(counted.seconds),
+        }
+

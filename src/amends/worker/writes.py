@@ -1,0 +1,179 @@
+"""From a decision to what the store is asked to make durable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..definition.naming import RESERVED
+from ..kernel import entries as e
+from ..kernel.instance import Decision
+from ..kernel.ledger import BACKWARD, FINISHED, UNWINDING, Ledger
+from ..store import port
+from ..store.port import Change, Header, Message, Row, Write
+from .live import Live
+
+_json = msgspec.json.Encoder(order="deterministic")
+
+
+def encode_event(event: Any) -> str:
+    """An event as inbox rows carry it."""
+    return e.encode_entry(event).decode()
+
+
+def build(live: Live, decision: Decision, row: Row, incarnation: int) -> Write:
+    """The write for one activation (without the release, which the caller decides)."""
+    header = live.header
+    write = Write(header.uid, row)
+    if live.fresh:
+        write.start = header
+    for command in decision.commands:
+        maker = _OUTWARD.get(type(command))
+        if maker is not None:
+            maker(live, command, write, incarnation)
+    if decision.finished and header.parent:
+        write.messages = [*write.messages, _ended(live, decision.finished)]
+    if live.consumed:
+        write.consumed = live.consumed
+        live.consumed = []
+    status = status_of(live.instance.ledger)
+    if decision.finished or status != header.status:
+        write.change = _change(live, status, decision)
+    return write
+
+
+def status_of(ledger: Ledger) -> str:
+    """The status that the ledger shows."""
+    if ledger.phase == FINISHED:
+        return ledger.status
+    if ledger.parked():
+        return port.ATTENTION
+    if ledger.phase in (UNWINDING, BACKWARD):
+        return port.COMPENSATING
+    return port.RUNNING
+
+
+def _change(live: Live, status: str, decision: Decision) -> Change:
+    ledger = live.instance.ledger
+    header = live.header
+    header.status = status
+    header.cause = cause_of(ledger, status)
+    header.detail = detail_of(ledger, status)
+    if decision.finished:
+        header.finished_at = decision.now
+        if status == port.COMPLETED:
+            header.result = bytes(ledger.value).decode()
+    return Change(status, header.cause, header.result, header.detail, header.finished_at)
+
+
+def cause_of(ledger: Ledger, status: str) -> str:
+    """Why the execution is not on its way to completion (empty when it is)."""
+    if status == port.ATTENTION and not ledger.doomed:
+        return "failed"
+    return ledger.cause or (ledger.cancel.cause if ledger.cancel else "")
+
+
+def detail_of(ledger: Ledger, status: str) -> str | None:
+    """What people and programs want to know beside the status, as JSON text; None when there is nothing."""
+    detail: dict[str, Any] = {}
+    if ledger.fault is not None:
+        detail["error"] = {"type": ledger.fault.type, "message": ledger.fault.message}
+    if ledger.residue:
+        detail["residue"] = ledger.residue
+    if ledger.terminated is not None:
+        detail["terminated"] = {"reason": ledger.terminated.reason, "by": ledger.terminated.by}
+    if status == port.ATTENTION:
+        detail["items"] = [parked_item(action) for action in ledger.parked()]
+    return _json.encode(detail).decode() if detail else None
+
+
+def parked_item(action: Any) -> dict[str, Any]:
+    """One stuck action, as an operator needs it."""
+    undoing = not action.hold
+    fault = action.undo_fault if undoing else action.fault
+    return {
+        "action": action.id,
+        "step": action.name,
+        "direction": "undo" if undoing else "do",
+        "why": "compensation failed" if undoing else action.hold,
+        "outcome": action.outcome or ("unknown" if action.tainted else "rejected"),
+        "attempts": action.undo_attempts if undoing else action.attempts,
+        "error": {"type": fault.type, "message": fault.message} if fault else None,
+        "arguments": msgspec.Raw(bytes(action.args)),
+        "result": msgspec.Raw(bytes(action.value)),
+    }
+
+
+# ---------------------------------------------------------------- commands that reach other executions
+
+
+def _start_child(live: Live, command: e.StartChild, write: Write, incarnation: int) -> None:
+    header = live.header
+    child = Header(
+        uid=command.uid,
+        id=f"{header.id}{RESERVED}{command.id}",
+        saga=command.saga,
+        version=command.version,
+        input=bytes(command.args).decode(),
+        created_at=live.instance.ledger.now,
+        namespace=header.namespace,
+        partition=header.partition,
+        owner=incarnation,
+        root=header.root or header.uid,
+        parent=header.uid,
+        parent_action=command.id,
+        depth=header.depth + 1,
+        deadline=command.deadline,
+    )
+    write.children = [*write.children, child]
+
+
+def _to_child(live: Live, id: str, event: Any, write: Write) -> None:
+    action = live.instance.ledger.actions.get(id)
+    if action is not None and action.kind == "child":
+        write.messages = [*write.messages, Message(action.uid, encode_event(event))]
+
+
+def _interrupt(live: Live, command: e.Interrupt, write: Write, incarnation: int) -> None:
+    request = live.instance.ledger.cancel
+    reason = request.reason if request else "the parent no longer waits for it"
+    _to_child(live, command.id, e.CancelRequested(reason, by="parent"), write)
+
+
+def _undo(live: Live, command: e.Undo, write: Write, incarnation: int) -> None:
+    cause = live.instance.ledger.cause or "cancelled"
+    _to_child(live, command.id, e.UndoRequested(cause), write)
+
+
+def _ask_pivot(live: Live, command: e.AskPivot, write: Write, incarnation: int) -> None:
+    header = live.header
+    event = e.PivotRequested(header.parent_action)
+    write.messages = [*write.messages, Message(header.parent, encode_event(event))]
+
+
+def _answer_pivot(live: Live, command: e.AnswerPivot, write: Write, incarnation: int) -> None:
+    _to_child(live, command.id, e.PivotAnswered(command.refusal), write)
+
+
+def _ended(live: Live, status: str) -> Message:
+    """What a finished child tells its parent."""
+    ledger, header = live.instance.ledger, live.header
+    residue = list(ledger.residue)
+    if status == port.TERMINATED:
+        by = ledger.terminated.by if ledger.terminated else ""
+        reason = ledger.terminated.reason if ledger.terminated else ""
+        residue.append(
+            e.Residue(header.parent_action, header.saga, f"terminated: {reason}", header.id, by)
+        )
+    event = e.ChildEnded(header.parent_action, status, ledger.value, ledger.fault, residue)
+    return Message(header.parent, encode_event(event), key=f"ended {status}")
+
+
+_OUTWARD: dict[type, Any] = {
+    e.StartChild: _start_child,
+    e.Interrupt: _interrupt,
+    e.Undo: _undo,
+    e.AskPivot: _ask_pivot,
+    e.AnswerPivot: _answer_pivot,
+}

@@ -1,0 +1,17 @@
+"""Settings of the whole suite: how hard Hypothesis looks, and how it reports what it found.
+
+Profiles: `dev` (default) looks elsewhere each time and remembers failures; `ci` (when CI is set) is the same
+on every run; `soak` looks long.  Choose one with `--hypothesis-profile`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Shared machines stall: a slow example says nothing about the code. pytest-timeout limits each test.
+settings.register_profile("dev", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, database=None)
+settings.register_profile("soak", settings.get_profile("dev"), max_examples=10_000)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
