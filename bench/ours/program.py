@@ -13,10 +13,11 @@ from typing import Any
 
 from amends import Compensated
 
-from ..driving import Window, answer, asked, in_flight, resident_kib
+from ..driving import Window, answer, asked, in_flight
 from ..measure import summary
 from . import work
 from .session import Meter, configuration, engine_on
+from .sleeping import sleepers
 
 WARM_UP = 100
 
@@ -49,7 +50,7 @@ async def load(what: str, path: str, count: int, width: int) -> dict[str, Any]:
             "commits": meter.commits(),
             "rows": meter.rows(),
             "commit": summary(meter.commit_seconds()),
-            "configuration": configuration(path),
+            "configuration": configuration(path, engine),
         }
 
 
@@ -70,45 +71,7 @@ async def recover(path: str, notes: str, count: int) -> dict[str, Any]:
         results = await asyncio.gather(*(handle.result() for handle in handles))
         return {
             "complete": sum(result == n for n, result in enumerate(results)),
-            "configuration": configuration(path),
-        }
-
-
-async def sleepers(path: str, count: int) -> dict[str, Any]:
-    """Memory of `count` sleeping executions; then all wake at one moment, and the commits are timed."""
-    async with engine_on(path) as engine:
-
-        async def five(number: int) -> None:
-            await engine.run(work.five_steps(0), id=f"warm-{number}")
-
-        async def sleep(number: int) -> None:
-            await engine.start(work.sleeper(until), id=f"{label}-{number}")
-
-        await in_flight(2000, 100, five, Window())
-        idle = resident_kib()
-        label, until, trial = "trial", time.time() + 1e6, Window()
-        with trial:
-            await in_flight(1000, 100, sleep, trial)
-        label, until = "sleep", time.time() + 5 + 2 * trial.seconds * count / 1000
-        with (window := Window()):
-            await in_flight(count, 100, sleep, window)
-        late = time.time() > until
-        await asyncio.sleep(max(0.0, min(3.0, until - time.time() - 1)))
-        asleep = resident_kib()
-        await asyncio.sleep(max(0.0, until - time.time() - 0.5))
-        meter = Meter(engine)
-        for number in range(count):
-            assert await engine.handle(work.sleeper, f"sleep-{number}").result() == 1
-        return {
-            "idle_kib": idle,
-            "grown_kib": asleep - idle,
-            "late": late,
-            "started_per_second": count / window.seconds,
-            "awake_seconds": time.time() - until,
-            "commits": meter.commits(),
-            "rows": meter.rows(),
-            "commit": summary(meter.commit_seconds()),
-            "configuration": configuration(path),
+            "configuration": configuration(path, engine),
         }
 
 
@@ -137,7 +100,7 @@ async def replay(path: str, count: int, steps: int) -> dict[str, Any]:
         for handle in handles:
             assert await handle.result() == steps
         seconds = time.perf_counter() - began
-    return {"seconds": seconds, "rows": count * steps, "configuration": configuration(path)}
+        return {"seconds": seconds, "rows": count * steps, "configuration": configuration(path, engine)}
 
 
 PROGRAMS: dict[str, Any] = {

@@ -43,9 +43,11 @@ class Meter:
         return list(self._engine.stats()["commit_seconds"])[self._before[2] :]
 
 
-def configuration(path: str) -> dict[str, Any]:
-    """Versions and settings; the file's PRAGMAs as read back."""
+def configuration(path: str, engine: Engine) -> dict[str, Any]:
+    """Versions, settings that matter, and the PRAGMAs as read back."""
     connection = apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+    store: Any = engine._store  # `synchronous` belongs to a connection: ask the one that commits
+    settings = engine.settings
     return {
         "python": platform.python_version(),
         "amends": version("amends"),
@@ -53,5 +55,8 @@ def configuration(path: str) -> dict[str, Any]:
         "msgspec": version("msgspec"),
         "sqlite": apsw.sqlite_lib_version(),
         "journal_mode": connection.pragma("journal_mode"),
+        "synchronous": store._writer.connection().pragma("synchronous"),
         "page_size": connection.pragma("page_size"),
+        "batch": settings.batch,
+        "steps": settings.steps,
     }

@@ -1,9 +1,9 @@
 """Payloads: values to JSON and back, by their annotations.
 
-msgspec encodes dataclasses, Structs, attrs classes, TypedDicts, named tuples, enums, datetimes, Decimal, UUID and
-bytes by itself; pydantic models pass through hooks.  The order of keys and sets is fixed, so that equal
-values have equal bytes.  What JSON cannot say (a NaN, a socket) is refused where it is written, never
-where it is read.  Never pickle: a journal must not run code.
+msgspec encodes dataclasses, Structs, attrs classes, TypedDicts, named tuples, enums, datetimes,
+Decimal, UUID and bytes by itself; pydantic models pass through hooks.  The order of keys and sets
+is fixed, so that equal values have equal bytes.  What JSON cannot say (a NaN, a socket) is refused
+where it is written, never where it is read.  Never pickle: a journal must not run code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,9 +20,15 @@ from .errors import PayloadError
 
 def _encode_other(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
-    if dump is not None:
+    if dump is not None and not isinstance(value, type):
         return dump(mode="json")
-    raise NotImplementedError
+    raise NotImplementedError(f"JSON has no form for {value!r:.100} ({type(value).__name__})")
+
+
+def _open_other(value: Any) -> Any:
+    """Like `_encode_other`, but a NaN stays a NaN (pydantic writes null)."""
+    dump = getattr(value, "model_dump", None)
+    return None if dump is None else dump()
 
 
 def _decode_other(type_: type, value: Any) -> Any:
@@ -32,16 +38,20 @@ def _decode_other(type_: type, value: Any) -> Any:
     raise NotImplementedError
 
 
-_encode = msgspec.json.Encoder(enc_hook=_encode_other, order="deterministic").encode
+_ORDER: Literal["deterministic"] = "deterministic"
+_encode = msgspec.json.Encoder(enc_hook=_encode_other, order=_ORDER).encode
 
 
 def encode(value: Any, what: str = "value") -> bytes:
     """The canonical JSON of `value`; `what` names it in errors. Raises `PayloadError`."""
     try:
-        data = _encode(value)
+        try:
+            data = _encode(value)
+        except TypeError:  # keys that are not text: JSON knows no others, so they travel as text
+            data = _encode(msgspec.to_builtins(value, str_keys=True, enc_hook=_encode_other, order=_ORDER))
     except (TypeError, ValueError, NotImplementedError, RecursionError, OverflowError) as error:
         raise PayloadError(
-            f"{what} cannot be journaled: {error or type(value).__name__}",
+            f"{what} cannot be journaled: {error}",
             hint="use a dataclass, msgspec.Struct, pydantic model or plain JSON values",
         ) from error
     if b"null" in data:
@@ -51,7 +61,7 @@ def encode(value: Any, what: str = "value") -> bytes:
 
 def _refuse_non_finite(value: Any, what: str) -> None:
     """JSON has no NaN or infinity (the encoder would write null and lose the value)."""
-    stack = [msgspec.to_builtins(value, enc_hook=_encode_other)]
+    stack = [msgspec.to_builtins(value, str_keys=True, enc_hook=_open_other)]
     while stack:
         item = stack.pop()
         if isinstance(item, float) and not math.isfinite(item):
@@ -74,9 +84,7 @@ class Decoder:
     def __init__(self, type_: Any) -> None:
         self.type = type_
         try:
-            self._decode: Callable[[Any], Any] = msgspec.json.Decoder(
-                type_, dec_hook=_decode_other
-            ).decode
+            self._decode: Callable[[Any], Any] = msgspec.json.Decoder(type_, dec_hook=_decode_other).decode
         except TypeError as error:
             raise PayloadError(
                 f"the annotation {type_!r} cannot be read back from a journal: {error}",

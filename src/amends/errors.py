@@ -8,7 +8,7 @@ or on `code` (which never changes once released), people read the text.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 
@@ -93,9 +93,7 @@ class StepFailed(AmendsError):
 
     code = "step_failed"
 
-    def __init__(
-        self, step: str, type: str, message: str, *, outcome: str, details: Any = None
-    ) -> None:
+    def __init__(self, step: str, type: str, message: str, *, outcome: str, details: Any = None) -> None:
         text = f"{step} {outcome}: {type}: {message}" if message else f"{step} {outcome}: {type}"
         super().__init__(text)
         self.step = step
@@ -120,7 +118,7 @@ class Compensated(AmendsError):
     def __init__(
         self,
         cause: str,
-        residue: list[Mapping[str, Any]] | None = None,
+        residue: Sequence[Mapping[str, Any]] | None = None,
         *,
         error: Mapping[str, Any] | None = None,
     ) -> None:

@@ -28,6 +28,9 @@ UNRESOLVED = Probed.UNRESOLVED
 SEALED = Probed.SEALED
 
 
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
 class CompensationOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Policies of a compensation (times in seconds)."""
 
@@ -60,26 +63,39 @@ class Compensation:
         self._check()
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.candidates = tuple(
-            (given, Signature(given, 2, self._locals)) for given, _ in self.candidates
-        )
-        self._check()
+        self.candidates = tuple((given, Signature(given, 2, self._locals)) for given, _ in self.candidates)
+        self._check(in_class=True)
 
-    def _check(self) -> None:
+    def _check(self, *, in_class: bool = False) -> None:
         """The parameters must be the result, then the action's own (resources may be added)."""
-        wanted = self.step.signature
         for given, signature in self.candidates:
-            positional, named, _ = wanted.plan
-            have_positional, have_named, _ = signature.plan
-            fits = len(have_positional) == len(positional) and set(have_named) == set(named)
-            if not fits and not _is_unbound_method(given, self.step.fn):
-                expected = ", ".join(("result", *positional, *(f"{n}=" for n in named)))
+            if not in_class and _is_unbound_method(given, self.step.fn):
+                continue  # both still count ``self``; checked when the class is complete
+            if not self._fits(given, signature):
                 raise DefinitionError(
                     f"{given.__qualname__} cannot undo {self.step.name}: "
                     f"its parameters are ({', '.join(inspect.signature(given).parameters)}), "
-                    f"expected ({expected})",
+                    f"expected ({self._expected(in_class=in_class)})",
                     hint="the action's result comes first, then the action's own arguments",
                 )
+
+    def _fits(self, given: Callable[..., Any], signature: Signature) -> bool:
+        """One parameter for the result (not named like an argument), then as many as the action has."""
+        positional, named, _ = self.step.signature.plan
+        have_positional, have_named, _ = signature.plan
+        first = list(inspect.signature(given).parameters.values())[signature.skip - 1 : signature.skip]
+        return (
+            len(have_positional) == len(positional)
+            and set(have_named) == set(named)
+            and all(p.name not in positional and p.kind in _BY_POSITION for p in first)
+            and bool(first)
+        )
+
+    def _expected(self, *, in_class: bool) -> str:
+        positional, named, _ = self.step.signature.plan
+        result = ("self", "result") if in_class else ("result",)
+        keywords = ("*", *named) if named else ()
+        return ", ".join((*result, *positional, *keywords))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the plain function."""
@@ -97,7 +113,7 @@ def _plain(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_unbound_method(given: Callable[..., Any], action: Callable[..., Any]) -> bool:
-    """Inside a class body, before `__set_name__`, both still count ``self``; checked again then."""
+    """Do both have ``self``, as in the body of a class?"""
     names = list(inspect.signature(action).parameters)
     mine = list(inspect.signature(given).parameters)
     return bool(names) and bool(mine) and names[0] == mine[0] == "self"

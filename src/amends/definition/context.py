@@ -8,65 +8,36 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from .. import ids
 from ..errors import NotInSaga
 from .policy import Outcome
 from .port import current_port
 
 
-class Current:
+class Current(msgspec.Struct, eq=False):
     """The running execution and, inside a step or compensation, the running attempt.
 
-    id: the execution's id.  uid: its unique, random id.  run: counts continue-as-new.  saga: the durable name.  step and
-    action: durable name and action id (empty in saga code).  attempt: 1 for the first.  deadline: when the
-    attempt will be stopped, or None.  outcome: in a compensation, how the action it undoes ended.
+    id: the execution's id.  uid: its unique, random id.  run: counts continue-as-new.  saga: the
+    durable name.  step and action: durable name and action id (empty in saga code).  attempt: 1 for
+    the first.  deadline: when the attempt will be stopped, or None.  outcome: in a compensation,
+    how the action it undoes ended.
     """
 
-    __slots__ = (
-        "_beat",
-        "_cancelled",
-        "action",
-        "attempt",
-        "deadline_at",
-        "direction",
-        "id",
-        "key_suffix",
-        "outcome",
-        "run",
-        "saga",
-        "step",
-        "uid",
-    )
-
-    def __init__(
-        self,
-        id: str,
-        uid: str,
-        run: int,
-        saga: str,
-        *,
-        step: str = "",
-        action: str = "",
-        attempt: int = 0,
-        direction: str = "do",
-        deadline_at: float | None = None,
-        outcome: Outcome | None = None,
-        key_suffix: str = "",
-        beat: Callable[[Any], None] | None = None,
-    ) -> None:
-        self.id = id
-        self.uid = uid
-        self.run = run
-        self.saga = saga
-        self.step = step
-        self.action = action
-        self.attempt = attempt
-        self.direction = direction
-        self.deadline_at = deadline_at
-        self.outcome = outcome
-        self.key_suffix = key_suffix
-        self._beat = beat
-        self._cancelled: threading.Event | None = None
+    id: str
+    uid: str
+    run: int
+    saga: str
+    step: str = ""
+    action: str = ""
+    attempt: int = 0
+    direction: str = "do"
+    deadline_at: float | None = None
+    outcome: Outcome | None = None
+    key_suffix: str = ""
+    _beat: Callable[[Any], None] | None = None
+    _cancelled: threading.Event | None = None
 
     @property
     def idempotency_key(self) -> str:

@@ -101,13 +101,11 @@ def uuid() -> uuid_module.UUID:
 class _SagaLogger(logging.LoggerAdapter[logging.Logger]):
     """Silent while a saga replays, so that each line appears once; adds the execution's id."""
 
-    def isEnabledFor(self, level: int) -> bool:
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
         port = current_port()
         return (port is None or not port.replaying) and super().isEnabledFor(level)
 
-    def process(
-        self, msg: Any, kwargs: MutableMapping[str, Any]
-    ) -> tuple[Any, MutableMapping[str, Any]]:
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         port = current_port()
         if port is None:
             return msg, kwargs

@@ -13,6 +13,15 @@ RESERVED = "~"
 """Separates a child's id from its parent's; not allowed in names and ids that users give."""
 
 
+def check_function(fn: object, decorator: str) -> None:
+    """Raise `DefinitionError` for ``@step("payments.charge")`` and the like."""
+    if not callable(fn):
+        raise DefinitionError(
+            f"@{decorator} stands above a function, and was given {fn!r}",
+            hint=f'options are given by name, for example @{decorator}(name="payments.charge")',
+        )
+
+
 def durable_name(fn: Callable[..., Any], given: str | None) -> str:
     """The given name, or module and qualified name (a script counts as the module it is importable as)."""
     if given is not None:

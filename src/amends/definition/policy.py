@@ -6,11 +6,11 @@ import enum
 import random
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
-from ..errors import DefinitionError
+from ..errors import DefinitionError, did_you_mean
 
 Duration = float | int | timedelta
 
@@ -48,9 +48,10 @@ class Kind(enum.StrEnum):
 class Recovery(enum.StrEnum):
     """What to do when an action has finally failed.
 
-    ``backward``: tell the saga (which usually ends in compensation).  ``forward``: keep trying until it succeeds.
-    ``ask``: park it and let a person decide.  ``halt``: park it and touch nothing, for data-integrity errors.
-    (Backward and forward recovery: Garcia-Molina & Salem, SIGMOD 1987.)
+    ``backward``: tell the saga (which usually ends in compensation).  ``forward``: keep trying
+    until it succeeds. ``ask``: park it and let a person decide.  ``halt``: park it and touch
+    nothing, for data-integrity errors. (Backward and forward recovery: Garcia-Molina & Salem,
+    SIGMOD 1987.)
     """
 
     BACKWARD = "backward"
@@ -59,9 +60,7 @@ class Recovery(enum.StrEnum):
     HALT = "halt"
 
 
-RecoveryPolicy = Mapping[
-    type[BaseException], Recovery | Literal["backward", "forward", "ask", "halt"]
-]
+RecoveryPolicy = Mapping[type[BaseException], Recovery | Literal["backward", "forward", "ask", "halt"]]
 ErrorTypes = type[BaseException] | Sequence[type[BaseException]]
 
 
@@ -69,21 +68,43 @@ def error_types(value: ErrorTypes | None, what: str) -> tuple[type[BaseException
     """Exception classes as a tuple; refuses anything else."""
     if value is None:
         return ()
-    types = (value,) if isinstance(value, type) else tuple(value)
-    for item in types:
+    items: Sequence[object] = value if isinstance(value, (list, tuple)) else (value,)
+    types = []
+    for item in items:
         if not (isinstance(item, type) and issubclass(item, BaseException)):
             raise DefinitionError(
                 f"{what} takes exception classes, got {item!r}", hint=f"{what}=(MyError, …)"
             )
-    return types
+        types.append(item)
+    return tuple(types)
+
+
+W = TypeVar("W", bound=enum.StrEnum)
+
+
+def word(kind: type[W], value: str, what: str) -> W:
+    """A member of an enumeration, by value. Raises `DefinitionError` with the words there are."""
+    try:
+        return kind(value)
+    except ValueError:
+        raise DefinitionError(
+            f"{what} cannot be {value!r}", hint=did_you_mean(str(value), map(str, kind))
+        ) from None
+
+
+def recovery_policy(value: RecoveryPolicy | None) -> RecoveryPolicy:
+    """A checked recovery policy: exception classes to ways."""
+    policy = value or {}
+    error_types(list(policy), "recovery")
+    return {type_: word(Recovery, way, f"recovery of {type_.__name__}") for type_, way in policy.items()}
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
     """Exponential backoff: attempt n waits ``delay * factor**(n-1)`` seconds, at most `cap`.
 
-    `attempts` counts the first one (None: no limit).  `jitter` spreads each wait by up to that fraction, downwards.
-    `total` seconds after the first dispatch no further attempt starts.  `on` limits retries to these
-    exceptions, `never` excludes some.  A rejection is never retried.
+    `attempts` counts the first one (None: no limit).  `jitter` spreads each wait by up to that
+    fraction, downwards. `total` seconds after the first dispatch no further attempt starts.  `on`
+    limits retries to these exceptions, `never` excludes some.  A rejection is never retried.
     """
 
     attempts: int | None = 3
@@ -96,17 +117,22 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
     never: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("on", "never"):
+            msgspec.structs.force_setattr(self, name, error_types(getattr(self, name), f"Retry: {name}"))
         wrong = (
-            (self.attempts is not None and self.attempts < 1, "attempts must be at least 1"),
-            (self.delay < 0, "delay must not be negative"),
-            (self.factor < 1, "factor must be at least 1"),
-            (self.cap < 0, "cap must not be negative"),
-            (not 0 <= self.jitter <= 1, "jitter must be between 0 and 1"),
-            (self.total is not None and self.total <= 0, "total must be positive"),
+            (self.attempts is not None and not _at_least(1, self.attempts), "attempts must be at least 1"),
+            (not _at_least(0, self.delay), "delay must be a number of seconds, not negative"),
+            (not _at_least(1, self.factor), "factor must be at least 1"),
+            (not _at_least(0, self.cap), "cap must be a number of seconds, not negative"),
+            (not (_at_least(0, self.jitter) and self.jitter <= 1), "jitter must be between 0 and 1"),
+            (
+                self.total is not None and not (_at_least(0, self.total) and self.total > 0),
+                "total must be a positive number of seconds",
+            ),
         )
         for is_wrong, text in wrong:
             if is_wrong:
-                raise DefinitionError(f"Retry: {text}")
+                raise DefinitionError(f"Retry: {text}, got {self!r}")
 
     def wait(self, attempt: int, chance: random.Random) -> float:
         """Seconds to wait after failed attempt number `attempt` (1 is the first)."""
@@ -130,6 +156,10 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         if self.total is not None and due > since + self.total:
             return None
         return due
+
+
+def _at_least(least: float, value: object) -> bool:
+    return isinstance(value, (int, float)) and value >= least
 
 
 ONCE = Retry(attempts=1)

@@ -1,7 +1,7 @@
 """The port by which calls in saga code reach the kernel.
 
-Definitions know nothing of replay.  The kernel's event loop carries an attribute `amends_port`; a call awaited
-on such a loop is handed to it, anywhere else it is an ordinary call.
+Definitions know nothing of replay.  The kernel's event loop carries an attribute `amends_port`; a
+call awaited on such a loop is handed to it, anywhere else it is an ordinary call.
 """
 
 from __future__ import annotations

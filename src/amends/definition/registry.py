@@ -1,7 +1,7 @@
 """What is defined: sagas by name and version, steps by name.
 
-Decorators fill one registry per process.  An engine looks through its own `Registry` first (the sagas it was given, the methods of objects it
-was given), then through the process's.
+Decorators fill one registry per process.  An engine looks through its own `Registry` first (the
+sagas it was given, the methods of objects it was given), then through the process's.
 """
 
 from __future__ import annotations

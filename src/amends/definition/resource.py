@@ -1,7 +1,7 @@
 """Resources: what steps need and journals must not hold (pools, clients).
 
-``async def charge(order: Order, db: Resource[Pool] = injected)`` gets the engine's Pool; it is never part of the
-payload.
+``async def charge(order: Order, db: Resource[Pool] = injected)`` gets the engine's Pool; it is
+never part of the payload.
 """
 
 from __future__ import annotations

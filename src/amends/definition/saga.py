@@ -10,8 +10,8 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, over
 import msgspec
 
 from ..errors import DefinitionError, NotInSaga
-from .naming import durable_name
-from .policy import Duration, RecoveryPolicy, seconds
+from .naming import check_function, durable_name
+from .policy import Duration, RecoveryPolicy, recovery_policy, seconds
 from .port import current_port
 from .registry import REGISTRY
 from .signature import Signature, caller_locals
@@ -39,6 +39,7 @@ class Saga(Generic[P, R]):
         version: str = "",
         options: SagaOptions | None = None,
     ) -> None:
+        check_function(fn, "saga")
         if not inspect.iscoroutinefunction(fn):
             raise DefinitionError(
                 f"a saga is an async def; {getattr(fn, '__qualname__', fn)!r} is not",
@@ -61,9 +62,7 @@ class Saga(Generic[P, R]):
     @overload
     def __get__(self, instance: None, owner: type) -> Saga[P, R]: ...
     @overload
-    def __get__(
-        self: Saga[Concatenate[S, Q], R], instance: S, owner: type | None = None
-    ) -> Saga[Q, R]: ...
+    def __get__(self: Saga[Concatenate[S, Q], R], instance: S, owner: type | None = None) -> Saga[Q, R]: ...
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
@@ -96,9 +95,7 @@ class SagaCall(Coroutine[Any, Any, R]):
 
     __slots__ = ("_driver", "args", "deadline", "saga")
 
-    def __init__(
-        self, saga: Saga[..., R], args: msgspec.Struct, deadline: float | None = None
-    ) -> None:
+    def __init__(self, saga: Saga[..., R], args: msgspec.Struct, deadline: float | None = None) -> None:
         self.saga = saga
         self.args = args
         self.deadline = saga.options.deadline if deadline is None else deadline
@@ -162,12 +159,13 @@ def saga(
 ) -> Any:
     """Make a saga of an ``async def``: its steps are journaled, and undone if it does not complete.
 
-    name: the durable name (default: module and qualified name; a rename strands running executions).  version: tells definitions of
-    the same name apart; an execution stays with its version.  deadline: seconds until an execution that has neither
-    returned nor passed its pivot is undone.  recovery: what to do per exception class once a step has finally
-    failed.  Raises `DefinitionError`.
+    name: the durable name (default: module and qualified name; a rename strands running
+    executions).  version: tells definitions of the same name apart; an execution stays with its
+    version.  deadline: seconds until an execution that has neither returned nor passed its pivot is
+    undone.  recovery: what to do per exception class once a step has finally failed.  Raises
+    `DefinitionError`.
     """
-    options = SagaOptions(deadline=seconds(deadline, "deadline"), recovery=recovery or {})
+    options = SagaOptions(deadline=seconds(deadline, "deadline"), recovery=recovery_policy(recovery))
 
     def declare(given: Callable[..., Any]) -> Saga[..., Any]:
         return Saga(given, name, version, options)

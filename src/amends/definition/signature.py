@@ -13,6 +13,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable
+from functools import cached_property
 from types import FrameType
 from typing import Any
 
@@ -55,11 +56,6 @@ class Signature:
         self.skip = skip
         self.parameters = list(inspect.signature(fn).parameters.values())[skip:]
         self._locals = local_names
-        self._hints: dict[str, Any] | None = None
-        self._args: type[msgspec.Struct] | None = None
-        self._args_decoder: codec.Decoder | None = None
-        self._result: codec.Decoder | None = None
-        self._plan: tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]] | None = None
         for parameter in self.parameters:
             if parameter.kind in _UNSUPPORTED:
                 raise DefinitionError(
@@ -71,27 +67,25 @@ class Signature:
             self.hints  # noqa: B018 - resolve now, while the surrounding names exist
             self._locals = None
 
-    @property
+    @cached_property
     def hints(self) -> dict[str, Any]:
         """Resolved annotations. Raises `DefinitionError` for names that do not exist."""
-        if self._hints is None:
-            try:
-                self._hints = typing.get_type_hints(
-                    self.fn, localns=self._locals, include_extras=True
-                )
-            except NameError as error:
-                raise DefinitionError(
-                    f"an annotation of {self.fn.__qualname__} cannot be resolved: {error}",
-                    hint="define the class at module level (not under TYPE_CHECKING)",
-                ) from error
-        return self._hints
+        try:
+            return typing.get_type_hints(self.fn, localns=self._locals, include_extras=True)
+        except NameError as error:
+            raise DefinitionError(
+                f"an annotation of {self.fn.__qualname__} cannot be resolved: {error}",
+                hint="define or import it above, at module level, and not under TYPE_CHECKING",
+            ) from error
 
-    @property
+    @cached_property
     def args(self) -> type[msgspec.Struct]:
         """The Struct whose fields are the journaled parameters."""
-        if self._args is None:
-            self._args = self._build()
-        return self._args
+        return self._build()
+
+    @cached_property
+    def _args_decoder(self) -> codec.Decoder:
+        return codec.Decoder(self.args)
 
     def _build(self) -> type[msgspec.Struct]:
         plain: list[Any] = []
@@ -115,40 +109,38 @@ class Signature:
 
     def decode_args(self, raw: bytes | msgspec.Raw) -> Any:
         """Arguments read back with today's annotations. Raises `PayloadError`."""
-        if self._args_decoder is None:
-            self._args_decoder = codec.Decoder(self.args)
-        return self._args_decoder.decode(raw, f"arguments of {self.fn.__qualname__}")
+        return self._args_decoder.decode(raw, self._what)
 
-    @property
+    @cached_property
+    def _what(self) -> str:
+        return f"arguments of {self.fn.__qualname__}"
+
+    @cached_property
     def result(self) -> codec.Decoder:
         """Decoder of what the function returns."""
-        if self._result is None:
-            hint = self.hints.get("return", Any)
-            try:
-                self._result = codec.decoder(Any if hint is None else hint)
-            except PayloadError as error:
-                raise DefinitionError(
-                    f"result of {self.fn.__qualname__}: {error.message}", hint=error.hint
-                ) from error
-        return self._result
+        hint = self.hints.get("return", Any)
+        try:
+            return codec.decoder(Any if hint is None else hint)
+        except PayloadError as error:
+            raise DefinitionError(
+                f"result of {self.fn.__qualname__}: {error.message}", hint=error.hint
+            ) from error
 
-    @property
+    @cached_property
     def plan(self) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, Any]]:
         """Names of positional and of keyword-only journaled parameters, and resource types by name."""
-        if self._plan is None:
-            resources = {
-                p.name: kind
-                for p in self.parameters
-                if (kind := resource_type(self.hints.get(p.name, Any))) is not None
-            }
-            kept = [p for p in self.parameters if p.name not in resources]
-            only = inspect.Parameter.KEYWORD_ONLY
-            self._plan = (
-                tuple(p.name for p in kept if p.kind is not only),
-                tuple(p.name for p in kept if p.kind is only),
-                resources,
-            )
-        return self._plan
+        resources = {
+            p.name: kind
+            for p in self.parameters
+            if (kind := resource_type(self.hints.get(p.name, Any))) is not None
+        }
+        kept = [p for p in self.parameters if p.name not in resources]
+        only = inspect.Parameter.KEYWORD_ONLY
+        return (
+            tuple(p.name for p in kept if p.kind is not only),
+            tuple(p.name for p in kept if p.kind is only),
+            resources,
+        )
 
 
 def _field(parameter: inspect.Parameter, hint: Any) -> Any:

@@ -13,7 +13,7 @@ import msgspec
 
 from ..errors import DefinitionError
 from .compensation import Compensation, CompensationOptions, attach
-from .naming import durable_name
+from .naming import check_function, durable_name
 from .policy import (
     DEFAULT_RETRY,
     UNDO_RETRY,
@@ -23,7 +23,9 @@ from .policy import (
     RecoveryPolicy,
     Retry,
     error_types,
+    recovery_policy,
     seconds,
+    word,
 )
 from .port import current_port
 from .registry import REGISTRY
@@ -33,6 +35,7 @@ P = ParamSpec("P")
 Q = ParamSpec("Q")
 R = TypeVar("R")
 S = TypeVar("S")
+R_co = TypeVar("R_co", covariant=True)
 
 
 class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +54,17 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     recovery: RecoveryPolicy = {}
 
 
+class _CompensationDecorator(Protocol[P, R_co]):
+    @overload
+    def __call__(self, fn: Callable[Concatenate[R_co | None, P], object], /) -> Compensation: ...
+    @overload
+    def __call__(
+        self: _CompensationDecorator[Concatenate[S, Q], R_co],
+        fn: Callable[Concatenate[S, R_co | None, Q], object],
+        /,
+    ) -> Compensation: ...
+
+
 class Step(Generic[P, R]):
     """A durable action. Calling it gives a `StepCall`; `fn` is the plain function."""
 
@@ -62,14 +76,17 @@ class Step(Generic[P, R]):
         fallback: Sequence[Step[..., Any]] = (),
     ) -> None:
         if isinstance(fn, (staticmethod, classmethod)):
+            static = isinstance(fn, staticmethod)
             raise DefinitionError(
-                f"@step stands above @{type(fn).__name__}", hint="write @staticmethod above @step"
+                f"@step stands above @{type(fn).__name__}",
+                hint="write @staticmethod above @step" if static else "write an ordinary method",
             )
+        check_function(fn, "step")
         self.fn = fn
         self.name = durable_name(fn, name)
         self.explicit_name = name is not None
         self.options = options or StepOptions()
-        self.fallback = tuple(fallback)
+        self.fallback = _alternatives(fallback)
         self.is_async = inspect.iscoroutinefunction(fn)
         self.instance: Any = None
         self.undo: Compensation | None = None
@@ -86,9 +103,7 @@ class Step(Generic[P, R]):
     @overload
     def __get__(self, instance: None, owner: type) -> Step[P, R]: ...
     @overload
-    def __get__(
-        self: Step[Concatenate[S, Q], R], instance: S, owner: type | None = None
-    ) -> Step[Q, R]: ...
+    def __get__(self: Step[Concatenate[S, Q], R], instance: S, owner: type | None = None) -> Step[Q, R]: ...
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
@@ -113,6 +128,10 @@ class Step(Generic[P, R]):
 
     @overload
     def compensation(self, fn: Callable[Concatenate[R | None, P], object], /) -> Compensation: ...
+    @overload  # of a method: `self` comes before the result
+    def compensation(
+        self: Step[Concatenate[S, Q], R], fn: Callable[Concatenate[S, R | None, Q], object], /
+    ) -> Compensation: ...
     @overload
     def compensation(
         self,
@@ -121,12 +140,11 @@ class Step(Generic[P, R]):
         kind: Kind | str = Kind.SEMANTIC,
         retry: Retry = UNDO_RETRY,
         timeout: Duration | None = None,
-        alternates: Sequence[Callable[Concatenate[R | None, P], object]] = (),
-    ) -> Callable[[Callable[Concatenate[R | None, P], object]], Compensation]: ...
+        alternates: Sequence[Callable[..., object]] = (),
+    ) -> _CompensationDecorator[P, R]: ...
     def compensation(
         self,
         fn: Callable[..., object] | None = None,
-        /,
         *,
         critical: bool = True,
         kind: Kind | str = Kind.SEMANTIC,
@@ -136,13 +154,14 @@ class Step(Generic[P, R]):
     ) -> Any:
         """Declare how to undo the action: ``async def refund(result, *the action's arguments)``.
 
-        `result` is None when the outcome is unknown.  `critical=False`: giving up leaves a recorded residue instead of parking.  `kind` documents
-        how much is given back.  `alternates` are tried in order when the first has used up `retry`.
-        Raises `DefinitionError` when the parameters do not fit.
+        `result` is None when the outcome is unknown.  `critical=False`: giving up leaves a recorded
+        residue instead of parking.  `kind` documents how much is given back.  `alternates` are
+        tried in order when the first has used up `retry`. Raises `DefinitionError` when the
+        parameters do not fit.
         """
         options = CompensationOptions(
             critical=critical,
-            kind=Kind(kind),
+            kind=word(Kind, kind, "kind"),
             retry=retry,
             timeout=seconds(timeout, "timeout"),
         )
@@ -151,8 +170,9 @@ class Step(Generic[P, R]):
         return lambda given: attach(self, given, options, tuple(alternates))
 
     def verify(self, fn: Callable[..., Any]) -> Callable[..., Any]:
-        """Declare a check that runs after each compensation, with the same arguments: False or an exception means
-        that it did not take, and it is tried again."""
+        """Declare a check that runs after each compensation, with the same arguments: False or an
+        exception means that it did not take, and it is tried again.
+        """
         if self.undo is None:
             raise DefinitionError(
                 f"{self.name} has a .verify but no .compensation yet",
@@ -164,8 +184,8 @@ class Step(Generic[P, R]):
     def probe(self, fn: Callable[P, Any]) -> Callable[P, Any]:
         """Declare a status probe, asked once when the outcome is unknown.
 
-        It returns the result if the action took effect, `UNRESOLVED` if it cannot tell, or `SEALED` if the action had no effect *and* the
-        participant will refuse its key from now on.
+        It returns the result if the action took effect, `UNRESOLVED` if it cannot tell, or `SEALED`
+        if the action had no effect *and* the participant will refuse its key from now on.
         """
         self.prober = fn
         return fn
@@ -251,23 +271,21 @@ class StepCall(Coroutine[Any, Any, R]):
             return await self.step.invoke(self.args, self.resources)  # type: ignore[no-any-return]
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()
-        return await loop.run_in_executor(
-            None, context.run, self.step.invoke, self.args, self.resources
-        )
+        return await loop.run_in_executor(None, context.run, self.step.invoke, self.args, self.resources)
 
     async def _preferring(self) -> R:
         """The step, then its alternatives in order; each failure is settled before the next begins."""
         port = current_port()
-        assert port is not None  # noqa: S101 - checked by __await__
+        assert port is not None
         try:
             return await port.run_step(self)  # type: ignore[no-any-return]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the next alternative decides
             failure = error
         for other in self.step.fallback:
             try:
                 values = msgspec.structs.asdict(self.args)
-                return await other(**values)
-            except Exception as error:
+                return await other(**values)  # type: ignore[no-any-return]
+            except Exception as error:  # noqa: BLE001 - raised below when none is left
                 error.__context__ = failure
                 failure = error
         raise failure
@@ -290,6 +308,14 @@ class StepCall(Coroutine[Any, Any, R]):
 
     def __repr__(self) -> str:
         return f"<call of step {self.step.name}>"
+
+
+def _alternatives(fallback: Sequence[Step[..., Any]]) -> tuple[Step[..., Any], ...]:
+    items: Sequence[object] = fallback if isinstance(fallback, (list, tuple)) else (fallback,)
+    steps = [item for item in items if isinstance(item, Step)]
+    if len(steps) < len(items):
+        raise DefinitionError(f"fallback takes steps, got {fallback!r}", hint="fallback=[pay_by_invoice, …]")
+    return tuple(steps)
 
 
 class _StepDecorator(Protocol):
@@ -340,13 +366,15 @@ def step(
 ) -> Any:
     """Make a durable step of an ``async def`` (or a ``def``, which runs in a thread).
 
-    timeout: seconds for one attempt.  schedule_to_close: seconds for all attempts together.  heartbeat: longest silence.  retry: when to
-    try again.  rejects: exceptions that mean "certainly no effect", like `Rejected`.  raises: exceptions
-    rebuilt for the saga under their own type.  remembers_rejections: the participant has a barrier, so a
-    rejection counts even after an unclear attempt.  irreversible: there is no undo; what it did is residue.
-    transaction: a `def` step whose effect commits together with the journal.  fallback: steps with the same
-    parameters, tried in order once this one has failed and is settled.  limit: at most so many at a time in this
-    worker.  recovery: what to do per exception class once it has finally failed.  Raises `DefinitionError`.
+    timeout: seconds for one attempt.  schedule_to_close: seconds for all attempts together.
+    heartbeat: longest silence.  retry: when to try again.  rejects: exceptions that mean "certainly
+    no effect", like `Rejected`.  raises: exceptions rebuilt for the saga under their own type.
+    remembers_rejections: the participant has a barrier, so a rejection counts even after an unclear
+    attempt.  irreversible: there is no undo; what it did is residue. transaction: a `def` step
+    whose effect commits together with the journal.  fallback: steps with the same parameters, tried
+    in order once this one has failed and is settled.  limit: at most so many at a time in this
+    worker.  recovery: what to do per exception class once it has finally failed.  Raises
+    `DefinitionError`.
     """
     if limit is not None and limit < 1:
         raise DefinitionError(f"limit must be at least 1, got {limit}")
@@ -361,7 +389,7 @@ def step(
         irreversible=irreversible,
         transaction=transaction,
         limit=limit,
-        recovery=recovery or {},
+        recovery=recovery_policy(recovery),
     )
 
     def declare(given: Callable[..., Any]) -> Step[..., Any]:

@@ -1,14 +1,17 @@
-"""What handles and clients do, once, for engines and clients: everything goes through the store's client side.
+"""What handles and clients do, once for both, through the store's client side.
 
-Whoever runs a worker in the same process is told of changes at once; everybody else looks again at growing intervals.
+Whoever runs a worker in the same process is told of changes at once; everybody else looks again at
+growing intervals.
 """
 
 from __future__ import annotations
 
 import asyncio
 import getpass
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import msgspec
 
 from .. import codec
 from ..clock import Clock
@@ -17,26 +20,26 @@ from ..definition.saga import SagaCall
 from ..errors import AmendsError, IdInUse, PayloadTooLarge, Refused, UnknownName, did_you_mean
 from ..ids import Ids
 from ..kernel import entries as e
+from ..kernel.entries import Row
 from ..kernel.limits import Limits
 from ..store import port
 from ..store.port import AuditRecord, Header, Message, Query, Store
 from ..worker.writes import encode_event
 
-POLL_FIRST, POLL_CEILING = 0.02, 1.0
+POLL_FIRST, POLL_CEILING, POLL_LOCAL = 0.02, 1.0, 30.0
 
 
 class Backend:
     """The client side of one store and namespace."""
 
-    def __init__(
-        self, store: Store, namespace: str, clock: Clock, ids: Ids, limits: Limits
-    ) -> None:
+    def __init__(self, store: Store, namespace: str, clock: Clock, ids: Ids, limits: Limits) -> None:
         self.store = store
         self.namespace = namespace
         self.clock = clock
         self.ids = ids
         self.limits = limits
-        self.waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self.waiters: dict[str, list[asyncio.Future[Header | None]]] = {}
+        self.resident: Callable[[str], Header | None] = _nowhere
 
     # ------------------------------------------------------------ starting
 
@@ -73,7 +76,7 @@ class Backend:
         return await self.existing(header, call)
 
     async def existing(self, wanted: Header, call: SagaCall[Any]) -> Header:
-        """The execution that has this id already. Raises `IdInUse` unless it is the same saga and arguments."""
+        """The execution that has this id. Raises `IdInUse` unless saga and arguments are the same."""
         found = await self.find(wanted.id)
         if found.saga != wanted.saga:
             raise IdInUse(
@@ -95,30 +98,36 @@ class Backend:
         header = await self.store.find(self.namespace, id)
         if header is None:
             near = await self.store.headers(Query(namespace=self.namespace, limit=200))
-            raise UnknownName(
-                f"no execution has the id {id!r}", hint=did_you_mean(id, [h.id for h in near])
-            )
+            raise UnknownName(f"no execution has the id {id!r}", hint=did_you_mean(id, [h.id for h in near]))
         return header
 
     async def wait(self, id: str, uid: str, *, local: bool) -> Header:
         """The header once the execution has ended or needs attention."""
         pause = POLL_FIRST
         while True:
-            waiter = self._waiter(uid)
-            header = await self.find(id)
+            header = self.resident(uid)
+            here = header is not None
+            if header is None:
+                header = await self.find(id)
             if header.status in port.FINAL or header.status == port.ATTENTION:
-                self._forget(uid, waiter)
                 return header
-            await asyncio.wait([waiter], timeout=POLL_CEILING if local else pause)
-            self._forget(uid, waiter)
+            waiter: asyncio.Future[Header | None] = asyncio.get_running_loop().create_future()
+            self.waiters.setdefault(uid, []).append(waiter)
+            timer = None
+            if not here:
+                ceiling = POLL_LOCAL if local else pause
+                timer = asyncio.get_running_loop().call_later(ceiling, _look_again, waiter)
+            try:
+                found = await waiter
+            finally:
+                if timer is not None:
+                    timer.cancel()
+                self._forget(uid, waiter)
+            if found is not None:
+                return found
             pause = min(pause * 1.5, POLL_CEILING)
 
-    def _waiter(self, uid: str) -> asyncio.Future[None]:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.waiters.setdefault(uid, []).append(waiter)
-        return waiter
-
-    def _forget(self, uid: str, waiter: asyncio.Future[None]) -> None:
+    def _forget(self, uid: str, waiter: asyncio.Future[Header | None]) -> None:
         waiting = self.waiters.get(uid)
         if waiting is not None:
             if waiter in waiting:
@@ -126,11 +135,18 @@ class Backend:
             if not waiting:
                 del self.waiters[uid]
 
-    def notify(self, uid: str) -> None:
-        """Its status changed: whoever waits looks again."""
-        for waiter in self.waiters.pop(uid, ()):
-            if not waiter.done():
-                waiter.set_result(None)
+    def look_again(self, uid: str = "") -> None:
+        """The execution (or all) left this process's memory: whoever waits must ask the store."""
+        for key in [uid] if uid else list(self.waiters):
+            for waiter in self.waiters.pop(key, ()):
+                _look_again(waiter)
+
+    def notify(self, header: Header) -> None:
+        """Its status changed (durably): whoever waits for an end or for attention is told."""
+        if header.status in port.FINAL or header.status == port.ATTENTION:
+            for waiter in self.waiters.pop(header.uid, ()):
+                if not waiter.done():
+                    waiter.set_result(header)
 
     # ------------------------------------------------------------ sending
 
@@ -147,15 +163,22 @@ class Backend:
         self, header: Header, event: Any, action: str, reason: str, by: str | None, detail: str = ""
     ) -> None:
         """An operator's request: into the inbox and the audit, in one transaction."""
-        record = AuditRecord(
-            self.clock.now(), header.uid, by or operator(), action, reason, detail
-        )
+        record = AuditRecord(self.clock.now(), header.uid, by or operator(), action, reason, detail)
         await self.store.send([Message(header.uid, encode_event(event))], [record])
 
     async def unpark(self, header: Header, action: str, reason: str, by: str | None) -> None:
         """Let workers try a parked execution again."""
         record = AuditRecord(self.clock.now(), header.uid, by or operator(), action, reason)
         await self.store.unpark(header.uid, record)
+
+
+def _nowhere(uid: str) -> None:
+    """Without a worker in this process no execution is resident."""
+
+
+def _look_again(waiter: asyncio.Future[Header | None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def check_id(id: str) -> None:
@@ -191,7 +214,7 @@ def _same_values(found: Header, call: SagaCall[Any]) -> bool:
         return False
 
 
-def events_of(header: Header, rows: Sequence[port.Row]) -> list[dict[str, Any]]:
+def events_of(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The journal for people and programs: one mapping per row."""
     return [
         {
@@ -205,8 +228,6 @@ def events_of(header: Header, rows: Sequence[port.Row]) -> list[dict[str, Any]]:
 
 
 def _plain(entry: Any) -> dict[str, Any]:
-    import msgspec  # noqa: PLC0415 - only for people
-
     names = type(entry).__struct_fields__
     values = msgspec.json.decode(e.encode_entry(entry))
     return {"type": values[0], **dict(zip(names, values[1:], strict=False))}

@@ -21,13 +21,9 @@ R = TypeVar("R")
 class Client:
     """``async with Client("sqlite:///orders.db") as client: await client.start(place_order(order), id=…)``"""
 
-    def __init__(
-        self, url: str | Store, *, namespace: str = "default", limits: Limits | None = None
-    ) -> None:
+    def __init__(self, url: str | Store, *, namespace: str = "default", limits: Limits | None = None) -> None:
         self._store = open_store(url) if isinstance(url, str) else url
-        self._backend = Backend(
-            self._store, namespace, SystemClock(), RandomIds(), limits or Limits()
-        )
+        self._backend = Backend(self._store, namespace, SystemClock(), RandomIds(), limits or Limits())
 
     async def __aenter__(self) -> Self:
         await self._store.open()

@@ -1,7 +1,9 @@
 """The engine: a store, a worker and the client API in one process.
 
-It registers a worker incarnation with the store and keeps it: when ownership is lost or a commit's fate is unknown, the incarnation is retired and the next one
-reads everything again.  Where another worker serves the store already, the engine stands by: it can start, send and wait meanwhile, and takes over when the other is gone.
+It registers a worker incarnation with the store and keeps it: when ownership is lost or a commit's
+fate is unknown, the incarnation is retired and the next one reads everything again.  Where another
+worker serves the store already, the engine stands by: it can start, send and wait meanwhile, and
+takes over when the other is gone.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from ..definition.saga import Saga, SagaCall
 from ..errors import AmendsError, DefinitionError, EngineClosed
 from ..ids import Ids, RandomIds
 from ..store import open_store
-from ..store.port import Query, Store
+from ..store.port import Header, Query, Store
 from ..worker.intake import intake
 from ..worker.live import Live
 from ..worker.resources import Resources
@@ -37,9 +39,10 @@ _log = logging.getLogger("amends.engine")
 class Engine:
     """``async with Engine("sqlite:///orders.db", sagas=[place_order]) as engine: …``
 
-    url: where executions are kept (``sqlite:///file.db``, ``memory://``), or a `Store`.  sagas: definitions this worker serves; bound methods
-    serve their object's steps too.  steps: objects whose methods are steps.  resources: (async) context managers opened with the worker
-    and given to steps by type.  namespace: keeps ids apart.  settings: see `Settings`.
+    url: where executions are kept (``sqlite:///file.db``, ``memory://``), or a `Store`.  sagas:
+    definitions this worker serves; bound methods serve their object's steps too.  steps: objects
+    whose methods are steps.  resources: (async) context managers opened with the worker and given
+    to steps by type.  namespace: keeps ids apart.  settings: see `Settings`.
     """
 
     def __init__(
@@ -59,9 +62,8 @@ class Engine:
         self._store: Store = open_store(url) if isinstance(url, str) else url
         self._registry = _registry(sagas, steps)
         self._resources = Resources(tuple(resources))
-        self._backend = Backend(
-            self._store, namespace, self._clock, ids or RandomIds(), self.settings.limits
-        )
+        self._backend = Backend(self._store, namespace, self._clock, ids or RandomIds(), self.settings.limits)
+        self._backend.resident = self._resident
         self._worker: Worker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -95,7 +97,7 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Drain: let running steps end (at most `settings.grace` seconds), journal them, give everything back."""
+        """Drain: running steps end (within `settings.grace` seconds) and are journaled."""
         await self.close()
 
     async def close(self) -> None:
@@ -154,10 +156,17 @@ class Engine:
         self._spawn(intake(worker))
 
     def _changed(self, live: Live) -> None:
-        self._backend.notify(live.header.uid)
+        self._backend.notify(live.header)
+
+    def _resident(self, uid: str) -> Header | None:
+        """The header of an execution in this worker's memory (its status is durable before it shows)."""
+        worker = self._worker
+        live = worker.lives.get(uid) if worker is not None and not worker.dead else None
+        return None if live is None or live.busy else live.header
 
     def _lost(self, error: AmendsError) -> None:
         _log.error("ownership is in doubt, reading everything again: %s", error)
+        self._backend.look_again()
         if self._worker is not None:
             self._spawn(self._again(self._worker))
 
@@ -206,7 +215,8 @@ class Engine:
     ) -> Handle[R]:
         """Begin an execution; durable when this returns. The same id again is the same execution.
 
-        Raises `IdInUse` when the id belongs to another saga or other arguments, `PayloadError`, `PayloadTooLarge`, `EngineClosed`.
+        Raises `IdInUse` when the id belongs to another saga or other arguments, `PayloadError`,
+        `PayloadTooLarge`, `EngineClosed`.
         """
         self._must_be_open()
         header = self._backend.header_for(call, id, attributes)

@@ -9,7 +9,7 @@ from ..definition.saga import Saga
 from ..definition.signal import Signal
 from ..errors import Refused
 from ..kernel import entries as e
-from ..kernel.entries import Raw
+from ..kernel.entries import NULL, Raw
 from ..store import port
 from ..store.port import AuditRecord
 from .backend import events_of
@@ -46,7 +46,8 @@ class Handle(Generic[R]):
     async def result(self) -> R:
         """Wait for the end and return the saga's value.
 
-        Raises `Compensated` (with cause and residue), `NeedsAttention` when it waits for a person, `Terminated`.
+        Raises `Compensated` (with cause and residue), `NeedsAttention` when it waits for a person,
+        `Terminated`.
         """
         return (await self.outcome()).unwrap()
 
@@ -65,7 +66,7 @@ class Handle(Generic[R]):
         """Its journal, one mapping per activation: position, now, events, commands."""
         header = await self._backend.find(self.id)
         found = await self._backend.store.read(header.uid)
-        return events_of(header, found[1]) if found else []
+        return events_of(found[1]) if found else []
 
     async def audit(self) -> list[AuditRecord]:
         """What operators did to it."""
@@ -86,7 +87,8 @@ class Handle(Generic[R]):
     async def cancel(self, reason: str, *, by: str | None = None) -> None:
         """Ask that the execution be undone (durable when this returns; wait with `outcome`).
 
-        After the pivot or the return it is recorded and changes nothing.  A parked execution is undone from its journal.
+        After the pivot or the return it is recorded and changes nothing.  A parked execution is
+        undone from its journal.
         """
         header = await self._backend.find(self.id)
         self._still_open(header, "cancel")
@@ -107,15 +109,15 @@ class Handle(Generic[R]):
         """Run what is parked again: a stuck compensation, a held action (`action` names one), or the whole
         execution after a deploy.
 
-        `args` replaces a held action's arguments (a new idempotency key goes with them); refused while an attempt with the old
-        ones may have had an effect.
+        `args` replaces a held action's arguments (a new idempotency key goes with them); refused
+        while an attempt with the old ones may have had an effect.
         """
         header = await self._backend.find(self.id)
         self._must_be_parked(header, "retry")
         if status_of(header).parked_whole:
             await self._backend.unpark(header, "retry", reason, by)
             return
-        raw = None if args is None else self._new_args(header, action, args)
+        raw = NULL if args is None else self._new_args(header, action, args)
         event = e.Retried(action, by or "", raw)
         await self._backend.operate(header, event, "retry", reason, by, detail=action)
 
@@ -147,7 +149,9 @@ class Handle(Generic[R]):
     async def resolve(
         self, value: Any = None, reason: str = "", *, action: str = "", by: str | None = None
     ) -> None:
-        """Say that what is parked was settled by hand: `value` is a held action's result; a compensation took place."""
+        """Say that what is parked was settled by hand: `value` is a held action's result; a
+        compensation took place.
+        """
         if not reason:
             raise Refused("resolve() needs a reason: it is audited", hint='reason="refunded by phone"')
         header = await self._backend.find(self.id)
@@ -165,9 +169,7 @@ class Handle(Generic[R]):
 
     # ------------------------------------------------------------ checks
 
-    async def _unpark_if_parked(
-        self, header: port.Header, action: str, reason: str, by: str | None
-    ) -> None:
+    async def _unpark_if_parked(self, header: port.Header, action: str, reason: str, by: str | None) -> None:
         if header.status == port.ATTENTION and status_of(header).parked_whole:
             await self._backend.unpark(header, action, reason, by)
 

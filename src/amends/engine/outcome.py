@@ -18,8 +18,8 @@ R = TypeVar("R")
 class Result(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """The end of an execution (or its stop in ``attention``): `Handle.outcome()` never raises for it.
 
-    status: one of the seven.  value: what the saga returned, if completed.  cause, error: why not.  residue: effects that remain.
-    items: what is parked and why.
+    status: one of the seven.  value: what the saga returned, if completed.  cause, error: why not.
+    residue: effects that remain. items: what is parked and why.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """The blocking façade, for Flask, Django and scripts.
 
-One thread runs an event loop with the engine; calls from other threads wait for it.  There is one class and no twin of the
-async API: whatever is awaitable is waited for with `wait`.
+One thread runs an event loop with the engine; calls from other threads wait for it.  There is one
+class and no twin of the async API: whatever is awaitable is waited for with `wait`.
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ class Sync:
             )
         return asyncio.run_coroutine_threadsafe(awaitable, loop).result(timeout)
 
-    def run(
-        self, call: SagaCall[R], *, id: str | None = None, timeout: float | None = None
-    ) -> R:
+    def run(self, call: SagaCall[R], *, id: str | None = None, timeout: float | None = None) -> R:
         """Start a saga and wait for its result; raises as `Handle.result` does."""
         return self.wait(self.engine.run(call, id=id), timeout)
 

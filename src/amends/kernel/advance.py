@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Parked, PayloadError, Stuck
+from ..errors import Parked, PayloadError, Refused, Stuck
 from . import entries as e
 from .backward import ready
 from .entries import Fault
@@ -60,7 +60,7 @@ def step(self: Instance) -> None:
 def _body_ended(self: Instance) -> bool:
     """Record how the body ended, if it did. True: go on with the rules."""
     program, ledger = self.program, self.ledger
-    assert program is not None  # noqa: S101 - checked by the caller
+    assert program is not None
     root = program.root
     if program.next_args is not None:
         _continue_as_new(self)
@@ -110,7 +110,7 @@ def _cancel_rest(self: Instance) -> None:
     from .reactions import release_parked  # noqa: PLC0415 - the two modules know each other
 
     program = self.program
-    assert program is not None  # noqa: S101 - the body has just ended in it
+    assert program is not None
     for task in program.loop.tasks:
         if not task.done():
             task.cancel("the saga's body has ended")
@@ -145,7 +145,7 @@ def _drop_program(self: Instance) -> None:
 
 
 def _finish(self: Instance, status: str) -> None:
-    assert self.decision is not None  # noqa: S101 - only within an activation
+    assert self.decision is not None
     self.issue(e.Finish(status))
     self.decision.finished = status
     _drop_program(self)
@@ -153,7 +153,7 @@ def _finish(self: Instance, status: str) -> None:
 
 def _terminate(self: Instance) -> None:
     """An operator's end: what runs is stopped, nothing is undone."""
-    assert self.decision is not None  # noqa: S101 - only within an activation
+    assert self.decision is not None
     for action in self.ledger.open():
         self.decision.interrupt.append(action)
     self.ledger.cause = "terminated"
@@ -165,7 +165,7 @@ def _terminate(self: Instance) -> None:
 def _continue_as_new(self: Instance) -> None:
     """End this run; the worker begins the next with the `Started` event that follows."""
     program = self.program
-    assert program is not None and self.decision is not None  # noqa: S101 - a live body asked
+    assert program is not None and self.decision is not None
     self.issue(e.ContinueAsNew(program.next_args))
     self.decision.next_args = program.next_args
     _drop_program(self)
@@ -210,31 +210,31 @@ def _roll_back(self: Instance) -> None:
                 program.rolled_back(rollback.future)
 
 
-def conclude_held(self: Instance, action: Action, fault: Fault, outcome: str) -> None:
-    """An action parked for a person is given up by the saga itself (a cancel): its outcome is what is known."""
+def conclude_held(self: Instance, action: Action) -> None:
+    """The saga itself gives up what is parked (a cancel): its outcome is what is known."""
     from .reactions import deliver_failure  # noqa: PLC0415 - the two modules know each other
 
     self.issue(e.Interrupt(action.id))
-    action.hold = ""
-    action.outcome = outcome
-    action.end = self.position
-    action.fault = fault
-    if outcome == "rejected" or action.undo == e.UNDO_NONE:
-        del self.ledger.actions[action.id]
-    deliver_failure(self, action, fault, outcome)
+    deliver_failure(self, action, action.fault or Fault("Cancelled", ""), action.outcome)
 
 
 def abandon(self: Instance, cause: str, fault: Fault | None, now: float) -> Decision:
     """Go backward on the journal alone; see `Instance.abandon`."""
     from .instance import Decision  # noqa: PLC0415 - the two modules know each other
 
-    _drop_program(self)
     ledger = self.ledger
+    if ledger.pivoted:
+        raise Refused(
+            "after the pivot nothing is undone", hint="deploy code that completes from here, or terminate"
+        )
+    _drop_program(self)
     ledger.now = now = max(now, ledger.now)
     self.commands = []
     request = e.CancelRequested(fault.message if fault else cause, cause)
     self.decision = decision = Decision(now, [request], self.commands, [], [], [])
-    ledger.take(request, self.position)
+    for event in (*self.deferred, request):
+        ledger.take(event, self.position)
+    self.deferred = []
     self.issue(e.Unwind(cause, fault))
     for action in list(ledger.open()):
         if action.kind == "child":
@@ -272,14 +272,16 @@ def _answer_child(self: Instance) -> None:
 def _refuse_to_hang(self: Instance) -> None:
     """Code that waits for what nothing can deliver makes no progress: say so instead of sleeping for ever."""
     program, ledger = self.program, self.ledger
-    if program is None or ledger.phase == FINISHED:
+    if program is None or ledger.phase == FINISHED or (self.decision and self.decision.run):
         return
     waits = (
         ledger.timers
         or ledger.asking
         or self.rollbacks
         or any(ledger.awaited.values())
-        or any(a.outcome == OPEN or a.undo_state in (UNDO_RUNNING, UNDO_PARKED) for a in ledger.actions.values())
+        or any(
+            a.outcome == OPEN or a.undo_state in (UNDO_RUNNING, UNDO_PARKED) for a in ledger.actions.values()
+        )
     )
     if not waits:
         raise Stuck(

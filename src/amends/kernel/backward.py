@@ -1,14 +1,17 @@
 """The backward way: which compensations may run now.
 
-**Theory of operation.**  Action A *precedes* B iff A's outcome stands in a row not after the row that holds B's command.  A's compensation waits
-until that of every B it precedes is settled or parked; actions that overlapped are undone in parallel.
+**Theory of operation.**  Action A *precedes* B iff A's outcome stands in a row not after the row
+that holds B's command.  A's compensation waits until that of every B it precedes is settled or
+parked; actions that overlapped are undone in parallel.
 
-Rows give each action an interval: its command starts it at ``position + 0.5`` (after the row's events), its outcome, an event, ends it at
-``position``.  Then A precedes B iff ``A.end <= B.start``.  An ad hoc compensation starts and ends at one point
-within its row, ordered among its like by creation.
+Rows give each action an interval: its command starts it at ``position + 0.5`` (after the row's
+events), its outcome, an event, ends it at ``position``.  Then A precedes B iff ``A.end <=
+B.start``.  An ad hoc compensation starts and ends at one point within its row, ordered among its
+like by creation.
 
-That is an interval order, so one number decides: A may run iff ``A.end`` lies past the latest start of all that is
-not yet settled.  The action with that latest start may always run, hence there is no deadlock.
+That is an interval order, so one number decides: A may run iff ``A.end`` lies past the latest start
+of all that is not yet settled.  The action with that latest start may always run, hence there is no
+deadlock.
 """
 
 from __future__ import annotations

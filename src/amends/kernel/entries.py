@@ -56,7 +56,7 @@ class Entry(msgspec.Struct, array_like=True, gc=False, frozen=True, omit_default
 # ---------------------------------------------------------------- events
 
 
-class Started(Entry, tag="started"):
+class Started(Entry, frozen=True, tag="started"):
     """First event of a run. `run` counts continue-as-new; `kernel` fixes scheduling behaviour."""
 
     args: Raw
@@ -66,14 +66,14 @@ class Started(Entry, tag="started"):
     deadline: float | None = None
 
 
-class Completed(Entry, tag="completed"):
+class Completed(Entry, frozen=True, tag="completed"):
     """An action succeeded with this value."""
 
     id: str
     value: Raw
 
 
-class Failed(Entry, tag="failed"):
+class Failed(Entry, frozen=True, tag="failed"):
     """An action ended without success; `outcome` is ``rejected`` or ``unknown`` (taint included).
 
     `hold` is what the recovery policy said to do instead of telling the saga: ``ask`` or ``halt``
@@ -86,7 +86,7 @@ class Failed(Entry, tag="failed"):
     hold: str = ""
 
 
-class AttemptFailed(Entry, tag="attempt_failed"):
+class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):
     """An attempt failed and another will follow at `retry_at`. `tainted`: it may have had an effect."""
 
     id: str
@@ -96,13 +96,13 @@ class AttemptFailed(Entry, tag="attempt_failed"):
     retry_at: float
 
 
-class Fired(Entry, tag="fired"):
+class Fired(Entry, frozen=True, tag="fired"):
     """A timer came due."""
 
     id: str
 
 
-class Signalled(Entry, tag="signalled"):
+class Signalled(Entry, frozen=True, tag="signalled"):
     """A signal arrived. `key` deduplicates: a second one with the same key is ignored."""
 
     name: str
@@ -110,7 +110,7 @@ class Signalled(Entry, tag="signalled"):
     key: str = ""
 
 
-class CancelRequested(Entry, tag="cancel_requested"):
+class CancelRequested(Entry, frozen=True, tag="cancel_requested"):
     """Somebody (or a parent) wants the execution undone. Sticky. `cause` becomes the status' cause."""
 
     reason: str
@@ -118,7 +118,7 @@ class CancelRequested(Entry, tag="cancel_requested"):
     by: str = ""
 
 
-class ChildEnded(Entry, tag="child_ended"):
+class ChildEnded(Entry, frozen=True, tag="child_ended"):
     """A child execution reached a final status (`residue`: what its undoing left)."""
 
     id: str
@@ -128,32 +128,32 @@ class ChildEnded(Entry, tag="child_ended"):
     residue: list[Residue] = []
 
 
-class UndoRequested(Entry, tag="undo_requested"):
+class UndoRequested(Entry, frozen=True, tag="undo_requested"):
     """The parent of a completed child asks it to compensate."""
 
     cause: str
 
 
-class PivotRequested(Entry, tag="pivot_requested"):
+class PivotRequested(Entry, frozen=True, tag="pivot_requested"):
     """A child asks its parent to pass the point of no return together with it."""
 
     id: str
 
 
-class PivotAnswered(Entry, tag="pivot_answered"):
+class PivotAnswered(Entry, frozen=True, tag="pivot_answered"):
     """The parent's answer to the child's request; `refusal` is empty when granted."""
 
     refusal: str = ""
 
 
-class Undone(Entry, tag="undone"):
+class Undone(Entry, frozen=True, tag="undone"):
     """A compensation succeeded (and, where declared, was verified)."""
 
     id: str
     residue: list[Residue] = []
 
 
-class UndoAttemptFailed(Entry, tag="undo_attempt_failed"):
+class UndoAttemptFailed(Entry, frozen=True, tag="undo_attempt_failed"):
     """A compensation attempt failed; another follows at `retry_at`."""
 
     id: str
@@ -162,7 +162,7 @@ class UndoAttemptFailed(Entry, tag="undo_attempt_failed"):
     retry_at: float
 
 
-class UndoFailed(Entry, tag="undo_failed"):
+class UndoFailed(Entry, frozen=True, tag="undo_failed"):
     """A compensation gave up: parked when `critical`, else left as residue."""
 
     id: str
@@ -170,7 +170,7 @@ class UndoFailed(Entry, tag="undo_failed"):
     critical: bool = True
 
 
-class Retried(Entry, tag="retried"):
+class Retried(Entry, frozen=True, tag="retried"):
     """An operator asked for parked work to run again (`id` empty: all of it).
 
     `args` replaces the arguments of a forward action and gives it a new idempotency key.
@@ -178,10 +178,10 @@ class Retried(Entry, tag="retried"):
 
     id: str = ""
     by: str = ""
-    args: Raw | None = None
+    args: Raw = NULL
 
 
-class Skipped(Entry, tag="skipped"):
+class Skipped(Entry, frozen=True, tag="skipped"):
     """An operator gave up on parked work: a compensation becomes residue, a forward action yields null."""
 
     reason: str
@@ -189,7 +189,7 @@ class Skipped(Entry, tag="skipped"):
     by: str = ""
 
 
-class Resolved(Entry, tag="resolved"):
+class Resolved(Entry, frozen=True, tag="resolved"):
     """An operator settled parked work by hand: `value` is the action's result, or its undo took place."""
 
     reason: str
@@ -198,7 +198,7 @@ class Resolved(Entry, tag="resolved"):
     by: str = ""
 
 
-class TerminateRequested(Entry, tag="terminate_requested"):
+class TerminateRequested(Entry, frozen=True, tag="terminate_requested"):
     """An operator ended the execution without compensation."""
 
     reason: str
@@ -231,7 +231,7 @@ Event = (
 UNDO_NONE, UNDO_STEP, UNDO_IRREVERSIBLE = 0, 1, 2
 
 
-class RunStep(Entry, tag="run"):
+class RunStep(Entry, frozen=True, tag="run"):
     """Dispatch an action. `undo` freezes whether it is compensable; `scope` is its savepoint path."""
 
     id: str
@@ -241,20 +241,20 @@ class RunStep(Entry, tag="run"):
     scope: str = ""
 
 
-class StartTimer(Entry, tag="timer"):
+class StartTimer(Entry, frozen=True, tag="timer"):
     """Wake this execution at `due` (seconds since the epoch)."""
 
     id: str
     due: float
 
 
-class CancelTimer(Entry, tag="untimer"):
+class CancelTimer(Entry, frozen=True, tag="untimer"):
     """The timer is no longer wanted."""
 
     id: str
 
 
-class StartChild(Entry, tag="child"):
+class StartChild(Entry, frozen=True, tag="child"):
     """Start a nested saga as an execution of its own, with a uid minted here."""
 
     id: str
@@ -266,26 +266,26 @@ class StartChild(Entry, tag="child"):
     deadline: float | None = None
 
 
-class AwaitSignal(Entry, tag="await"):
+class AwaitSignal(Entry, frozen=True, tag="await"):
     """The saga waits for a signal (shown by status; compared by replay)."""
 
     id: str
     name: str
 
 
-class Interrupt(Entry, tag="interrupt"):
+class Interrupt(Entry, frozen=True, tag="interrupt"):
     """Stop the action's attempt or child, if it still runs; its end comes as an event."""
 
     id: str
 
 
-class Undo(Entry, tag="undo"):
+class Undo(Entry, frozen=True, tag="undo"):
     """Compensate an action. Its arguments are the action's own and its result, as journaled."""
 
     id: str
 
 
-class UndoWith(Entry, tag="undo_with"):
+class UndoWith(Entry, frozen=True, tag="undo_with"):
     """Register an ad hoc compensation by its function's durable name."""
 
     id: str
@@ -294,74 +294,74 @@ class UndoWith(Entry, tag="undo_with"):
     scope: str = ""
 
 
-class EnterScope(Entry, tag="savepoint"):
+class EnterScope(Entry, frozen=True, tag="savepoint"):
     """A savepoint opens; actions whose `scope` starts with its id belong to it."""
 
     id: str
     scope: str = ""
 
 
-class RollBack(Entry, tag="roll_back"):
+class RollBack(Entry, frozen=True, tag="roll_back"):
     """A savepoint was left by an exception: undo its members."""
 
     id: str
 
 
-class Pivot(Entry, tag="pivot"):
+class Pivot(Entry, frozen=True, tag="pivot"):
     """The point of no return was passed."""
 
     id: str
 
 
-class AskPivot(Entry, tag="ask_pivot"):
+class AskPivot(Entry, frozen=True, tag="ask_pivot"):
     """A child asks its parent to pivot (the answer comes as `PivotAnswered`)."""
 
     id: str
 
 
-class AnswerPivot(Entry, tag="answer_pivot"):
+class AnswerPivot(Entry, frozen=True, tag="answer_pivot"):
     """Tell the child at action `id` whether the pivot is granted."""
 
     id: str
     refusal: str = ""
 
 
-class Patch(Entry, tag="patched"):
+class Patch(Entry, frozen=True, tag="patched"):
     """`patched(change)` answered yes."""
 
     change: str
 
 
-class Withdrawn(Entry, tag="withdrawn"):
+class Withdrawn(Entry, frozen=True, tag="withdrawn"):
     """A command issued and withdrawn within one activation: nothing was dispatched."""
 
     id: str
 
 
-class Return(Entry, tag="return"):
+class Return(Entry, frozen=True, tag="return"):
     """The saga's body returned this value; from here on the execution completes."""
 
     value: Raw
 
 
-class Unwind(Entry, tag="unwind"):
+class Unwind(Entry, frozen=True, tag="unwind"):
     """The backward way begins (or, after the pivot, the body failed and a person must look)."""
 
     cause: str
     fault: Fault | None = None
 
 
-class Backward(Entry, tag="backward"):
+class Backward(Entry, frozen=True, tag="backward"):
     """Every task of the saga has ended; from here on only the journal decides, and no saga code runs."""
 
 
-class ContinueAsNew(Entry, tag="continue"):
+class ContinueAsNew(Entry, frozen=True, tag="continue"):
     """End this run and begin the next with these arguments."""
 
     args: Raw
 
 
-class Defer(Entry, tag="deferred"):
+class Defer(Entry, frozen=True, tag="deferred"):
     """This row only keeps its events; the next row's activation applies them before its own.
 
     Written by a transactional step (its completion commits with its effect) and when an activation
@@ -369,7 +369,7 @@ class Defer(Entry, tag="deferred"):
     """
 
 
-class Finish(Entry, tag="finish"):
+class Finish(Entry, frozen=True, tag="finish"):
     """The execution ends with this status."""
 
     status: str
@@ -447,8 +447,7 @@ def verify(row: Row, position: int, previous: int) -> None:
     sum_ = zlib.crc32(went, zlib.crc32(came, zlib.crc32(b"%d %r" % (position, row.now), previous)))
     if sum_ != row.checksum:
         raise CorruptJournal(
-            f"journal row {position} does not match its checksum "
-            f"(stored {row.checksum}, computed {sum_})",
+            f"journal row {position} does not match its checksum (stored {row.checksum}, computed {sum_})",
             hint="restore the row from a backup, or terminate this execution",
         )
 
@@ -472,6 +471,7 @@ def decode_commands(text: str) -> list[Command]:
 def decode_event(data: bytes | str) -> Event:
     """One event, as an inbox row carries it."""
     try:
-        return _event.decode(data)
+        event: Event = _event.decode(data)
+        return event
     except msgspec.MsgspecError as error:
         raise CorruptJournal(f"an inbox message cannot be read: {error}") from error

@@ -63,5 +63,5 @@ def _rebuild(type_: type[BaseException], fault: Fault, details: Any) -> BaseExce
         return type_(fault.message, details=details)
     try:
         return type_(*details) if isinstance(details, list) else type_(fault.message)
-    except Exception:  # a constructor with other parameters: the caller falls back to StepFailed
+    except Exception:  # noqa: BLE001 - another signature: the caller falls back to StepFailed
         return None

@@ -1,17 +1,21 @@
 """One execution in memory: events in, one `Decision` out.
 
-**Theory of operation.**  `activate` is the only way in, for live work and for replay.  It takes the events one at a time: the ledger applies the event,
-the program (the saga's code, if it still runs) is told and drained to quiescence, and when all are applied `advance` asks what follows from the
-ledger alone: settle an action, go on with a rollback, end.  All that was issued meanwhile is the row's commands.  The phases:
+**Theory of operation.**  `activate` is the only way in, for live work and for replay.  It takes the
+events one at a time: the ledger applies the event, the program (the saga's code, if it still runs)
+is told and drained to quiescence, and when all are applied `advance` asks what follows from the
+ledger alone: settle an action, go on with a rollback, end.  All that was issued meanwhile is the
+row's commands.  The phases:
 
     forward ──return──► returned ──all tasks ended──► finished (completed)
        │ exception, cancel, deadline
        └──► unwinding ──all tasks ended──► backward ──nothing owed──► finished (compensated …)
 
-From `backward` on no saga code exists any more: loading such an execution folds its journal (`fold`), the program is not built.
+From `backward` on no saga code exists any more: loading such an execution folds its journal
+(`fold`), the program is not built.
 
-An instance computes one activation ahead: until its row is durable nobody may act on the decision, and if the commit
-fails the instance is discarded.  Replay runs `activate` on each row's events and compares the commands.
+An instance computes one activation ahead: until its row is durable nobody may act on the decision,
+and if the commit fails the instance is discarded.  Replay runs `activate` on each row's events and
+compares the commands.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ from ..errors import Divergence, LimitExceeded, PayloadError
 from . import advance, reactions, replay
 from . import entries as e
 from .entries import Fault, Row
-from .ledger import BACKWARD, FINISHED, OPEN, UNDO_RUNNING, Action, Ledger
+from .ledger import BACKWARD, FINISHED, OPEN, UNDO_RUNNING, Action, Ledger, open_step
 from .limits import Limits
 from .program import ActionFuture, Program
 from .rollback import Rollback
@@ -104,11 +108,11 @@ class Instance:
                 advance.step(self)
                 return decision
             program = self.program
-            with program.loop.running():
+            with program.loop:
                 advance.step(self)
             return decision
         program.loop.now = now
-        with program.loop.running():
+        with program.loop:
             for event in applied:
                 self._apply(event)
             advance.step(self)
@@ -126,7 +130,7 @@ class Instance:
             if asyncio._get_running_loop() is program.loop:
                 program.loop.drain()
             else:
-                with program.loop.running():
+                with program.loop:
                     program.loop.drain()
 
     def start_program(self, args: e.Raw) -> None:
@@ -150,8 +154,11 @@ class Instance:
         """A command of this activation: into the row and into the ledger."""
         self.commands.append(command)
         self.ledger.issue(command, self.position)
-        if type(command) is e.RunStep:
-            self.decision.run.append(self.ledger.actions[command.id])  # type: ignore[union-attr]
+
+    def issue_step(self, command: e.RunStep) -> None:
+        """The same for the most frequent command; its action is dispatched once the row is durable."""
+        self.commands.append(command)
+        self.decision.run.append(open_step(self.ledger, command, self.position))  # type: ignore[union-attr]
 
     def patched(self, change: str) -> bool:
         """The recorded or first answer to `patched(change)`."""
@@ -178,24 +185,24 @@ class Instance:
     def interrupt(self, action: Action, future: ActionFuture) -> None:
         """The saga no longer waits for an action: withdraw it, stop it, or let it settle."""
         ledger, program = self.ledger, self.program
-        assert program is not None and self.decision is not None  # noqa: S101 - futures live in programs
+        assert program is not None and self.decision is not None
         if action.outcome != OPEN:
             program.settle_parked(action)
         elif action.position == self.position:
             self._withdraw(action)
             del program.futures[action.id]
             future.give_up()
+        elif ledger.pivoted:
+            return  # it goes on until it succeeds or a person decides; then the future ends
         elif action.hold:
-            fault = action.fault or Fault("Cancelled", "")
-            outcome = "unknown" if action.tainted else "rejected"
-            advance.conclude_held(self, action, fault, outcome)
-        elif not ledger.pivoted and not action.interrupted:
+            advance.conclude_held(self, action)
+        elif not action.interrupted:
             self.issue(e.Interrupt(action.id))
             self.decision.interrupt.append(action)
 
     def _withdraw(self, action: Action) -> None:
         """Strike a command that was issued in this very activation: nothing was dispatched."""
-        assert self.decision is not None  # noqa: S101 - only within an activation
+        assert self.decision is not None
         for place in range(len(self.commands) - 1, -1, -1):
             command = self.commands[place]
             if type(command) in (e.RunStep, e.StartChild) and command.id == action.id:
@@ -206,7 +213,7 @@ class Instance:
 
     def undo(self, action: Action) -> None:
         """Compensate an action."""
-        assert self.decision is not None  # noqa: S101 - only within an activation
+        assert self.decision is not None
         self.issue(e.Undo(action.id))
         if action.undo_state == UNDO_RUNNING:
             self.decision.undo.append(action)
@@ -263,7 +270,10 @@ class Instance:
         replay.fold(self, rows)
 
     def abandon(self, cause: str, fault: Fault | None, now: float) -> Decision:
-        """Undo without the saga's code (it diverged, or is gone): what is open counts as unknown."""
+        """Undo without the saga's code (it diverged, or is gone): what is open counts as unknown.
+
+        Raises `Refused` after the pivot.
+        """
         return advance.abandon(self, cause, fault, now)
 
     def discard(self) -> None:
@@ -282,18 +292,15 @@ class Instance:
         if ledger.phase == FINISHED or (not ledger.timers and ledger.deadline is None):
             return None
         dues = list(ledger.timers.values())
-        if ledger.deadline is not None and not ledger.pivoted and not ledger.doomed:
-            if ledger.phase == "forward":
-                dues.append(ledger.deadline)
+        if ledger.deadline is not None and not ledger.pivoted and not ledger.closing:
+            dues.append(ledger.deadline)
         return min(dues, default=None)
 
     def due(self, now: float) -> list[e.Event]:
         """Events for all that is due by `now`, in the order in which it was due."""
         ledger = self.ledger
         events: list[e.Event] = [
-            e.Fired(id)
-            for id, due in sorted(ledger.timers.items(), key=lambda item: item[1])
-            if due <= now
+            e.Fired(id) for id, due in sorted(ledger.timers.items(), key=lambda item: item[1]) if due <= now
         ]
         deadline = ledger.deadline
         if (
@@ -313,6 +320,5 @@ class Instance:
 
     def encode_result(self, value: Any) -> e.Raw:
         """The body's return value. Raises `PayloadError`."""
-        assert self.program is not None  # noqa: S101 - it has just returned
+        assert self.program is not None
         return self.program._payload(value, f"result of {self.saga_name}")
-

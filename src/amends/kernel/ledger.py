@@ -1,8 +1,9 @@
 """The ledger: what the journal says, and nothing else.
 
-**Theory of operation.**  `take` applies an event, `issue` a command, both at a journal position.  The ledger is the fold of these two over the
-rows, so it is the same whether they are live, replayed with the saga's code, or folded without it; that is why a completed
-execution can be undone weeks and deploys later.  It never decides anything: decisions are commands.
+**Theory of operation.**  `take` applies an event, `issue` a command, both at a journal position.
+The ledger is the fold of these two over the rows, so it is the same whether they are live, replayed
+with the saga's code, or folded without it; that is why a completed execution can be undone weeks
+and deploys later.  It never decides anything: decisions are commands.
 
 An *action* (a step, a child, an ad hoc compensation) goes through
 
@@ -16,7 +17,10 @@ never stored: it is every action that succeeded or is unknown, has an undo, and 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
 
 from . import entries as e
 from .entries import NULL, Fault, Raw, Residue
@@ -33,74 +37,42 @@ FORWARD, RETURNED, UNWINDING, BACKWARD, FINISHED = (
 )
 
 
-class Action:
+class Action(msgspec.Struct, eq=False, gc=False):
     """One action of an execution, as journaled. `start` and `end` order it (see `backward`)."""
 
-    __slots__ = (
-        "args",
-        "attempts",
-        "end",
-        "fault",
-        "hold",
-        "id",
-        "interrupted",
-        "key_suffix",
-        "kind",
-        "name",
-        "opened_at",
-        "outcome",
-        "position",
-        "retry_at",
-        "run",
-        "scope",
-        "start",
-        "tainted",
-        "uid",
-        "undo",
-        "undo_attempts",
-        "undo_fault",
-        "undo_retry_at",
-        "undo_state",
-        "value",
-        "version",
-    )
-
-    def __init__(
-        self, id: str, kind: str, name: str, args: Raw, undo: int, scope: str, position: int
-    ) -> None:
-        self.id = id
-        self.kind = kind
-        self.name = name
-        self.args = args
-        self.undo = undo
-        self.scope = scope
-        self.position = position
-        self.start = position + 0.5
-        self.end: float | None = None
-        self.outcome = OPEN
-        self.value = NULL
-        self.fault: Fault | None = None
-        self.hold = ""
-        self.attempts = 0
-        self.tainted = False
-        self.retry_at = 0.0
-        self.opened_at = 0.0
-        self.interrupted = False
-        self.key_suffix = ""
-        self.run = 0
-        self.uid = ""
-        self.version = ""
-        self.undo_state = ""
-        self.undo_attempts = 0
-        self.undo_retry_at = 0.0
-        self.undo_fault: Fault | None = None
+    id: str
+    kind: str
+    name: str
+    args: Raw
+    undo: int
+    scope: str
+    position: int
+    start: float
+    run: int = 0
+    opened_at: float = 0.0
+    end: float | None = None
+    outcome: str = OPEN
+    value: Raw = NULL
+    fault: Fault | None = None
+    hold: str = ""
+    attempts: int = 0
+    tainted: bool = False
+    retry_at: float = 0.0
+    interrupted: bool = False
+    key_suffix: str = ""
+    uid: str = ""
+    version: str = ""
+    undo_state: str = ""
+    undo_attempts: int = 0
+    undo_retry_at: float = 0.0
+    undo_fault: Fault | None = None
 
     @property
     def owed(self) -> bool:
         """Must it (still) be undone if the execution goes backward?"""
         return (
             self.undo != e.UNDO_NONE
-            and (self.outcome == SUCCEEDED or self.outcome == UNKNOWN)
+            and self.outcome in (SUCCEEDED, UNKNOWN)
             and self.undo_state not in SETTLED
         )
 
@@ -143,9 +115,7 @@ class Ledger:
     @property
     def doomed(self) -> bool:
         """Will the execution certainly be undone?"""
-        return self.phase in (UNWINDING, BACKWARD) or (
-            self.cancel is not None and self.phase == FORWARD
-        )
+        return self.phase in (UNWINDING, BACKWARD) or (self.cancel is not None and self.phase == FORWARD)
 
     @property
     def closing(self) -> bool:
@@ -206,7 +176,8 @@ def _started(self: Ledger, event: e.Started, position: int) -> None:
     self.awaited.clear()
 
 
-def _completed(self: Ledger, event: e.Completed, position: int) -> None:
+def complete(self: Ledger, event: e.Completed, position: int) -> None:
+    """Apply `Completed` (the most frequent event, so without a table)."""
     action = self.actions.get(event.id)
     if action is None or action.outcome != OPEN:
         return
@@ -225,15 +196,19 @@ def _failed(self: Ledger, event: e.Failed, position: int) -> None:
         return
     action.fault = event.fault
     action.tainted = event.outcome == UNKNOWN
-    if event.hold:
+    if event.hold and not action.interrupted:
         action.hold = event.hold
         self.troubled = True
-        return
+    else:
+        _end_failed(self, action, event.outcome, position)
+
+
+def _end_failed(self: Ledger, action: Action, outcome: str, position: int) -> None:
     action.hold = ""
-    action.outcome = event.outcome
+    action.outcome = outcome
     action.end = position
-    if event.outcome == REJECTED or action.undo == e.UNDO_NONE:
-        del self.actions[event.id]
+    if outcome == REJECTED or action.undo == e.UNDO_NONE:
+        del self.actions[action.id]
 
 
 def _attempt_failed(self: Ledger, event: e.AttemptFailed, position: int) -> None:
@@ -339,7 +314,7 @@ def _retried(self: Ledger, event: e.Retried, position: int) -> None:
             action.hold = ""
             action.retry_at = 0.0
             action.attempts = 0
-            if event.args is not None and not action.tainted:
+            if event.args != NULL and not action.tainted:
                 action.args = event.args
                 action.key_suffix = f"+{position}"
         else:
@@ -384,9 +359,9 @@ def _terminate_requested(self: Ledger, event: e.TerminateRequested, position: in
         self.terminated = event
 
 
-_TAKE = {
+_TAKE: dict[type, Callable[[Ledger, Any, int], object]] = {
     e.Started: _started,
-    e.Completed: _completed,
+    e.Completed: complete,
     e.Failed: _failed,
     e.AttemptFailed: _attempt_failed,
     e.Fired: _fired,
@@ -408,34 +383,57 @@ _TAKE = {
 # ---------------------------------------------------------------- commands
 
 
-def _run_step(self: Ledger, command: e.RunStep, position: int) -> None:
-    action = Action(
-        command.id, "step", command.step, command.args, command.undo, command.scope, position
+def open_step(self: Ledger, command: e.RunStep, position: int) -> Action:
+    """Apply `RunStep` and return its action (the most frequent command, so without a table)."""
+    self.actions[command.id] = action = Action(
+        command.id,
+        "step",
+        command.step,
+        command.args,
+        command.undo,
+        command.scope,
+        position,
+        position + 0.5,
+        self.run,
+        self.now,
     )
-    action.run = self.run
-    action.opened_at = self.now
-    self.actions[command.id] = action
+    return action
 
 
 def _start_child(self: Ledger, command: e.StartChild, position: int) -> None:
     action = Action(
-        command.id, "child", command.saga, command.args, e.UNDO_STEP, command.scope, position
+        command.id,
+        "child",
+        command.saga,
+        command.args,
+        e.UNDO_STEP,
+        command.scope,
+        position,
+        position + 0.5,
+        self.run,
+        self.now,
     )
-    action.run = self.run
     action.uid = command.uid
     action.version = command.version
-    action.opened_at = self.now
     self.actions[command.id] = action
 
 
 def _undo_with(self: Ledger, command: e.UndoWith, position: int) -> None:
-    action = Action(
-        command.id, "adhoc", command.step, command.args, e.UNDO_STEP, command.scope, position
+    moment = self.instant(position)
+    self.actions[command.id] = Action(
+        command.id,
+        "adhoc",
+        command.step,
+        command.args,
+        e.UNDO_STEP,
+        command.scope,
+        position,
+        moment,
+        self.run,
+        self.now,
+        moment,
+        SUCCEEDED,
     )
-    action.run = self.run
-    action.outcome = SUCCEEDED
-    action.start = action.end = self.instant(position)
-    self.actions[command.id] = action
 
 
 def _start_timer(self: Ledger, command: e.StartTimer, position: int) -> None:
@@ -451,9 +449,13 @@ def _await_signal(self: Ledger, command: e.AwaitSignal, position: int) -> None:
 
 
 def _interrupt(self: Ledger, command: e.Interrupt, position: int) -> None:
+    """Nobody waits for it any more. If it was parked, its outcome is what is known."""
     action = self.actions.get(command.id)
-    if action is not None:
-        action.interrupted = True
+    if action is None:
+        return
+    action.interrupted = True
+    if action.hold:
+        _end_failed(self, action, UNKNOWN if action.tainted else REJECTED, position)
 
 
 def _undo(self: Ledger, command: e.Undo, position: int) -> None:
@@ -515,8 +517,8 @@ def _finish(self: Ledger, command: e.Finish, position: int) -> None:
     self.timers.clear()
 
 
-_ISSUE = {
-    e.RunStep: _run_step,
+_ISSUE: dict[type, Callable[[Ledger, Any, int], object]] = {
+    e.RunStep: open_step,
     e.StartTimer: _start_timer,
     e.CancelTimer: _cancel_timer,
     e.StartChild: _start_child,

@@ -10,10 +10,11 @@ from ..errors import LimitExceeded
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Settings that keep one execution from hurting the others.
 
-    payload: bytes of one encoded value.  rows: journal rows of an execution before it is parked (`warn_rows`: before a warning; continue as
-    new).  fan_out: actions in flight at once in one execution.  depth: nesting of sagas.  callbacks: event-loop callbacks of one
-    activation.  seconds: wall-clock of one activation before it is parked as an endless loop.
-    deaths: worker deaths on the same journal head before an execution is parked as poison.
+    payload: bytes of one encoded value.  rows: journal rows of an execution before it is parked
+    (`warn_rows`: before a warning; continue as new).  fan_out: actions in flight at once in one
+    execution.  depth: nesting of sagas.  callbacks: event-loop callbacks of one activation.
+    seconds: wall-clock of one activation before it is parked as an endless loop. deaths: worker
+    deaths on the same journal head before an execution is parked as poison.
     """
 
     payload: int = 1_000_000

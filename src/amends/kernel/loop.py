@@ -1,12 +1,15 @@
 """A small deterministic event loop on which saga code runs.
 
-**Theory of operation.**  Saga code is ordinary asyncio code.  asyncio asks little of a loop: a queue of callbacks, timers, futures and tasks.  This loop gives just
-that, with nothing behind it that could differ from one replay to the next: callbacks run first in, first out; time is the time of the activation;
-a timer is a journaled command; tasks and futures hash by creation number, so that code which iterates a set of them (a TaskGroup's abort does) visits
-them in the same order in each process.  Everything else a loop can do would leave the saga, and raises `ForeignCall`.
+**Theory of operation.**  Saga code is ordinary asyncio code.  asyncio asks little of a loop: a
+queue of callbacks, timers, futures and tasks.  This loop gives just that, with nothing behind it
+that could differ from one replay to the next: callbacks run first in, first out; time is the time
+of the activation; a timer is a journaled command; tasks and futures hash by creation number, so
+that code which iterates a set of them (a TaskGroup's abort does) visits them in the same order in
+each process.  Everything else a loop can do would leave the saga, and raises `ForeignCall`.
 
-The loop runs only inside `running()`, from a plain callback of the real loop, never inside one of its tasks.  A dead loop runs nothing and
-accepts nothing, whatever the garbage collector closes later.
+The loop runs only inside ``with loop:``, from a plain callback of the real loop, never inside one
+of its tasks.  A dead loop runs nothing and accepts nothing, whatever the garbage collector closes
+later.
 """
 
 from __future__ import annotations
@@ -22,7 +25,8 @@ from contextvars import Context, copy_context
 from typing import Any, Protocol
 
 from ..errors import ForeignCall, Overrun
-from .foreign import forbid, teach
+from .discard import Evicted, discard, throw_out
+from .foreign import explained, forbid, teach
 
 
 class Timers(Protocol):
@@ -47,7 +51,7 @@ class Callback:
     ) -> None:
         self.callback = callback
         self.args = args
-        self.context = context
+        self.context = copy_context() if context is None else context
 
     def cancel(self) -> None:
         """Do not run it."""
@@ -72,7 +76,7 @@ class Timer(Callback):
         context: Context | None,
         loop: SagaLoop,
     ) -> None:
-        super().__init__(callback, args, context or copy_context())
+        super().__init__(callback, args, context)
         self.due = due
         self.id = ""
         self.loop = loop
@@ -101,8 +105,8 @@ class SagaFuture(asyncio.Future[Any]):
 class SagaTask(asyncio.Task[Any]):
     """A task that hashes by creation number and knows its place in the saga.
 
-    `path` prefixes the ids of what it creates, `sequence` counts them; `scope` is the savepoint it is in; a `shielded` task
-    may act after a cancel.
+    `path` prefixes the ids of what it creates, `sequence` counts them; `scope` is the savepoint it
+    is in; a `shielded` task may act after a cancel.
     """
 
     number: int
@@ -119,6 +123,18 @@ class SagaTask(asyncio.Task[Any]):
         """The id of the next thing this task creates."""
         self.sequence += 1
         return f"{self.path}{self.sequence}"
+
+    def exception(self) -> BaseException | None:
+        error = super().exception()
+        return error if error is None else explained(error)
+
+    def uncancel(self) -> int:
+        if self._must_cancel and self.cancelling() == 1:  # type: ignore[attr-defined]
+            raise teach(
+                "uncancel() before the cancellation arrived (Python 3.12 still delivers it, 3.13 does not)",
+                "await something in a `try` first, and call uncancel() where CancelledError is caught",
+            )
+        return super().uncancel()
 
 
 _SHIELD = asyncio.shield.__code__
@@ -138,79 +154,111 @@ class SagaLoop(asyncio.AbstractEventLoop):
         self.prefix = ""
         self.tasks: list[SagaTask] = []
         self._ready: deque[Callback] = deque()
+        self._overdue: list[Timer] = []
         self._created = 0
         self._orphans = 0
         self._prune_at = 64
-        self._generators: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+        self._generators: weakref.WeakSet[AsyncGenerator[Any, Any]] | None = None
+        self._outer: Any = None
+        self._hooks: Any = ()
 
     # ------------------------------------------------------------ running
 
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Make this the running loop of the thread for a while."""
-        outer = _get_running_loop()
-        hooks = sys.get_asyncgen_hooks()
+    def __enter__(self) -> None:
+        """Make this the running loop of the thread for a while (plain, because it is on every
+        activation's way).
+        """
+        self._outer = _get_running_loop()
+        self._hooks = sys.get_asyncgen_hooks()
         _set_running_loop(self)
-        sys.set_asyncgen_hooks(self._generators.add, self._finalize)
+        sys.set_asyncgen_hooks(self._adopt_generator, self._finalize)
+
+    def __exit__(self, *_: object) -> None:
+        sys.set_asyncgen_hooks(*self._hooks)
+        _set_running_loop(self._outer)
+
+    def _adopt_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
+        if self._generators is None:
+            self._generators = weakref.WeakSet()
+        self._generators.add(generator)
+
+    @property
+    def waiting(self) -> bool:
+        """Is any callback ready to run?"""
+        return bool(self._ready or self._overdue)
+
+    def drain(self) -> None:
+        """Run callbacks, one round after the other, until none is left. Raises `Overrun` past the budget.
+
+        As asyncio has it, timers that are due join at the beginning of a round.
+        """
+        ready = self._ready
+        left = self.budget
+        while ready or self._overdue:
+            if self._overdue:
+                ready.extend(self._overdue)
+                self._overdue.clear()
+            left -= len(ready)
+            if left < 0:
+                raise Overrun(
+                    f"one activation ran more than {self.budget} callbacks",
+                    hint="look for a loop that awaits only asyncio.sleep(0); await a step or a timer in it",
+                )
+            for _ in range(len(ready)):
+                item = ready.popleft()
+                callback = item.callback
+                if callback is None:
+                    continue
+                try:
+                    item.context.run(callback, *item.args)
+                except (KeyboardInterrupt, Overrun):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - a callback's error is nobody's; a task keeps its own
+                    text = f"{type(error).__name__} in a callback of saga code"
+                    self.call_exception_handler({"message": text, "exception": error})
+
+    def kill(self) -> None:
+        """Drop everything: nothing runs any more, and code that unwinds can do nothing (see `discard`)."""
+        if not self.dead:
+            self.dead = True
+            self.amends_port = Evicted(self, self.amends_port)
+        self._ready.clear()
+        self._overdue.clear()
+        with self._thread_taken():
+            while self.tasks:
+                tasks, self.tasks = self.tasks, []
+                for task in tasks:
+                    if not task.done():
+                        task._log_destroy_pending = False  # type: ignore[attr-defined]
+                        discard(task.get_coro())
+            while self._generators:
+                discard(self._generators.pop().aclose(), closing=True)
+
+    def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Close an abandoned async generator, now and here (any thread), in a limbo where it cannot
+        command anything.
+        """
+        limbo = SagaLoop(self.amends_port, self.timers)
+        limbo.now = self.now
+        limbo.kill()
+        with limbo._thread_taken():
+            awaited, error = throw_out(generator.aclose(), closing=True)
+        if error is not None or awaited:
+            text = f"{generator!r} was abandoned, and closing it " + ("awaits" if awaited else "failed")
+            hint = "; use contextlib.aclosing: what the garbage collector closes can await nothing in a saga"
+            self.call_exception_handler({"message": text + hint, "exception": error})
+
+    @contextmanager
+    def _thread_taken(self) -> Iterator[None]:
+        """Be the running loop of this thread, wherever it is (`__enter__` does it for activations)."""
+        outer, hooks = _get_running_loop(), sys.get_asyncgen_hooks()
+        _set_running_loop(self)
+        sys.set_asyncgen_hooks(self._adopt_generator, self._finalize)
         try:
             yield
         finally:
             sys.set_asyncgen_hooks(*hooks)
             _set_running_loop(outer)
-
-    @property
-    def waiting(self) -> bool:
-        """Is any callback ready to run?"""
-        return bool(self._ready)
-
-    def drain(self) -> None:
-        """Run callbacks until none is left. Raises `Overrun` past the budget."""
-        ready = self._ready
-        left = self.budget
-        while ready:
-            item = ready.popleft()
-            callback = item.callback
-            if callback is None:
-                continue
-            left -= 1
-            if left < 0:
-                raise Overrun(
-                    f"one activation ran more than {self.budget} callbacks",
-                    hint="look for a loop that awaits only asyncio.sleep(0); await a step, a timer or a signal in it",
-                )
-            context = item.context
-            if context is None:
-                callback(*item.args)
-            else:
-                context.run(callback, *item.args)
-
-    def kill(self) -> None:
-        """Drop everything: nothing runs any more, and code that unwinds can do nothing."""
-        self.dead = True
-        self._ready.clear()
-        outer = _get_running_loop()
-        _set_running_loop(self)
-        try:
-            for task in self.tasks:
-                if not task.done():
-                    _discard(task)
-            for generator in list(self._generators):
-                self._finalize(generator)
-        finally:
-            _set_running_loop(outer)
-        self.tasks.clear()
-
-    def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
-        """Close an abandoned async generator; it may clean up, but can no longer command anything."""
-        was, self.dead = self.dead, True
-        try:
-            generator.aclose().send(None)  # type: ignore[attr-defined]
-        except (StopIteration, RuntimeError):
-            pass
-        except BaseException as error:  # noqa: BLE001 - as the interpreter does for finalizers
-            sys.unraisablehook(_Unraisable(error, generator))
-        finally:
-            self.dead = was
 
     # ------------------------------------------------------------ what asyncio asks of a loop
 
@@ -231,16 +279,33 @@ class SagaLoop(asyncio.AbstractEventLoop):
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Callback:
         timer = Timer(when, callback, args, context, self)
-        if when <= self.now:
-            self._ready.append(timer)
-        else:
+        if self.dead:
+            return timer
+        if when > self.now:
             self.timers.start_timer(timer)
+        else:
+            self._overdue.append(timer)
         return timer
 
     def fire(self, timer: Timer) -> None:
         """Queue the callback of a timer that came due."""
         timer.id = ""
         self._ready.append(timer)
+
+    def run_callbacks_of_futures(self, since: int) -> None:
+        """Run now what was queued for futures since then (tasks' steps have no arguments, they wait their turn)."""
+        queued = [self._ready.pop() for _ in range(len(self._ready) - since)]
+        while queued:
+            item = queued.pop()
+            if item.args and item.callback is not None:
+                item.context.run(item.callback, *item.args)
+            else:
+                self._ready.append(item)
+
+    def next_number(self) -> int:
+        """A number for what is hashed."""
+        self._created += 1
+        return self._created
 
     def time(self) -> float:
         return self.now
@@ -318,17 +383,6 @@ class SagaLoop(asyncio.AbstractEventLoop):
         return f"<saga loop {'dead' if self.dead else 'alive'}>"
 
 
-class _Unraisable:
-    """The argument of `sys.unraisablehook`."""
-
-    def __init__(self, error: BaseException, source: object) -> None:
-        self.exc_type = type(error)
-        self.exc_value = error
-        self.exc_traceback = error.__traceback__
-        self.err_msg = "Exception ignored while closing a saga's async generator"
-        self.object = source
-
-
 def _called_by_shield() -> bool:
     """Was `create_task` reached through ``asyncio.shield(…)``? (It wraps what it shields in a task.)"""
     frame = sys._getframe(2)
@@ -339,18 +393,6 @@ def _called_by_shield() -> bool:
             return False
         frame = frame.f_back
     return False
-
-
-def _discard(task: SagaTask) -> None:
-    """Close a task's coroutine now, on a dead loop, instead of leaving it to the garbage collector."""
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
-    coroutine = task.get_coro()
-    if coroutine is None:
-        return
-    try:
-        coroutine.close()
-    except BaseException as error:  # noqa: BLE001 - user code that refuses to end; say so, go on
-        sys.unraisablehook(_Unraisable(error, coroutine))
 
 
 forbid(SagaLoop)

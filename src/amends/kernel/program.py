@@ -1,12 +1,13 @@
 """The saga's code at work: what it asks for becomes commands, what happens becomes results.
 
-The program is one run of the saga's body on a `SagaLoop`.  It is the `Port` that definitions talk to.  It writes to the ledger only through
-`Instance.issue`, so whatever it asks for is journaled; and it learns of the world only through `resolve` and
-its kin, after the ledger took the event.
+The program is one run of the saga's body on a `SagaLoop`.  It is the `Port` that definitions talk
+to.  It writes to the ledger only through `Instance.issue`, so whatever it asks for is journaled;
+and it learns of the world only through `resolve` and its kin, after the ledger took the event.
 
-**Settling** (promise 2).  The future of an action does not end when the action fails with unknown outcome, nor when its
-awaiting is cancelled: `ActionFuture.cancel` only asks.  The kernel first stops the attempt and
-compensates the action; then the future ends with the failure or the cancellation.
+**Settling** (promise 2).  The future of an action does not end when the action fails with unknown
+outcome, nor when its awaiting is cancelled: `ActionFuture.cancel` only asks.  The kernel first
+stops the attempt and compensates the action; then the future ends with the failure or the
+cancellation.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ..errors import Compensated, PayloadTooLarge, PivotRefused, Refused, Termin
 from . import entries as e
 from .entries import NULL, Fault, Raw
 from .failures import failure_of
-from .ledger import OPEN, Action
+from .ledger import UNDO_PARKED, Action
 from .loop import SagaFuture, SagaLoop, SagaTask, Timer
 
 if TYPE_CHECKING:
@@ -42,20 +43,20 @@ class ActionFuture(SagaFuture):
     """The saga's end of an action. Cancelling it asks the kernel to settle the action first."""
 
     action: str
-    program: Program
     call: Any
-    asked: bool
-    message: Any
+    asked: bool = False
+    message: Any = None
 
     def cancel(self, msg: Any = None) -> bool:
         if self.done():
             return False
-        if self.program.loop.dead:
+        loop: Any = self.get_loop()
+        if loop.dead:
             return _cancel_future(self, msg)
         if not self.asked:
             self.asked = True
             self.message = msg
-            self.program.cancel_action(self)
+            loop.amends_port.cancel_action(self)
         return True
 
     def give_up(self) -> None:
@@ -70,7 +71,7 @@ class Program:
     def __init__(self, instance: Instance, saga: Saga[Any, Any], args: Any) -> None:
         self.instance = instance
         self.ledger = instance.ledger
-        self.loop = SagaLoop(self, self, instance.limits.callbacks)
+        self.loop = SagaLoop(self, self, instance.limits.callbacks)  # type: ignore[abstract]  # `forbid` fills in the rest
         self.futures: dict[str, ActionFuture] = {}
         self.timers: dict[str, Timer] = {}
         self.waiting: dict[str, deque[tuple[SagaFuture, codec.Decoder, str]]] = {}
@@ -85,7 +86,7 @@ class Program:
         self._orphan_chance: random.Random | None = None
 
     def begin(self) -> None:
-        """Create the root task (call inside `loop.running()`)."""
+        """Create the root task (call inside ``with loop:``)."""
         self.root = self.loop.spawn(self.saga.begin(self.args), self.prefix, "saga", Context())
 
     # ------------------------------------------------------------ the port: plain questions
@@ -139,7 +140,7 @@ class Program:
     # ------------------------------------------------------------ the port: commands
 
     def _place(self, *, forward: bool = True) -> tuple[str, str]:
-        """An id for a new command and the scope it belongs to. Raises when nothing may be commanded any more."""
+        """An id for a new command, and its scope. Raises when nothing may be commanded any more."""
         loop = self.loop
         if loop.dead:
             raise Refused("this execution was evicted; its code must not act any more")
@@ -167,10 +168,7 @@ class Program:
         future = ActionFuture(loop=loop)
         future.number = loop._created
         future.action = id
-        future.program = self
         future.call = call
-        future.asked = False
-        future.message = None
         self.futures[id] = future
         return future
 
@@ -183,7 +181,7 @@ class Program:
             undo = e.UNDO_STEP
         else:
             undo = e.UNDO_IRREVERSIBLE if step.options.irreversible else e.UNDO_NONE
-        self.instance.issue(e.RunStep(id, step.name, args, undo, scope))
+        self.instance.issue_step(e.RunStep(id, step.name, args, undo, scope))
         return self._action_future(id, call)
 
     def run_child(self, call: SagaCall[Any]) -> Future[Any]:
@@ -241,6 +239,8 @@ class Program:
     def roll_back(self, id: str) -> Future[None]:
         """Undo what was done inside; nothing to do where all will be undone (or nothing) anyway."""
         future = self._action_future(f"rollback {id}", None)
+        if self.loop.dead:
+            return future
         if self.ledger.doomed or self.ledger.pivoted or self.ledger.phase != "forward":
             del self.futures[future.action]
             future.set_result(None)
@@ -326,7 +326,7 @@ class Program:
     def _give(self, future: SagaFuture, reader: codec.Decoder, value: Raw, name: str) -> None:
         try:
             future.set_result(reader.decode(value, f"signal {name!r}"))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the saga's business
             future.set_exception(error)
 
     def succeed(self, id: str, value: Raw) -> None:
@@ -344,7 +344,7 @@ class Program:
         definition = call.step if isinstance(call, StepCall) else call.saga
         try:
             result = definition.signature.result.decode(value, f"result of {definition.name}")
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the saga's business
             future.set_exception(error)
             return
         future.set_result(result)
@@ -414,5 +414,5 @@ class Program:
 
     def settle_parked(self, action: Action) -> None:
         """While the saga is being undone, a parked settlement holds up nobody."""
-        if self.ledger.doomed and action.outcome != OPEN:
+        if self.ledger.doomed and action.undo_state == UNDO_PARKED:
             self.release(action.id)

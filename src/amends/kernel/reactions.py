@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import entries as e
-from .ledger import OPEN, UNDO_DONE, UNDO_PARKED, UNDO_RESIDUE, UNDO_RUNNING, UNKNOWN
+from .ledger import OPEN, UNDO_DONE, UNDO_PARKED, UNDO_RESIDUE, UNDO_RUNNING, UNKNOWN, complete
 
 if TYPE_CHECKING:
     from .instance import Instance
@@ -23,27 +23,33 @@ def _started(self: Instance, event: e.Started) -> None:
 def _completed(self: Instance, event: e.Completed) -> None:
     ledger, program = self.ledger, self.program
     action = ledger.actions.get(event.id)
-    ledger.take(event, self.position)
+    complete(ledger, event, self.position)
     if program is None:
         return
     future = program.futures.get(event.id)
     if future is not None and future.asked and action is not None and _must_settle(self, action):
-        self.undo(action)
+        _settle(self, action)
         return
     program.succeed(event.id, event.value)
 
 
 def _must_settle(self: Instance, action: Any) -> bool:
     """Must this action be undone before its failure or cancellation reaches the saga?"""
-    return action.undo == e.UNDO_STEP and not self.ledger.pivoted and not action.undo_state
+    return action.undo != e.UNDO_NONE and not self.ledger.pivoted and not action.undo_state
+
+
+def _settle(self: Instance, action: Any) -> None:
+    """Undo it; what is irreversible becomes residue at once, so the saga need not wait."""
+    self.undo(action)
+    settled(self, action)
 
 
 def _failed(self: Instance, event: e.Failed) -> None:
-    ledger, program = self.ledger, self.program
+    ledger = self.ledger
     action = ledger.actions.get(event.id)
     known = action is not None and action.outcome == OPEN
     ledger.take(event, self.position)
-    if not known or event.hold:
+    if action is None or not known or action.hold:
         return
     deliver_failure(self, action, event.fault, event.outcome)
 
@@ -52,7 +58,7 @@ def _attempt_failed(self: Instance, event: e.AttemptFailed) -> None:
     ledger = self.ledger
     ledger.take(event, self.position)
     action = ledger.actions.get(event.id)
-    assert self.decision is not None  # noqa: S101 - only within an activation
+    assert self.decision is not None
     if action is not None and action.outcome == OPEN:
         self.decision.run.append(action)
 
@@ -61,7 +67,7 @@ def _undo_attempt_failed(self: Instance, event: e.UndoAttemptFailed) -> None:
     ledger = self.ledger
     ledger.take(event, self.position)
     action = ledger.actions.get(event.id)
-    assert self.decision is not None  # noqa: S101 - only within an activation
+    assert self.decision is not None
     if action is not None and action.undo_state == UNDO_RUNNING:
         self.decision.undo.append(action)
 
@@ -69,7 +75,7 @@ def _undo_attempt_failed(self: Instance, event: e.UndoAttemptFailed) -> None:
 def deliver_failure(self: Instance, action: Any, fault: e.Fault, outcome: str) -> None:
     """A final failure: settle what is unknown, then tell the saga."""
     if outcome == UNKNOWN and _must_settle(self, action):
-        self.undo(action)
+        _settle(self, action)
     elif self.program is not None:
         self.program.fail(action.id, fault, outcome)
 
@@ -180,7 +186,7 @@ def _by_operator(self: Instance, event: Any) -> None:
 def _retried(self: Instance, event: e.Retried) -> None:
     before = [(a, a.hold) for a in self.ledger.parked()]
     self.ledger.take(event, self.position)
-    assert self.decision is not None  # noqa: S101 - only within an activation
+    assert self.decision is not None
     for action, hold in before:
         if not action.parked:
             (self.decision.run if hold else self.decision.undo).append(action)

@@ -1,6 +1,7 @@
 """Recovery by the front door: rows of the journal through the same `activate`, and the comparison.
 
-Nothing here decides how to go on after a mismatch: a real divergence parks the execution with both sides shown.
+Nothing here decides how to go on after a mismatch: a real divergence parks the execution with both
+sides shown.
 """
 
 from __future__ import annotations
@@ -28,9 +29,7 @@ def load(self: Instance, rows: Sequence[Row]) -> None:
         for command in commands:
             if type(command) is e.Patch:
                 self.journaled_patches.add(command.change)
-    ended = any(
-        type(c) in (e.Backward, e.Finish) for _, _, commands in decoded[start:] for c in commands
-    )
+    ended = any(type(c) in (e.Backward, e.Finish) for _, _, commands in decoded[start:] for c in commands)
     if ended:
         start = len(decoded)
     for row, events, commands in decoded[:start]:
@@ -113,18 +112,10 @@ def _same(self: Instance, mine: Any, theirs: Any) -> bool:
     if mine == theirs:
         return True
     if type(mine) is e.RunStep:
-        return mine.step == theirs.step and mine.scope == theirs.scope and _same_args(
-            self, mine, theirs
-        )
+        return mine.step == theirs.step and mine.scope == theirs.scope and _same_args(self, mine, theirs)
     if type(mine) is e.StartChild:
-        return (
-            mine.saga == theirs.saga
-            and mine.uid == theirs.uid
-            and _same_args(self, mine, theirs)
-        )
-    if type(mine) in (e.Return, e.ContinueAsNew, e.UndoWith, e.Unwind):
-        return True
-    return False
+        return mine.saga == theirs.saga and mine.uid == theirs.uid and _same_args(self, mine, theirs)
+    return type(mine) in (e.Return, e.ContinueAsNew, e.UndoWith, e.Unwind)
 
 
 def _same_args(self: Instance, mine: Any, theirs: Any) -> bool:
@@ -152,9 +143,7 @@ def _adopt(self: Instance, mine: Any, theirs: Any) -> None:
         self.ledger.value = theirs.value
 
 
-def _divergence(
-    self: Instance, row: Row, mine: Any, theirs: Any, journaled: list[Any]
-) -> Divergence:
+def _divergence(self: Instance, row: Row, mine: Any, theirs: Any, journaled: list[Any]) -> Divergence:
     if mine is not None and theirs is None:
         near = [c for c in journaled if getattr(c, "id", "") == getattr(mine, "id", None)]
         theirs = near[0] if near else None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Rollback:
-    """First the tasks created inside end (each settles its own action), then the members are undone in order."""
+    """First the tasks created inside end (settling their actions), then the members are undone."""
 
     __slots__ = ("future", "scope", "task", "tasks")
 

@@ -41,6 +41,8 @@ def open_store(url: str) -> Store:
             f"{url!r} is not the URL of a store",
             hint=f"for a SQLite file write sqlite:///{url or 'sagas.db'}",
         )
+    if parts.fragment or url.endswith("#"):
+        raise StoreError(f"{url!r} has a '#', which ends a URL's path", hint="write %23 for a # in a file's name")
     if scheme in {"postgresql", "postgres"}:
         raise StoreError(
             "the PostgreSQL store is not in this release",

@@ -1,10 +1,12 @@
 """Attempts: running the functions of steps and compensations, and reporting how they ended.
 
-**Theory of operation.**  One attempt per (execution, action, direction) runs at a time.  It is known by that key and not by the
-instance that asked for it, because an instance may be discarded and loaded again while its attempt runs on: the loaded one adopts it.  An
-attempt *ends* exactly once, with a value or an exception, and only when its code has really ended: a coroutine that was cancelled has finished its
-`finally`, a thread has returned (threads cannot be stopped, so a `def` step that timed out is waited for; if it comes back with a value, the value counts).
-That is what makes it safe to compensate afterwards (promise 7).
+**Theory of operation.**  One attempt per (execution, action, direction) runs at a time.  It is
+known by that key and not by the instance that asked for it, because an instance may be discarded
+and loaded again while its attempt runs on: the loaded one adopts it.  An attempt *ends* exactly
+once, with a value or an exception, and only when its code has really ended: a coroutine that was
+cancelled has finished its `finally`, a thread has returned (threads cannot be stopped, so a `def`
+step that timed out is waited for; if it comes back with a value, the value counts). That is what
+makes it safe to compensate afterwards (promise 7).
 
 `async def` functions run as tasks, `def` functions in threads; both see `amends.current()`.
 """
@@ -20,61 +22,34 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import msgspec
+
 from ..clock import Clock
 from ..definition.context import CURRENT, Current
 from .conclusions import Interrupted, TimedOut
 
 _log = logging.getLogger("amends.worker")
-_start_context = contextvars.copy_context
 
 Key = tuple[str, str, str]
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """One running (or queued) call of a step's or compensation's function."""
 
-    __slots__ = (
-        "beat_at",
-        "current",
-        "ended",
-        "function",
-        "heartbeat",
-        "is_async",
-        "key",
-        "limit",
-        "limit_name",
-        "stop",
-        "task",
-        "timeout",
-        "timer",
-    )
-
-    def __init__(
-        self,
-        key: Key,
-        function: Callable[[], Any],
-        current: Current,
-        ended: Callable[[Attempt, Any, BaseException | None], None],
-        *,
-        is_async: bool,
-        timeout: float | None = None,
-        heartbeat: float | None = None,
-        limit: int | None = None,
-        limit_name: str = "",
-    ) -> None:
-        self.key = key
-        self.function = function
-        self.current = current
-        self.ended = ended
-        self.is_async = is_async
-        self.timeout = timeout
-        self.heartbeat = heartbeat
-        self.limit = limit
-        self.limit_name = limit_name
-        self.task: asyncio.Future[Any] | None = None
-        self.timer: asyncio.TimerHandle | None = None
-        self.stop: BaseException | None = None
-        self.beat_at = 0.0
+    key: Key
+    function: Callable[[], Any]
+    current: Current
+    ended: Callable[[Attempt, Any, BaseException | None], None]
+    is_async: bool
+    timeout: float | None = None
+    heartbeat: float | None = None
+    limit: int | None = None
+    limit_name: str = ""
+    task: asyncio.Future[Any] | None = None
+    timer: asyncio.TimerHandle | None = None
+    stop: BaseException | None = None
+    started: bool = False
+    beat_at: float = 0.0
 
 
 class Attempts:
@@ -96,7 +71,7 @@ class Attempts:
 
     def adopt(self, key: Key) -> bool:
         """Is such an attempt under way (or queued) already?"""
-        return key in self.running or any(a.key == key for a in self._waiting)
+        return key in self.running or (bool(self._waiting) and any(a.key == key for a in self._waiting))
 
     def start(self, attempt: Attempt) -> None:
         """Run it now, or as soon as the limits allow."""
@@ -119,11 +94,13 @@ class Attempts:
         return False
 
     async def close(self, grace: float) -> None:
-        """Wait at most `grace` seconds for what runs; queued attempts are dropped (they were never dispatched)."""
+        """Wait at most `grace` seconds for what runs; queued attempts are dropped (they were never
+        dispatched).
+        """
         self._waiting.clear()
         tasks = [a.task for a in self.running.values() if a.task is not None]
         if tasks:
-            await asyncio.wait(tasks, timeout=grace)
+            await asyncio.wait(tasks, timeout=grace)  # noqa: TID251 - the sets are not used
             await asyncio.sleep(0)
         for attempt in self.running.values():
             _log.warning(
@@ -146,18 +123,13 @@ class Attempts:
         if attempt.heartbeat is not None:
             attempt.beat_at = self._clock.monotonic()
             attempt.current._beat = lambda progress: self._beat(attempt)
-        try:
-            if attempt.is_async:
-                coroutine = context.run(attempt.function)
-                task: asyncio.Future[Any] = self._loop.create_task(coroutine, context=context)
-            else:
-                attempt.current._cancelled = threading.Event()
-                task = self._loop.run_in_executor(self._thread_pool(), context.run, attempt.function)
-        except Exception as error:  # the function could not even be called: an attempt that ended
-            self._finish(attempt, None, error)
-            return
-        attempt.task = task
-        task.add_done_callback(lambda done: self._done(attempt, done))
+        if attempt.is_async:
+            attempt.task = asyncio.Task(self._drive(attempt), loop=self._loop, context=context)
+        else:
+            attempt.started = True
+            attempt.current._cancelled = threading.Event()
+            attempt.task = self._loop.run_in_executor(self._thread_pool(), context.run, attempt.function)
+            attempt.task.add_done_callback(lambda done: self._done(attempt, done))
         seconds = attempt.timeout
         if attempt.heartbeat is not None:
             seconds = attempt.heartbeat if seconds is None else min(seconds, attempt.heartbeat)
@@ -198,17 +170,30 @@ class Attempts:
                     attempt.current.step,
                     reason,
                 )
-        elif attempt.task is not None:
+        elif attempt.task is not None and attempt.started:
             attempt.task.cancel()
 
+    async def _drive(self, attempt: Attempt) -> None:
+        """The task of an `async def` attempt. It reports its own end, which saves a turn of the loop."""
+        attempt.started = True
+        value, error = None, attempt.stop
+        if error is None:
+            try:
+                value = await attempt.function()
+            except asyncio.CancelledError:
+                error = attempt.stop or Interrupted("the attempt was cancelled")
+            except KeyboardInterrupt:
+                raise
+            except BaseException as raised:  # noqa: BLE001 - SystemExit too: a step must not end the worker
+                stopped = attempt.stop is not None and isinstance(raised, TimeoutError)
+                error = attempt.stop if stopped else raised
+        self._finish(attempt, value, error)
+
     def _done(self, attempt: Attempt, task: asyncio.Future[Any]) -> None:
+        """A thread has returned."""
         if task.cancelled():
             self._finish(attempt, None, attempt.stop or Interrupted("the attempt was cancelled"))
-            return
-        error = task.exception()
-        if error is not None:
-            if attempt.stop is not None and isinstance(error, TimeoutError):
-                error = attempt.stop
+        elif (error := task.exception()) is not None:
             self._finish(attempt, None, error)
         else:
             self._finish(attempt, task.result(), None)

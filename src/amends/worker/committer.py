@@ -1,11 +1,13 @@
 """Group commit: one transaction for all executions that became ready meanwhile.
 
-**Theory of operation.**  At most one commit is in flight.  What becomes ready during it gathers and goes into the next, so that one flush to
-disk serves as many executions as there are; nothing is delayed to make a batch larger.  When little waits and the store is quick, the commit is
-done in place (`Store.commit_now`): the shortest way for one saga at a time.
+**Theory of operation.**  At most one commit is in flight.  What becomes ready during it gathers and
+goes into the next, so that one flush to disk serves as many executions as there are; nothing is
+delayed to make a batch larger.  When little waits and the store is quick, the commit is done in
+place (`Store.commit_now`): the shortest way for one saga at a time.
 
-Nothing of a decision escapes before its verdict.  A store without room keeps the batch and tries again, with nothing acknowledged.
-`CommitUnknown` is never retried: the owner is told (`on_lost`), retires its own incarnation and reads again.
+Nothing of a decision escapes before its verdict.  A store without room keeps the batch and tries
+again, with nothing acknowledged. `CommitUnknown` is never retried: the owner is told (`on_lost`),
+retires its own incarnation and reads again.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..clock import Clock
-from ..errors import AmendsError, StoreBusy, StoreFull
+from ..errors import AmendsError, CommitUnknown, StoreBusy, StoreFull
 from ..store.port import Store, Verdict, Write
 
 _log = logging.getLogger("amends.worker")
@@ -103,8 +105,8 @@ class Committer:
             verdicts = self._store.commit_now(self._incarnation, [item.write for item in batch])
         except (StoreFull, StoreBusy):
             return False
-        except AmendsError as error:
-            self._lose(error)
+        except Exception as error:  # noqa: BLE001 - nobody can know what is durable
+            self._lose(_as_unknown(error))
             return True
         if verdicts is None:
             return False
@@ -116,8 +118,8 @@ class Committer:
         verdicts = None
         try:
             verdicts = await self._commit(batch)
-        except AmendsError as error:
-            self._lose(error)
+        except Exception as error:  # noqa: BLE001 - nobody can know what is durable
+            self._lose(_as_unknown(error))
         finally:
             self._flight = None
         if verdicts is not None and not self._dead:
@@ -164,7 +166,7 @@ class Committer:
         while not self.idle and not self._dead:
             self.flush()
             if self._flight is not None:
-                await asyncio.wait([self._flight])
+                await asyncio.wait([self._flight])  # noqa: TID251 - one task, no order
             await asyncio.sleep(0)
 
     def kill(self) -> None:
@@ -175,3 +177,9 @@ class Committer:
             self._flight.cancel()
 
 
+def _as_unknown(error: Exception) -> AmendsError:
+    """An error of the store itself (`Fenced`, `CommitUnknown`), or one that it should not have raised."""
+    if isinstance(error, AmendsError):
+        return error
+    _log.error("the store raised what it must not", exc_info=error)
+    return CommitUnknown(f"the store failed around a commit: {error!r}")

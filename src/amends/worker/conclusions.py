@@ -1,4 +1,5 @@
-"""From the end of an attempt to an event: the three outcomes, taint, retries, and what to do when none is left.
+"""From the end of an attempt to an event: the three outcomes, taint, retries, and what to do when
+none is left.
 
 Pure functions (promises 1, 10 and 11 live here); the worker journals what they return.
 """
@@ -19,7 +20,7 @@ from ..kernel.ledger import REJECTED, UNKNOWN, Action
 CERTAINLY_NOT_SENT = (NotSent, ConnectionRefusedError)
 
 
-class Interrupted(Exception):  # noqa: N818 - a fact, not a fault
+class Interrupted(Exception):
     """The attempt was stopped because the saga no longer waits for it."""
 
 
@@ -77,7 +78,7 @@ def _retry_at(
     now: float,
     chance: random.Random,
 ) -> float | None:
-    if isinstance(error, Unreadable):
+    if isinstance(error, PayloadError):
         return None
     due = policy.retry.next(attempt, error, action.opened_at, now, chance)
     limit = policy.schedule_to_close
@@ -107,7 +108,7 @@ def _hold(action: Action, wanted: Recovery, outcome: str, *, pivoted: bool) -> s
 
 def candidate(step: Step[..., Any], attempts: int) -> int:
     """Which compensation function (the first, or an alternate) the next attempt uses."""
-    assert step.undo is not None  # noqa: S101 - asked only for compensable steps
+    assert step.undo is not None
     each = step.undo.options.retry.attempts
     if each is None:
         return 0

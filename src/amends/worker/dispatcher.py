@@ -1,6 +1,7 @@
 """Carrying out decisions: actions and compensations become attempts, their ends become events.
 
-Called only for what is durable (promise 3).  Nothing here is remembered across a crash: a loaded execution names again what is open, with the same keys.
+Called only for what is durable (promise 3).  Nothing here is remembered across a crash: a loaded
+execution names again what is open, with the same keys.
 """
 
 from __future__ import annotations
@@ -54,7 +55,10 @@ class Dispatcher:
         key = (live.header.uid, action.id, "do")
         if self.attempts.adopt(key) or key in self._later:
             return
-        self._at(key, action.retry_at, self._begin, live, action)
+        if action.retry_at:
+            self._at(key, action.retry_at, self._begin, live, action)
+        else:
+            self._begin(live, action)
 
     def undo(self, live: Live, action: Action) -> None:
         """Begin (or schedule) the next attempt of a compensation; a child hears of it by its inbox."""
@@ -113,9 +117,10 @@ class Dispatcher:
             return
         try:
             step, policy = self._definition(live, action)
-            args = step.signature.decode_args(action.args)
-            resources = self.worker.resources.for_function(step.signature)
-        except (AmendsError, PayloadError) as error:
+            signature = step.signature
+            args = signature.decode_args(action.args)
+            resources = self.worker.resources.for_function(signature) if signature.plan[2] else None
+        except AmendsError as error:
             self._refuse(live, action, error)
             return
         if step.options.transaction:
@@ -126,12 +131,14 @@ class Dispatcher:
             (live.header.uid, action.id, "do"),
             lambda: step.invoke(args, resources),
             current,
-            lambda done, value, error: self._ended(action, step, policy, done.current, value, error),
-            is_async=step.is_async,
-            timeout=self._time_left(action, policy),
-            heartbeat=policy.heartbeat,
-            limit=policy.limit,
-            limit_name=step.name,
+            lambda done, value, error: self._ended(action, step, policy, current, value, error),
+            step.is_async,
+            policy.timeout
+            if policy.schedule_to_close is None
+            else self._time_left(action, policy, policy.schedule_to_close),
+            policy.heartbeat,
+            policy.limit,
+            step.name,
         )
         self.attempts.start(attempt)
 
@@ -144,11 +151,8 @@ class Dispatcher:
         step = self.worker.registry.step(action.name)
         return step, step.options
 
-    def _time_left(self, action: Action, policy: StepOptions) -> float | None:
+    def _time_left(self, action: Action, policy: StepOptions, total: float) -> float:
         """The attempt's timeout, cut by what is left of schedule-to-close."""
-        total = policy.schedule_to_close
-        if total is None:
-            return policy.timeout
         left = max(0.001, action.opened_at + total - self.worker.clock.now())
         return left if policy.timeout is None else min(left, policy.timeout)
 
@@ -161,13 +165,13 @@ class Dispatcher:
             header.uid,
             action.run,
             header.saga,
-            step=action.name,
-            action=action.id,
-            attempt=attempt,
-            direction=direction,
-            deadline_at=None if timeout is None else self.worker.clock.now() + timeout,
-            outcome=Outcome(action.outcome) if action.outcome else None,
-            key_suffix=action.key_suffix,
+            action.name,
+            action.id,
+            attempt,
+            direction,
+            None if timeout is None else self.worker.clock.now() + timeout,
+            Outcome(action.outcome) if action.outcome else None,
+            action.key_suffix,
         )
 
     def _refuse(self, live: Live, action: Action, error: Exception) -> None:
@@ -235,9 +239,7 @@ class Dispatcher:
             return step.options.recovery
         return {**program.saga.options.recovery, **step.options.recovery}
 
-    def _probe(
-        self, action: Action, step: Step[..., Any], current: Current, failed: e.Failed
-    ) -> None:
+    def _probe(self, action: Action, step: Step[..., Any], current: Current, failed: e.Failed) -> None:
         """Ask the participant once what became of the action."""
         prober: Any = step.prober
         args = step.signature.decode_args(action.args)
@@ -328,8 +330,10 @@ class Dispatcher:
             return _in_thread(undo_and_verify), False, step.undo.options.timeout
         if plain:
             # the undo blocks and the check is async: run the blocking part in a thread of its own
-            return self._mixed(step, function, signature, result, args, resources), True, (
-                step.undo.options.timeout
+            return (
+                self._mixed(step, function, signature, result, args, resources),
+                True,
+                (step.undo.options.timeout),
             )
         return undo_and_verify, True, step.undo.options.timeout
 
@@ -343,9 +347,7 @@ class Dispatcher:
         resources: Any,
     ) -> Callable[[], Any]:
         async def run() -> None:
-            await asyncio.to_thread(
-                invoke, function, signature, step.instance, (result,), args, resources
-            )
+            await asyncio.to_thread(invoke, function, signature, step.instance, (result,), args, resources)
             verifier: Any = step.verifier
             if await invoke(verifier, signature, step.instance, (result,), args, resources) is False:
                 raise Verification(f"the check after compensating {step.name} says it did not take")

@@ -1,8 +1,9 @@
 """What comes from the store: executions to claim, messages, and the passing of time.
 
-One task, so that news is never read between claiming an execution and having it in memory.  It sleeps until something stirs it, a timer is due,
-or the poll ceiling is reached (another process may have written).  Claims come in batches, and pause while
-enough executions are in memory, so that a hundred thousand that wake at once do not become one burst.
+One task, so that news is never read between claiming an execution and having it in memory.  It
+sleeps until something stirs it, a timer is due, or the poll ceiling is reached (another process may
+have written).  Claims come in batches, and pause while enough executions are in memory, so that a
+hundred thousand that wake at once do not become one burst.
 """
 
 from __future__ import annotations

@@ -13,9 +13,10 @@ from ..store.port import Header
 class Live:
     """One resident execution.
 
-    events: what came and is not yet activated.  consumed: inbox numbers among them.  busy: a row (or a transactional step) is on its way
-    to the store.  queued: waits for the next round of activations.  lost: action ids whose attempt died with an earlier worker, and until
-    when it may still run.  exclusive: work that needs the journal's next position for itself.
+    events: what came and is not yet activated.  consumed: inbox numbers among them.  busy: a row
+    (or a transactional step) is on its way to the store.  queued: waits for the next round of
+    activations.  lost: action ids whose attempt died with an earlier worker, and until when it may
+    still run.  exclusive: work that needs the journal's next position for itself.
     """
 
     __slots__ = (

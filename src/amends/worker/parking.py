@@ -1,8 +1,9 @@
 """Executions that cannot go on: parked one by one, with what came in kept and what to do said.
 
-`held`: an activation failed; its events are journaled as a row that only keeps them, so that nothing is lost.  `unable`: the journal
-cannot be brought to its head (divergence, a missing definition, corruption); the journal stays as it is.  Somebody who then asks to
-cancel or terminate gets it done from the journal alone.
+`held`: an activation failed; its events are journaled as a row that only keeps them, so that
+nothing is lost.  `unable`: the journal cannot be brought to its head (divergence, a missing
+definition, corruption); the journal stays as it is.  Somebody who then asks to cancel or terminate
+gets it done from the journal alone.
 """
 
 from __future__ import annotations
@@ -35,9 +36,7 @@ class Parking:
         if live.fresh:
             self._refuse_start(live, error, events, now)
             return
-        row = e.seal(
-            instance.position, max(now, instance.ledger.now), events, [e.Defer()], instance.checksum
-        )
+        row = e.seal(instance.position, max(now, instance.ledger.now), events, [e.Defer()], instance.checksum)
         write = Write(live.header.uid, row)
         self._leave_with(live, write, error)
 
@@ -70,9 +69,7 @@ class Parking:
         """The journal cannot be replayed. If somebody asked for an end, give it from the journal alone."""
         events = [(m, e.decode_event(m.event)) for m in claim.inbox]
         wanted = [
-            (m, event)
-            for m, event in events
-            if isinstance(event, (e.CancelRequested, e.TerminateRequested))
+            (m, event) for m, event in events if isinstance(event, (e.CancelRequested, e.TerminateRequested))
         ]
         if wanted and not isinstance(error, CorruptJournal):
             self._end_from_journal(live, claim, wanted, error)
@@ -87,8 +84,13 @@ class Parking:
         live.instance.discard()
         live.instance = worker.instance(header)
         live.instance.fold(claim.rows)
-        live.consumed = [m.seq for m, _ in wanted]
         request = wanted[0][1]
+        if live.instance.ledger.pivoted and not isinstance(request, e.TerminateRequested):
+            self.park(
+                live, error, claim.inbox
+            )  # refused once the code is back; until then only a person can help
+            return
+        live.consumed = [m.seq for m, _ in wanted]
         now = worker.clock.now()
         if isinstance(request, e.TerminateRequested):
             decision = live.instance.activate([request], now)
@@ -114,8 +116,5 @@ class Parking:
     async def _store(self, live: Live, cause: str) -> None:
         worker = self._worker
         now = worker.clock.now()
-        await worker.store.park(
-            worker.incarnation, live.header.uid, cause, live.header.detail or "", now
-        )
+        await worker.store.park(worker.incarnation, live.header.uid, cause, live.header.detail or "", now)
         worker.changed(live)
-

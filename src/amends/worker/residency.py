@@ -1,7 +1,8 @@
 """Which executions stay in memory, and when those that stay are due.
 
-Sleepers cost nothing (DESIGN §4): an execution with nothing to do for longer than `linger` gives up its owner in the commit of its last row
-and leaves.  One that may be needed soon stays a while, the least recently used leaving first.
+Sleepers cost nothing (DESIGN §4): an execution with nothing to do for longer than `linger` gives up
+its owner in the commit of its last row and leaves.  One that may be needed soon stays a while, the
+least recently used leaving first.
 """
 
 from __future__ import annotations
@@ -85,9 +86,9 @@ class Residency:
                     return False
                 if running.adopt((uid, action.id, "do")):
                     return False
-            elif action.undo_state == UNDO_RUNNING and not action.undo_retry_at:
-                return False
-            elif action.undo_state == UNDO_RUNNING and running.adopt((uid, action.id, "undo")):
+            elif (action.undo_state == UNDO_RUNNING and not action.undo_retry_at) or (
+                action.undo_state == UNDO_RUNNING and running.adopt((uid, action.id, "undo"))
+            ):
                 return False
         return True
 

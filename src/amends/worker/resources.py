@@ -36,15 +36,13 @@ class Resources:
     def for_function(
         self, signature: Signature, transaction: Transaction | None = None
     ) -> dict[str, Any] | None:
-        """Values for the resource parameters of a function; None when it has none. Raises `DefinitionError`."""
+        """Values of a function's resource parameters; None: it has none. Raises `DefinitionError`."""
         wanted = signature.plan[2]
         if not wanted:
             return None
         return {name: self._find(name, kind, transaction, signature) for name, kind in wanted.items()}
 
-    def _find(
-        self, name: str, kind: Any, transaction: Transaction | None, signature: Signature
-    ) -> Any:
+    def _find(self, name: str, kind: Any, transaction: Transaction | None, signature: Signature) -> Any:
         if kind is Transaction:
             if transaction is None:
                 raise DefinitionError(

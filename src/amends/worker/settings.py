@@ -10,11 +10,13 @@ from ..kernel.limits import Limits
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker works (times in seconds).
 
-    steps: attempts running at once.  threads: of these, `def` steps in threads.  resident: idle executions kept in memory.  linger: how long an idle
-    execution stays in memory, and how near a timer must be to wait for it in memory.  batch: executions in one commit at most.
-    claim: executions claimed at once.  live: executions in memory at once before claiming pauses.  poll: ceiling between looks
-    for news from other processes.  grace: how long a drain waits for running attempts, and how long after its timeout an
-    attempt that was lost with its worker is believed to be still running.
+    steps: attempts running at once.  threads: of these, `def` steps in threads.  resident: idle
+    executions kept in memory.  linger: how long an idle execution stays in memory, and how near a
+    timer must be to wait for it in memory.  batch: executions in one commit at most. claim:
+    executions claimed at once.  live: executions in memory at once before claiming pauses.  poll:
+    ceiling between looks for news from other processes.  grace: how long a drain waits for running
+    attempts, and how long after its timeout an attempt that was lost with its worker is believed to
+    be still running.
     """
 
     steps: int = 1000

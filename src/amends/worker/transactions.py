@@ -1,7 +1,8 @@
 """Transactional steps: the effect and its journal row in one commit, on the store's own connection.
 
-The row only keeps the completion (`Defer`); the next activation applies it.  While the transaction runs the execution counts as
-busy, because the row takes the journal's next position.  Whatever raises inside rolls everything back: certainly no effect.
+The row only keeps the completion (`Defer`); the next activation applies it.  While the transaction
+runs the execution counts as busy, because the row takes the journal's next position.  Whatever
+raises inside rolls everything back: certainly no effect.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from ..definition.step import Step
 from ..errors import AmendsError, CommitUnknown, Fenced, NotSent
 from ..kernel import entries as e
+from ..kernel.entries import Row
 from ..kernel.ledger import Action
-from ..store.port import Code, Row, Transaction, Verdict
+from ..store.port import Code, Transaction, Verdict
 from .live import Live
 
 if TYPE_CHECKING:
@@ -51,9 +53,7 @@ async def _transact(
         value = step.invoke(args, resources)
         completed = e.Completed(action.id, worker.dispatcher._encoded(step, value))
         kept.append(completed)
-        return e.seal(
-            instance.position, worker.clock.now(), [completed], [e.Defer()], instance.checksum
-        )
+        return e.seal(instance.position, worker.clock.now(), [completed], [e.Defer()], instance.checksum)
 
     row: list[Row] = []
 
@@ -68,7 +68,7 @@ async def _transact(
         return
     except asyncio.CancelledError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the step's failure, rolled back
         _go_on(worker, live)
         certain = error if isinstance(error, AmendsError) else _rolled_back(error)
         ended(action, step, policy, current, None, certain)
@@ -83,8 +83,8 @@ async def _transact(
 
 def _rolled_back(error: Exception) -> Exception:
     """Nothing was committed: the failure is certain, and keeps its name."""
-    certain = type(error).__name__
-    return type(certain, (NotSent,), {"__module__": type(error).__module__})(str(error))
+    kind: type[NotSent] = type(type(error).__name__, (NotSent,), {})
+    return kind(str(error))
 
 
 def _go_on(worker: Worker, live: Live) -> None:

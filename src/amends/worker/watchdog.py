@@ -1,8 +1,9 @@
 """Stops saga code that never gives control back (``while True: pass``).
 
-One thread looks now and then whether the same activation still runs after its time is up, and then raises `Overrun` in the loop's thread.
-`guard` makes sure that it cannot strike after the activation has ended: leaving takes the same lock, and a strike that is already on its way is
-absorbed before anything else runs.
+One thread looks now and then whether the same activation still runs after its time is up, and then
+raises `Overrun` in the loop's thread. `guard` makes sure that it cannot strike after the activation
+has ended: leaving takes the same lock, and a strike that is already on its way is absorbed before
+anything else runs.
 """
 
 from __future__ import annotations
@@ -61,9 +62,11 @@ class Watchdog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._lock:
-            self._began = None
-            struck, self._struck = self._struck, False
+        self._lock.acquire()
+        self._began = None
+        struck = self._struck
+        self._struck = False
+        self._lock.release()
         if struck and kind is None:
             self._absorb()
 
@@ -79,7 +82,7 @@ class Watchdog:
         while not self._stop.wait(self._seconds / 4):
             with self._lock:
                 began = self._began
-                if began is None or self._struck:
+                if began is None:
                     continue
                 if self._clock.monotonic() - began >= self._seconds:
                     self._struck = True

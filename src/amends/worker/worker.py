@@ -1,13 +1,15 @@
 """The worker: events to activations, decisions to commits, durable decisions to the world.
 
-**Theory of operation.**  Everything happens in plain callbacks of one event loop.  `deliver` gives an execution an event and puts it in line; `_round` activates
-all that stand in line, hands their writes to the committer and flushes; `_committed` carries out what a verdict made
-durable.  One row per execution is on its way at a time; events that come meanwhile wait and share the next row.
+**Theory of operation.**  Everything happens in plain callbacks of one event loop.  `deliver` gives
+an execution an event and puts it in line; `_round` activates all that stand in line, hands their
+writes to the committer and flushes; `_committed` carries out what a verdict made durable.  One row
+per execution is on its way at a time; events that come meanwhile wait and share the next row.
 
     deliver → (round) → activate → commit → carry out → attempts … → deliver
 
-A conflict, a fence or a lost acknowledgement discards the instance; what the store says counts.  An execution that cannot go on (`Parked`)
-is parked by itself, with its events kept where they can be; all others go on.
+A conflict, a fence or a lost acknowledgement discards the instance; what the store says counts.  An
+execution that cannot go on (`Parked`) is parked by itself, with its events kept where they can be;
+all others go on.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from ..definition.registry import Registry
 from ..errors import AmendsError, Parked, Poison
 from ..kernel import entries as e
 from ..kernel.instance import PYTHON, Decision, Instance
-from ..kernel.ledger import FINISHED, OPEN, UNDO_RUNNING
+from ..kernel.ledger import FINISHED, OPEN, UNDO_RUNNING, Action
 from ..store import port
 from ..store.port import Claim, Code, Header, Message, Release, Store, Verdict, Write
 from . import writes
@@ -91,7 +93,7 @@ class Worker:
     # ------------------------------------------------------------ into memory
 
     def start(self, header: Header) -> Live:
-        """Begin a new execution: its header and its first row become durable together (see `Live.accepted`)."""
+        """Begin a new execution; header and first row become durable together (`Live.accepted`)."""
         live = Live(header, self.instance(header))
         live.fresh = True
         live.accepted = self._loop.create_future()
@@ -173,7 +175,7 @@ class Worker:
             self.schedule(live)
         self._after(live)
 
-    def _lost_until(self, action: Any, now: float) -> float:
+    def _lost_until(self, action: Action, now: float) -> float:
         """Until when an attempt that died with its worker may still be running at the participant."""
         timeout = None
         try:
@@ -277,9 +279,7 @@ class Worker:
 
     # ------------------------------------------------------------ what became of it
 
-    def _committed(
-        self, live: Live, write: Write, decision: Decision | None, verdict: Verdict
-    ) -> None:
+    def _committed(self, live: Live, write: Write, decision: Decision | None, verdict: Verdict) -> None:
         live.busy = False
         if verdict.code is not Code.COMMITTED:
             self._refused(live, write, verdict)
@@ -301,7 +301,7 @@ class Worker:
             if write.release.wake_at is not None:
                 self.stir.set()
         else:
-            self._after(live)
+            self._after(live, busy=decision is not None and any(not a.retry_at for a in decision.run))
 
     def _carry_out(self, live: Live, decision: Decision) -> None:
         for action in decision.run:
@@ -314,12 +314,14 @@ class Worker:
             ledger = live.instance.ledger
             self.deliver(live, e.Started(decision.next_args, ledger.run + 1, PYTHON, 1, ledger.deadline))
 
-    def _after(self, live: Live) -> None:
+    def _after(self, live: Live, *, busy: bool = False) -> None:
         """Go on: with work that waits, or rest until something is due."""
         if live.exclusive:
             live.exclusive.pop(0)()
         elif live.events or live.instance.deferred:
             self.schedule(live)
+        elif live.instance.next_wake is None and busy:
+            return  # an attempt's end will bring it back
         else:
             before = self.residency.next_due
             self.residency.plan(live)
@@ -427,4 +429,3 @@ class Worker:
             "rows": counted.rows,
             "commit_seconds": list(counted.seconds),
         }
-

@@ -8,10 +8,11 @@ import msgspec
 
 from ..definition.naming import RESERVED
 from ..kernel import entries as e
+from ..kernel.entries import Row
 from ..kernel.instance import Decision
 from ..kernel.ledger import BACKWARD, FINISHED, UNWINDING, Ledger
 from ..store import port
-from ..store.port import Change, Header, Message, Row, Write
+from ..store.port import Change, Header, Message, Write
 from .live import Live
 
 _json = msgspec.json.Encoder(order="deterministic")
@@ -163,9 +164,7 @@ def _ended(live: Live, status: str) -> Message:
     if status == port.TERMINATED:
         by = ledger.terminated.by if ledger.terminated else ""
         reason = ledger.terminated.reason if ledger.terminated else ""
-        residue.append(
-            e.Residue(header.parent_action, header.saga, f"terminated: {reason}", header.id, by)
-        )
+        residue.append(e.Residue(header.parent_action, header.saga, f"terminated: {reason}", header.id, by))
     event = e.ChildEnded(header.parent_action, status, ledger.value, ledger.fault, residue)
     return Message(header.parent, encode_event(event), key=f"ended {status}")
 

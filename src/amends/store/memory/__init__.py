@@ -63,7 +63,8 @@ class _Core:
             self._free_worker()
 
     def abandon(self) -> None:
-        """Vanish as a killed worker would, in the middle of whatever it is (for simulations of crashes)."""
+        """The worker vanishes as if killed, and with it one user (for simulations of crashes)."""
+        self._opened = max(0, self._opened - 1)
         self._free_worker()
 
     async def tidy(self) -> None:
@@ -234,10 +235,10 @@ class _ClientPart(_Core):
     async def send(self, messages: Sequence[Message], audit: Sequence[AuditRecord] = ()) -> None:
         """Put messages into inboxes and wake their receivers, with the audit records, in one go."""
         self._check_open()
-        _check_storable(*messages, *audit)
         for message in messages:
             if message.uid not in self._state.executions:
                 raise UnknownName(f"no execution has the uid {message.uid!r}; nothing was sent")
+        _check_storable(*messages, *audit)
         self._state.make_room(len(messages))
         for message in messages:
             self._state.put(message)

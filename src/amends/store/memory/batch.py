@@ -24,7 +24,13 @@ def commit(state: State, incarnation: int, writes: Sequence[Write]) -> list[Verd
     standing = [(index, write) for index, write in enumerate(writes) if verdicts[index] is COMMITTED]
     state.make_room(sum(_size(write) for _, write in standing))
     for _, write in standing:
-        _journal(state, incarnation, write)
+        if write.start is not None:
+            state.add(write.start, incarnation)
+    for _, write in standing:
+        for child in write.children:
+            state.add(child, incarnation if child.owner == incarnation else None)
+    for _, write in standing:
+        _journal(state, write)
     for _, write in standing:
         state.consume(state.executions[write.uid], write.consumed)
     for _, write in standing:
@@ -42,11 +48,7 @@ def _size(write: Write) -> int:
     ) - len(write.consumed)
 
 
-def _journal(state: State, incarnation: int, write: Write) -> None:
-    if write.start is not None:
-        state.add(write.start, incarnation)
-    for child in write.children:
-        state.add(child, incarnation if child.owner == incarnation else None)
+def _journal(state: State, write: Write) -> None:
     execution = state.executions[write.uid]
     if write.row is not None:
         state.append(execution, write.row)
@@ -101,7 +103,7 @@ class _Judge:
             reason = f"the journal has a row at position {write.row.position}"
             return Verdict(Code.CONFLICT, reason=reason)
         born_uids = {header.uid for header in born}
-        reason = unstorable(write) or self._unreachable(write, born_uids)
+        reason = unstorable(write) or _collision(write, born) or self._unreachable(write, born_uids)
         if reason:
             return Verdict(Code.POISON, reason=reason)
         if write.start is not None:
@@ -113,11 +115,12 @@ class _Judge:
         return COMMITTED
 
     def _all_new(self, born: list[Header]) -> bool:
-        ids = {(header.namespace, header.id) for header in born}
-        uids = {header.uid for header in born}
-        alone = len(ids) == len(born) == len(uids)
-        known = any(self._state.has(header) for header in born)
-        return alone and not known and not (ids & self._ids) and not (uids & self._uids)
+        return not any(
+            self._state.has(header)
+            or header.uid in self._uids
+            or (header.namespace, header.id) in self._ids
+            for header in born
+        )
 
     def _owned(self, uid: str) -> bool:
         execution = self._state.executions.get(uid)
@@ -133,6 +136,15 @@ class _Judge:
             if uid not in self._state.executions and uid not in self._uids and uid not in born:
                 return f"a message to the unknown execution {uid}"
         return ""
+
+
+def _collision(write: Write, born: list[Header]) -> str:
+    """Does a write start two executions of one id, or another one than its own? No retry will help it."""
+    if write.start is not None and write.start.uid != write.uid:
+        return f"a write of {write.uid} starts {write.start.uid}"
+    ids = {(header.namespace, header.id) for header in born}
+    uids = {header.uid for header in born}
+    return "" if len(ids) == len(born) == len(uids) else "the write starts two executions of one id"
 
 
 def unstorable(value: Any) -> str:

@@ -7,12 +7,11 @@ from typing import Any, TypeVar
 
 import apsw
 
-from ...errors import Refused, StoreError, UnknownName
+from ...errors import Refused, UnknownName
 from ...kernel.entries import Row
 from ..port import ATTENTION, AuditRecord, Header, Message, Query
 from . import commit, reading
 from .core import Core
-from .faults import is_data_error
 from .worker_side import CONTROL, state
 
 T = TypeVar("T")
@@ -54,12 +53,7 @@ class ClientPart(Core):
         await self._write(work)
 
     async def _write(self, work: Callable[[apsw.Connection], T]) -> T:
-        try:
-            result = await self._writer.soon(work)
-        except Exception as error:
-            if is_data_error(error):
-                raise StoreError(f"a value cannot be stored: {error}; nothing was changed") from error
-            raise
+        result = await self._writer.soon(work)
         self._generation += 1
         return result
 
@@ -81,21 +75,12 @@ class ClientPart(Core):
     async def read(self, uid: str) -> tuple[Header, list[Row], list[Message]] | None:
         """A consistent copy of an execution, its journal and its waiting inbox; changes nothing."""
 
-        def work(db: apsw.Connection) -> tuple[Header, list[Row], list[Message]] | None:
-            db.execute("BEGIN")
-            try:
-                found = reading.fetch(db, "by_uid", (uid,))
-                if not found:
-                    return None
-                num = found[0][len(reading.HEADER)]
-                rows, inbox = reading.histories(db, [num])
-                header = reading.header(found[0])
-                return header, rows[num], [reading.message(header.uid, *rest) for rest in inbox[num]]
-            finally:
-                db.execute("COMMIT")
-
-        copy: tuple[Header, list[Row], list[Message]] | None = self._read(work)
-        return copy
+        found = self._fetch("num", (uid,))
+        if not found:
+            return None
+        num = found[0][0]
+        histories: dict[int, reading.History] = self._read(lambda db: reading.load(db, [num]))
+        return histories.get(num)
 
     async def audited(self, uid: str) -> list[AuditRecord]:
         """The audit records of an execution, oldest first."""
@@ -122,8 +107,8 @@ def _select(query: Query, columns: str) -> tuple[str, list[Any]]:
         terms.append(term)
         values.extend(parameters)
 
-    if query.namespace:
-        must("namespace = ?", query.namespace)
+    if query.namespace:  # `+`: not by the index of ids, which would have to sort a whole namespace for one page
+        must("namespace = ?" if query.id_prefix else "+namespace = ?", query.namespace)
     if list(query.statuses) == [ATTENTION]:
         must("status = 'attention'")  # in words, so that the partial index serves
     elif query.statuses:
@@ -135,9 +120,20 @@ def _select(query: Query, columns: str) -> tuple[str, list[Any]]:
     if query.parent:
         must("parent = ? AND parent <> ''", query.parent)
     if query.id_prefix:
-        must("substr(id, 1, ?) = ?", len(query.id_prefix), query.id_prefix)
+        must("id >= ?", query.id_prefix)
+        if (beyond := _beyond(query.id_prefix)) is not None:
+            must("id < ?", beyond)
     if query.after:
         must("uid < ?", query.after)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     sql = f"SELECT {columns} FROM amends_executions{where} ORDER BY uid DESC LIMIT ?"  # noqa: S608  # see above
     return sql, [*values, query.limit]
+
+
+def _beyond(prefix: str) -> str | None:
+    """The first text, by code points, after all that begin with `prefix`; None when there is none."""
+    shorter = prefix.rstrip(chr(0x10FFFF))
+    if not shorter:
+        return None
+    last = ord(shorter[-1]) + 1
+    return shorter[:-1] + chr(0xE000 if last == 0xD800 else last)  # surrogates are no characters

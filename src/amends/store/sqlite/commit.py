@@ -113,6 +113,8 @@ class Batch:
         values: list[Any] = []
         for write in self.writes:
             if write.start is not None:
+                if write.start.uid != write.uid:
+                    raise BadWrite(f"a write of {write.uid} starts {write.start.uid}")
                 values += header_values(write.start, self._incarnation, None)
         self.gained = dict(_START.fetch(db.execute, values))
         seen: set[str] = set()

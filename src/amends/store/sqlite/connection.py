@@ -64,7 +64,7 @@ def open_reader(path: str) -> apsw.Connection:
     """A connection that only reads. (It meets a lock only while another process recovers the log.)"""
     connection = _open(path)
     connection.set_busy_timeout(5_000)
-    connection.execute("PRAGMA query_only=ON")
+    connection.pragma("query_only", 1)
     return connection
 
 
@@ -78,10 +78,14 @@ def _open(path: str) -> apsw.Connection:
         connection = apsw.Connection(path, statementcachesize=STATEMENTS)
     except apsw.Error as error:
         raise explain(error, path) from error
-    connection.wal_autocheckpoint(0)
-    checkpoint_on_close(connection, False)
-    connection.pragma("cache_size", -CACHE_KIB)
-    connection.pragma("temp_store", "memory")
+    try:
+        connection.wal_autocheckpoint(0)
+        checkpoint_on_close(connection, False)
+        connection.pragma("cache_size", -CACHE_KIB)
+        connection.pragma("temp_store", "memory")
+    except apsw.Error as error:
+        connection.close()
+        raise explain(error, path) from error
     return connection
 
 

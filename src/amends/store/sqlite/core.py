@@ -131,12 +131,18 @@ class Core:
         self._executor.stop()
         self._lock.release()
         self._incarnation = None
+        self._was_worker = False
         self._owned.clear()
 
     async def tidy(self) -> None:
         """Copy the write-ahead log into the file and empty it. For a quiet moment; only a worker does it."""
         if self._incarnation is not None:
             await self._writer.job(self._writer.truncate_log)
+
+    def limit_pages(self, pages: int) -> None:
+        """Limit the file to so many pages (never less than it has), for tests of a full disk."""
+        self.max_pages = pages
+        self._writer.peek(f"PRAGMA max_page_count={pages:d}")
 
     async def changed(self) -> bool:
         """May another process, or a client of this object, have written since this task last asked?"""
@@ -176,7 +182,13 @@ class Core:
         """In a forked child: touch nothing that belongs to the parent."""
         _parents.append((self._writer.leak(FORKED), self._reader, self._writer))
         self._reader = None
+        self._reading = threading.Lock()
+        self._incarnation = None
+        self._was_worker = False
+        self._owned = {}
         self._lock.drop_after_fork()
+        if isinstance(self._executor, WriterThread):
+            self._executor.forget()
 
 
 _stores: weakref.WeakSet[Core] = weakref.WeakSet()

@@ -82,6 +82,8 @@ def explain(error: apsw.Error, path: str) -> StoreError:
 
 def translate(error: BaseException, path: str) -> BaseException:
     """`error` as the port promises it: the driver's own errors never leave the store."""
-    if isinstance(error, AmendsError) or not isinstance(error, apsw.Error):
+    if isinstance(error, AmendsError):
         return error
-    return explain(error, path)
+    if is_data_error(error):
+        return StoreError(f"a value cannot be stored: {error}; nothing was changed")
+    return explain(error, path) if isinstance(error, apsw.Error) else error

@@ -1,7 +1,15 @@
--- Headers come with the columns of HEADER in reading.py, then what a claim needs besides.
+-- `{header}` are the columns of HEADER in reading.py.  A query that fetches text has a twin, `damaged_…`, which fetches
+-- it as bytes, for text that no longer is what was written.
 
 -- name: due
-SELECT {header}, num, lost, deaths, death_head
+SELECT num, uid, lost, deaths, death_head
+FROM amends_executions
+WHERE owner IS NULL AND wake_at IS NOT NULL AND wake_at <= ?
+ORDER BY wake_at, num
+LIMIT ?;
+
+-- name: damaged_due
+SELECT num, CAST(uid AS BLOB), lost, deaths, death_head
 FROM amends_executions
 WHERE owner IS NULL AND wake_at IS NOT NULL AND wake_at <= ?
 ORDER BY wake_at, num
@@ -16,8 +24,18 @@ SELECT count(*) FROM (
 UPDATE amends_executions SET owner = ?, wake_at = NULL, lost = 0
 WHERE num IN (SELECT value FROM json_each(?));
 
+-- name: by_num
+SELECT {header}, num FROM amends_executions WHERE num IN (SELECT value FROM json_each(?));
+
+-- name: damaged_by_num
+SELECT {damaged_header}, num FROM amends_executions WHERE num IN (SELECT value FROM json_each(?));
+
 -- name: rows
 SELECT j.execution, j.position, j.now, j.events, j.commands, j.checksum
+FROM json_each(?) AS n CROSS JOIN amends_journal AS j ON j.execution = n.value;
+
+-- name: damaged_rows
+SELECT j.execution, j.position, j.now, CAST(j.events AS BLOB), CAST(j.commands AS BLOB), j.checksum
 FROM json_each(?) AS n CROSS JOIN amends_journal AS j ON j.execution = n.value;
 
 -- name: inbox
@@ -25,22 +43,10 @@ SELECT i.execution, i.seq, i.event, i.key
 FROM json_each(?) AS n CROSS JOIN amends_inbox AS i ON i.execution = n.value
 ORDER BY i.seq;
 
--- The same, of one execution, with text as bytes: for rows that no longer are what was written.
--- name: damaged_due
-SELECT {damaged_header}, num, lost, deaths, death_head
-FROM amends_executions
-WHERE owner IS NULL AND wake_at IS NOT NULL AND wake_at <= ?
-ORDER BY wake_at, num
-LIMIT ?;
-
--- name: damaged_rows
-SELECT execution, position, now, CAST(events AS BLOB), CAST(commands AS BLOB), checksum
-FROM amends_journal
-WHERE execution = ?
-ORDER BY position;
-
 -- name: damaged_inbox
-SELECT execution, seq, CAST(event AS BLOB), CAST(key AS BLOB) FROM amends_inbox WHERE execution = ? ORDER BY seq;
+SELECT i.execution, i.seq, CAST(i.event AS BLOB), CAST(i.key AS BLOB)
+FROM json_each(?) AS n CROSS JOIN amends_inbox AS i ON i.execution = n.value
+ORDER BY i.seq;
 
 -- name: next_wake
 SELECT min(wake_at) FROM amends_executions WHERE owner IS NULL AND wake_at IS NOT NULL;
@@ -63,11 +69,8 @@ SELECT {header} FROM amends_executions WHERE namespace = ? AND id = ?;
 -- name: damaged_by_id
 SELECT {damaged_header} FROM amends_executions WHERE namespace = ? AND id = ?;
 
--- name: by_uid
-SELECT {header}, num FROM amends_executions WHERE uid = ?;
-
--- name: damaged_by_uid
-SELECT {damaged_header}, num FROM amends_executions WHERE uid = ?;
+-- name: num
+SELECT num FROM amends_executions WHERE uid = ?;
 
 -- name: audited
 SELECT at, uid, "by", action, reason, detail FROM amends_audit WHERE uid = ? ORDER BY seq;

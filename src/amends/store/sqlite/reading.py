@@ -10,25 +10,33 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import apsw
 
 from ...kernel.entries import Row
-from ..port import Claim, Header, Message
-from .sql import load
+from ..port import Header, Message
+from .sql import load as load_sql
 
 HEADER = Header.__struct_fields__
 _TEXTS = frozenset(name for name, kind in Header.__annotations__.items() if "str" in kind)
 COLUMNS = ", ".join(f'"{name}"' for name in HEADER)
 DAMAGED_COLUMNS = ", ".join(f'CAST("{name}" AS BLOB)' if name in _TEXTS else f'"{name}"' for name in HEADER)
 
-SQL = load("read.sql", header=COLUMNS, damaged_header=DAMAGED_COLUMNS)
+SQL = load_sql("read.sql", header=COLUMNS, damaged_header=DAMAGED_COLUMNS)
 UNREADABLE = Row(0, 0.0, "unreadable", "unreadable", -1)
 
-Fetch = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 _DAMAGE = (UnicodeError, apsw.CorruptError)
+_position = operator.attrgetter("position")
+
+
+class History(NamedTuple):
+    """An execution with its journal and its waiting inbox, at one moment."""
+
+    header: Header
+    rows: list[Row]
+    inbox: list[Message]
 
 
 def fetch(db: apsw.Connection, name: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -54,67 +62,48 @@ def message(uid: str, seq: int, event: str, key: str | None) -> Message:
     return Message(uid, event, key or "", seq)
 
 
-def histories(
-    db: apsw.Connection, nums: Sequence[int]
-) -> tuple[dict[int, list[Row]], dict[int, list[tuple[int, str, str | None]]]]:
-    """Journals and inboxes of the executions with these numbers."""
-    rows: dict[int, list[Row]] = {num: [] for num in nums}
-    inbox: dict[int, list[tuple[int, str, str | None]]] = {num: [] for num in nums}
+def load(db: apsw.Connection, nums: Sequence[int]) -> dict[int, History]:
+    """The executions with these numbers. Not inside a write transaction: after reading a damaged page SQLite
+    commits nothing any more."""
     try:
-        key = (json.dumps(nums),)
-        _sort(db.execute(SQL["rows"], key), db.execute(SQL["inbox"], key), rows, inbox)
-        for journal in rows.values():  # by the index they come in order, but SQL does not promise it
-            journal.sort(key=_position)
+        return _at_one_moment(db, nums, "")
     except _DAMAGE:
-        for num in nums:
-            rows[num], inbox[num] = _damaged_history(db, num)
-    return rows, inbox
+        return {num: _damaged(db, num) for num in nums}
 
 
-_position = operator.attrgetter("position")
-
-
-def _sort(
-    found: Iterable[tuple[Any, ...]],
-    waiting: Iterable[tuple[Any, ...]],
-    rows: dict[int, list[Row]],
-    inbox: dict[int, list[tuple[int, str, str | None]]],
-) -> None:
-    for num, position, now, events, commands, checksum in found:
-        if type(events) is str and type(commands) is str and type(now) is float:
-            rows[num].append(Row(position, now, events, commands, checksum))
-        else:
-            rows[num].append(UNREADABLE)
-    for num, *rest in waiting:
-        inbox[num].append(tuple(rest))
-
-
-def _damaged_history(db: apsw.Connection, num: int) -> tuple[list[Row], list[tuple[int, str, str | None]]]:
-    rows: dict[int, list[Row]] = {num: []}
-    inbox: dict[int, list[tuple[int, str, str | None]]] = {num: []}
+def _at_one_moment(db: apsw.Connection, nums: Sequence[int], twin: str) -> dict[int, History]:
+    key = (json.dumps(nums),)
+    db.execute("BEGIN")
     try:
-        found = [mend(values) for values in db.execute(SQL["damaged_rows"], (num,))]
-        waiting = [mend(values) for values in db.execute(SQL["damaged_inbox"], (num,))]
-        _sort(found, waiting, rows, inbox)
-    except _DAMAGE:  # a page of the file itself: an empty journal would look like a fresh start
-        rows[num] = [UNREADABLE]
-    return rows[num], inbox[num]
+        heads = _query(db, f"{twin}by_num", key)
+        rows = _query(db, f"{twin}rows", key)
+        inbox = _query(db, f"{twin}inbox", key)
+    finally:
+        db.execute("ROLLBACK")
+    found = {values[-1]: History(header(values), [], []) for values in heads}
+    for num, *row in rows:
+        found[num].rows.append(_row(*row))
+    for num, *rest in inbox:
+        found[num].inbox.append(message(found[num].header.uid, *rest))
+    for history in found.values():  # by the index they come in order, but SQL does not promise it
+        history.rows.sort(key=_position)
+    return found
 
 
-def claim(db: apsw.Connection, incarnation: int, now: float, limit: int) -> list[tuple[int, Claim]]:
-    """Take due executions, in the caller's transaction. Returns each with its number."""
-    found = fetch(db, "due", (now, limit))
-    nums = [values[len(HEADER)] for values in found]
-    db.execute(SQL["take"], (incarnation, json.dumps(nums)))
-    rows, inbox = histories(db, nums)
-    claims = []
-    for values in found:
-        num, lost, deaths, death_head = values[len(HEADER) :]
-        head = header(values)
-        head.owner, head.wake_at = incarnation, None
-        journal = rows[num]
-        reached = journal[-1].position + 1 if journal else 0
-        messages = [message(head.uid, *rest) for rest in inbox[num]]
-        deaths = deaths if death_head == reached else 0
-        claims.append((num, Claim(head, journal, messages, lost=bool(lost), deaths=deaths)))
-    return claims
+def _query(db: apsw.Connection, name: str, key: tuple[str]) -> list[tuple[Any, ...]]:
+    found = db.execute(SQL[name], key).fetchall()
+    return [mend(values) for values in found] if name.startswith("damaged_") else found
+
+
+def _row(position: int, now: float, events: str, commands: str, checksum: int) -> Row:
+    if type(events) is str and type(commands) is str and type(now) is float:
+        return Row(position, now, events, commands, checksum)
+    return UNREADABLE
+
+
+def _damaged(db: apsw.Connection, num: int) -> History:
+    try:
+        return _at_one_moment(db, [num], "damaged_")[num]
+    except apsw.Error:  # a page of the file itself: an empty journal would look like a fresh start
+        (values,) = _query(db, "damaged_by_num", (json.dumps([num]),))
+        return History(header(values), [UNREADABLE], [])

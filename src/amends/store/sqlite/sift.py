@@ -65,6 +65,10 @@ class Sift:
     def _sift(self, db: apsw.Connection, singly: bool) -> None:
         db.execute("SAVEPOINT amends_trial")
         self._try_all(db, singly)
+        for part, batch in self._applied:
+            for index, verdict in zip(part, batch.verdicts, strict=True):
+                if verdict.code is Code.CONFLICT:
+                    self._guilty[index] = verdict
         db.execute("ROLLBACK TO amends_trial")
         innocent = [index for index in range(len(self._writes)) if index not in self._guilty]
         self._applied = []

@@ -53,6 +53,10 @@ class WriterThread:
             self._jobs.put(None)
             self._thread = None
 
+    def forget(self) -> None:
+        """In a forked child: the thread stayed with the parent."""
+        self._thread = None
+
 
 def _work(jobs: SimpleQueue[Job | None]) -> None:
     while (job := jobs.get()) is not None:

@@ -160,6 +160,8 @@ def run(
     try:
         row = body(transaction)
         transaction.check()
+    except BaseException as error:
+        raise Raised(error) from error
     finally:
         transaction.open = False
         guard.end(connection)
@@ -169,15 +171,19 @@ def run(
     except Exception as error:
         if not is_data_error(error):
             raise
-        if (
-            isinstance(error, apsw.ConstraintError)
-            and connection.in_transaction
-            and connection.execute(SQL["taken"], values[:2]).fetchall()[0][0]
-        ):
+        if connection.in_transaction and connection.execute(SQL["taken"], values[:2]).fetchall()[0][0]:
             reason = f"the journal has a row at position {row.position}"
             raise Left(Verdict(Code.CONFLICT, reason=reason)) from error
         raise Left(Verdict(Code.POISON, reason=str(error))) from error
     return COMMITTED
+
+
+class Raised(Exception):
+    """The transaction is rolled back because the step's body raised this (of whatever kind)."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Left(Exception):

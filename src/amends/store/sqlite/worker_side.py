@@ -12,6 +12,7 @@ from ...errors import Refused, UnknownName
 from ...kernel.entries import Row
 from ..port import Claim, Message, Transaction, Verdict, Write
 from . import reading, transact
+from .claims import Claiming
 from .commit import Batch, check_fence
 from .core import Core
 from .faults import is_data_error
@@ -105,17 +106,10 @@ class WorkerPart(Core):
         if not due:
             return []
 
-        def work(db: apsw.Connection) -> list[tuple[int, Claim]]:
-            check_fence(db, incarnation)
-            return reading.claim(db, incarnation, now, limit)
-
+        claiming = Claiming(incarnation, now, limit, self._owned)
         run = self._writer.soon if due <= _FEW else self._writer.run
-        claims = await run(work, self._claimed)
-        return [claim for _, claim in claims]
-
-    def _claimed(self, claims: list[tuple[int, Claim]]) -> None:
-        for num, claim in claims:
-            self._owned[claim.header.uid] = num
+        await run(claiming.take, claiming.load)
+        return claiming.claims
 
     async def next_wake(self) -> float | None:
         """The earliest `wake_at` of any unowned execution; None: nothing sleeps."""
@@ -139,6 +133,8 @@ class WorkerPart(Core):
             return await self._writer.run(work)
         except transact.Left as left:
             return left.verdict
+        except transact.Raised as raised:
+            raise raised.error from None
 
     async def park(self, incarnation: int, uid: str, cause: str, detail: str, now: float) -> None:
         """Set an owned execution aside, without a journal row, until `unpark`."""

@@ -107,12 +107,11 @@ class Writer:
 
     def connection(self) -> apsw.Connection:
         """The connection; a new one after a broken commit. Raises `StoreError` unless the store is open."""
-        if self.refusal is not None:
-            raise StoreError(self.refusal[0], hint=self.refusal[1])
+        self._check_open()
         connection = self._connection
         if connection is not None and not self._broken:
             return connection
-        self._disconnect()
+        self._disconnect(force=self._broken)
         connection = self._connect(self._be_patient)
         connection.set_wal_hook(self._logged)
         checkpoint_on_close(connection, self._checkpoints)
@@ -135,6 +134,8 @@ class Writer:
     def leak(self, refusal: tuple[str, str]) -> apsw.Connection | None:
         """Forget the connection without touching it (in a forked child, where even closing it does harm)."""
         self.refusal = refusal
+        self._lock = threading.Lock()  # the parent's thread may have held the old one
+        self._given = self._done = 0
         connection, self._connection = self._connection, None
         return connection
 
@@ -145,10 +146,14 @@ class Writer:
             if self._connection is not None:
                 checkpoint_on_close(self._connection, wanted)
 
-    def _disconnect(self) -> None:
+    def _disconnect(self, *, force: bool = False) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            connection.close(force)
+
+    def _check_open(self) -> None:
+        if self.refusal is not None:
+            raise StoreError(self.refusal[0], hint=self.refusal[1])
 
     # -- running transactions
 
@@ -168,12 +173,14 @@ class Writer:
                 self._checkpoint_soon()
 
     def peek(self, statement: str) -> tuple[int, Any] | None:
-        """One value from this connection, and which connection (by count) that is; None if a transaction
-        runs."""
+        """One value from this connection, and which connection (by count) it is; None if it is at work."""
         if self._given != self._done or not self._lock.acquire(blocking=False):
             return None
         try:
-            return self._connected, self.connection().execute(statement).fetchall()[0][0]
+            value = self.connection().execute(statement).fetchall()[0][0]
+            return self._connected, value
+        except apsw.Error:
+            return None
         finally:
             self._lock.release()
 
@@ -190,6 +197,7 @@ class Writer:
 
     async def job(self, work: Callable[[], T]) -> T:
         """Run `work` in the writer's thread, with the connection to itself."""
+        self._check_open()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 
@@ -228,7 +236,10 @@ class Writer:
             raise translate(error, self.path) from error
         self._commit(connection)
         if after is not None:
-            after(result)
+            try:
+                after(result)
+            except apsw.Error as error:
+                raise self._unknown(error) from error
         return result
 
     def _commit(self, connection: apsw.Connection) -> None:

@@ -1,0 +1,47 @@
+"""Claiming: taking ownership in one short transaction, then reading what was taken.
+
+The reading comes after the commit: what we own nobody else changes, except for messages, which is why the header
+(with `inbox_seq`) is read together with the inbox, once more.  It must not come before: when SQLite meets a damaged
+page inside a write transaction, it refuses to commit, and one damaged journal would keep all the others unclaimed.
+"""
+
+from __future__ import annotations
+
+import json
+
+import apsw
+
+from ..port import Claim
+from . import reading
+from .commit import check_fence
+
+
+class Claiming:
+    """One claim. `take` is the transaction, `load` what follows its commit."""
+
+    def __init__(self, incarnation: int, now: float, limit: int, owned: dict[str, int]) -> None:
+        self.claims: list[Claim] = []
+        self._incarnation = incarnation
+        self._now = now
+        self._limit = limit
+        self._owned = owned
+        self._taken: list[tuple[int, str, int, int, int]] = []
+        self._db: apsw.Connection
+
+    def take(self, db: apsw.Connection) -> None:
+        """Become the owner of what is due, earliest first."""
+        self._db = db
+        check_fence(db, self._incarnation)
+        self._taken = reading.fetch(db, "due", (self._now, self._limit))  # type: ignore[assignment]
+        nums = json.dumps([taken[0] for taken in self._taken])
+        db.execute(reading.SQL["take"], (self._incarnation, nums))
+
+    def load(self, _: None) -> None:
+        """Read headers, journals and inboxes. An error here leaves us owning what we do not know."""
+        found = reading.load(self._db, [taken[0] for taken in self._taken])
+        for num, uid, lost, deaths, death_head in self._taken:
+            history = found[num]
+            self._owned[uid] = num
+            head = history.rows[-1].position + 1 if history.rows else 0
+            same_head = deaths if death_head == head else 0
+            self.claims.append(Claim(*history, lost=bool(lost), deaths=same_head))

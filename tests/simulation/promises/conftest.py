@@ -1,0 +1,49 @@
+"""Each promise is tested on both stores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from amends.definition.registry import REGISTRY
+
+from .world import World
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """A world on virtual time."""
+    return World(request.param, tmp_path)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def real_world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """A world on real time, for what happens in threads."""
+    return World(request.param, tmp_path, real=True)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def worlds(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], World]:
+    """Fresh worlds of one kind, as many as a test asks for."""
+    made: list[World] = []
+
+    def another() -> World:
+        folder = tmp_path / f"world-{len(made)}"
+        folder.mkdir()
+        made.append(World(request.param, folder))
+        return made[-1]
+
+    return another
+
+
+@pytest.fixture(autouse=True)
+def _definitions() -> Iterator[None]:
+    """What a test defines goes with it."""
+    steps, sagas = dict(REGISTRY.steps), dict(REGISTRY.sagas)
+    yield
+    REGISTRY.steps.clear()
+    REGISTRY.steps.update(steps)
+    REGISTRY.sagas.clear()
+    REGISTRY.sagas.update(sagas)

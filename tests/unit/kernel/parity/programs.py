@@ -1,0 +1,30 @@
+"""The table of programs, complete."""
+
+from __future__ import annotations
+
+from . import (
+    programs_cancel,
+    programs_durable,
+    programs_groups,
+    programs_iter,
+    programs_sync,
+    programs_tasks,
+    programs_time,
+)
+from .world import TABLE as TABLE
+from .world import Program
+
+PROGRAMS: list[Program] = list(TABLE.values())
+REAL = [program for program in PROGRAMS if program.real]
+
+__all__ = [
+    "PROGRAMS",
+    "REAL",
+    "programs_cancel",
+    "programs_durable",
+    "programs_groups",
+    "programs_iter",
+    "programs_sync",
+    "programs_tasks",
+    "programs_time",
+]
