@@ -9,7 +9,8 @@ from pathlib import Path
 
 from .environment import describe
 from .measure import Report
-from .report import render, short, verdict, write_json
+from .probe import ProbeFailed
+from .report import configurations, render, short, verdict, write_json
 from .scenarios import SCENARIOS
 from .sizes import FULL, QUICK
 
@@ -37,17 +38,26 @@ def main() -> int:
     where = describe()
     print(f"amends benchmarks ({mode})\n  {short(where)}\n", flush=True)
     reports: list[Report] = []
+    broken: list[str] = []
     for name in given.names or SCENARIOS:
         began = time.perf_counter()
-        report = SCENARIOS[name](sizes)
+        try:
+            report = SCENARIOS[name](sizes)
+        except ProbeFailed as error:
+            print(f"{name}: FAILED\n{error}", flush=True)
+            broken.append(name)
+            continue
         report.notes.append(f"took {time.perf_counter() - began:.0f} s, {sizes.rounds} rounds")
         reports.append(report)
         print(render(report), flush=True)
         write_json(given.json, where, mode, reports)
+    print(configurations(reports))
     print(verdict(reports))
     missed = [bar for report in reports for bar in report.bars if not bar.passed]
     print(f"{len(missed)} bar(s) missed; every figure is in {given.json}")
-    return 1 if missed and given.strict else 0
+    if broken:
+        print(f"could not be measured: {', '.join(broken)}")
+    return 1 if broken or (missed and given.strict) else 0
 
 
 if __name__ == "__main__":

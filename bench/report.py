@@ -64,8 +64,19 @@ def render(report: Report) -> str:
     if report.bars:
         head = ["must hold", "measured", "min", "max", "bar", ""]
         parts += [table(head, [bar_row(bar) for bar in report.bars], left=1), ""]
-    parts += [f"  {who}: {short(said)}" for who, said in report.configurations.items()]
     parts += [f"  note: {note}" for note in report.notes]
+    return "\n".join(parts) + "\n"
+
+
+def configurations(reports: Sequence[Report]) -> str:
+    """What each contestant ran with, said once."""
+    found: dict[str, list[str]] = {}
+    for report in reports:
+        for who, said in report.configurations.items():
+            found.setdefault(short(said), []).append(f"{report.name}: {who}")
+    parts = ["Configurations", ""]
+    for said, whose in found.items():
+        parts += [f"  {'; '.join(whose)}", f"      {said}"]
     return "\n".join(parts) + "\n"
 
 

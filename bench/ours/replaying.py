@@ -26,6 +26,7 @@ from . import work
 from .bare import drive
 
 LIMITS = Limits()
+SLICES = 20
 
 
 def instance() -> Instance:
@@ -59,24 +60,34 @@ def bare(steps: int, times: int) -> None:
         drive(work.long_run.fn(0, steps), 1, steps + 1)
 
 
-def rows_per_second(run: Callable[[], None], rows: int) -> float:
-    began = time.perf_counter()
+def cpu_seconds(run: Callable[[], None]) -> float:
+    began = time.process_time()
     run()
-    return rows / (time.perf_counter() - began)
+    return time.process_time() - began
+
+
+def one_round(journal: Sequence[Row], steps: int, times: int) -> tuple[float, float]:
+    """CPU seconds of both, in alternating slices so that both meet the same moments of a shared machine."""
+    ours = theirs = 0.0
+    each = max(1, times // SLICES)
+    for _ in range(SLICES):
+        ours += cpu_seconds(lambda: replay(journal, each))
+        theirs += cpu_seconds(lambda: bare(steps, each))
+    return ours, theirs
 
 
 def measure(steps: int, rows: int, rounds: int) -> dict[str, Any]:
-    """About `rows` rows, alternately by us and by the bare loop."""
+    """About `rows` rows a round by us and by the bare loop, per second of CPU."""
     journal = record(steps)
-    times = max(1, rows // len(journal))
-    count = times * len(journal)
-    replay(journal, times // 5 + 1)
-    bare(steps, times // 5 + 1)
-    ours, theirs = [], []
-    for _ in range(rounds):
-        ours.append(rows_per_second(lambda: replay(journal, times), count))
-        theirs.append(rows_per_second(lambda: bare(steps, times), count))
-    return {"replay": ours, "bare": theirs, "journal_bytes": sum(len(r.events + r.commands) for r in journal)}
+    times = rows // len(journal)
+    count = max(1, times // SLICES) * SLICES * len(journal)
+    one_round(journal, steps, times // 5)
+    seconds = [one_round(journal, steps, times) for _ in range(rounds)]
+    return {
+        "replay": [count / ours for ours, _ in seconds],
+        "bare": [count / theirs for _, theirs in seconds],
+        "journal_bytes": sum(len(row.events + row.commands) for row in journal),
+    }
 
 
 if __name__ == "__main__":

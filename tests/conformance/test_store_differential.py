@@ -1,7 +1,8 @@
-"""Random streams of operations on the memory store and on SQLite: equal answers, equal contents, after every one.
+"""Random streams of operations on the memory store and on SQLite: equal answers, equal contents, after
+every one.
 
-The memory store is simple enough to be believed; what SQLite does differently is found here.  `seq` numbers may
-differ (only their order is promised), so messages are named by their place in the inbox.
+The memory store is simple enough to be believed; what SQLite does differently is found here.  `seq` numbers
+may differ (only their order is promised), so messages are named by their place in the inbox.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ from amends.store import MemoryStore, SqliteStore, Store
 from amends.store.port import AuditRecord, Change, Header, Message, Query, Release, Write
 
 NAMES = "abcdefgh"
+WEIGHTS = {
+    "commit": 40, "claim": 16, "create": 4, "send": 12, "park": 4, "unpark": 6, "transact": 5,
+    "retire": 2, "crash": 3, "register": 1, "reopen": 1, "stale": 2,
+}  # fmt: skip
 TIMES = (5.0, 10.0, 20.0, 30.0)
 
 
@@ -51,8 +56,8 @@ class Chance:
 
     def operation(self) -> tuple[Any, ...]:
         """An operation; commits most often, and mostly sensible ones."""
-        kinds = "commit claim create send park unpark transact retire crash register reopen stale".split()
-        (kind,) = self._random.choices(kinds, weights=[40, 16, 4, 12, 4, 6, 5, 2, 3, 1, 1, 2])
+        kinds = list(WEIGHTS)
+        (kind,) = self._random.choices(kinds, weights=list(WEIGHTS.values()))
         return kind, *getattr(self, f"_{kind}", tuple)()
 
     def _commit(self) -> tuple[Any, ...]:
@@ -106,7 +111,9 @@ class Chance:
             release=(self._pick([None, *TIMES]), self._pick([0, 0, 0, -1]), chance() < 0.1)
             if chance() < 0.4
             else None,
-            children=[(*self._names(), self._pick([True, False])) for _ in range(self._pick([0, 0, 0, 0, 1, 2]))],
+            children=[
+                (*self._names(), self._pick([True, False])) for _ in range(self._pick([0, 0, 0, 0, 1, 2]))
+            ],
             messages=self._messages(self._pick([0, 0, 1, 2])),
             consumed=[place for place in range(3) if chance() < 0.3],
         )
@@ -114,7 +121,9 @@ class Chance:
 
 def _without_messages_ahead(batch: list[W], place: int) -> W:
     """Whether a message reaches an execution that a later write of its batch starts is not promised."""
-    later = {uid for write in batch[place + 1 :] for uid in (write.uid, *(child[0] for child in write.children))}
+    later = {
+        uid for write in batch[place + 1 :] for uid in (write.uid, *(child[0] for child in write.children))
+    }
     write = batch[place]
     return replace(write, messages=[message for message in write.messages if message[0] not in later])
 
@@ -231,7 +240,9 @@ def _plain(messages: list[Message]) -> list[tuple[str, str, str]]:
 
 
 def _header(uid: str, id: str, parent: str = "", owner: int | None = None) -> Header:
-    return Header(uid=uid, id=id, saga="s", input="[]", created_at=1.0, parent=parent, root=parent, owner=owner)
+    return Header(
+        uid=uid, id=id, saga="s", input="[]", created_at=1.0, parent=parent, root=parent, owner=owner
+    )
 
 
 async def compare(path: Path, seeds: list[int], **options: Any) -> None:
@@ -288,10 +299,14 @@ def test_streams_reach_everything(tmp_path: Path) -> None:
     for number in range(20):
         chance = random.Random(number)
         asyncio.run(compare(tmp_path / f"{number}.db", [chance.getrandbits(64) for _ in range(60)]))
-    wanted = {
-        "claim: False", "claim: True", "commit: awake", "commit: committed", "commit: conflict", "commit: poison",
-        "crash: done", "create: False", "create: True", "park: Refused", "park: UnknownName", "park: done",
-        "register: False", "reopen: done", "retire: done", "send: StoreError", "send: UnknownName", "send: done",
-        "stale: Fenced", "transact: done", "unpark: Refused", "unpark: UnknownName", "unpark: done",
-    }  # fmt: skip
-    assert wanted <= seen, wanted - seen
+    assert set(WANTED) <= seen, set(WANTED) - seen
+
+
+WANTED = (
+    "claim: False", "claim: True", "create: False", "create: True", "stale: Fenced", "transact: done",
+    "commit: awake", "commit: committed", "commit: conflict", "commit: poison",
+    "crash: done", "reopen: done", "retire: done", "register: False",
+    "send: StoreError", "send: UnknownName", "send: done",
+    "park: Refused", "park: UnknownName", "park: done",
+    "unpark: Refused", "unpark: UnknownName", "unpark: done",
+)  # fmt: skip

@@ -44,4 +44,4 @@ def _main_module() -> str:
         name: str = spec.name
         return name.removesuffix(".__main__")
     file = getattr(main, "__file__", None)
-    return Path(file).stem if file else "__main__"
+    return Path(file).stem if file and file[0] != "<" else "__main__"

@@ -108,8 +108,8 @@ class Engine:
         worker = self._worker
         try:
             if worker is not None and not worker.dead:
-                await worker.drain()
-                await self._store.retire(worker.incarnation)
+                if await worker.drain():
+                    await self._store.retire(worker.incarnation)
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -6,6 +6,7 @@ Each rule looks at the ledger and issues commands; none waits, and each is repea
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Parked, PayloadError, Refused, Stuck
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 def step(self: Instance) -> None:
     """Apply the rules until nothing more follows."""
     ledger = self.ledger
+    if _just_goes_on(self):
+        return
     if ledger.terminated is not None and ledger.phase != FINISHED:
         _terminate(self)
         return
@@ -52,6 +55,24 @@ def step(self: Instance) -> None:
             _compensate(self)
         break
     _refuse_to_hang(self)
+
+
+def _just_goes_on(self: Instance) -> bool:
+    """The common case, told quickly: the body runs, has issued a step, and nothing else follows."""
+    program, ledger, decision = self.program, self.ledger, self.decision
+    return (
+        program is not None
+        and decision is not None
+        and bool(decision.run)
+        and ledger.phase is FORWARD
+        and ledger.terminated is None
+        and not ledger.asked_by
+        and not self.rollbacks
+        and program.next_args is None
+        and program.root is not None
+        and not program.root.done()
+        and not program.loop.waiting
+    )
 
 
 # ---------------------------------------------------------------- the body's end
@@ -218,29 +239,35 @@ def conclude_held(self: Instance, action: Action) -> None:
     deliver_failure(self, action, action.fault or Fault("Cancelled", ""), action.outcome)
 
 
-def abandon(self: Instance, cause: str, fault: Fault | None, now: float) -> Decision:
-    """Go backward on the journal alone; see `Instance.abandon`."""
+def abandon(self: Instance, requests: Sequence[e.Event], why: str, now: float) -> Decision:
+    """Go on from the journal alone; see `Instance.abandon`."""
     from .instance import Decision  # noqa: PLC0415 - the two modules know each other
 
+    _drop_program(self)
     ledger = self.ledger
-    if ledger.pivoted:
+    ledger.now = now = max(now, ledger.now)
+    self.commands = []
+    self.decision = decision = Decision(now, list(requests), self.commands, [], [], [])
+    for event in (*self.deferred, *requests):
+        ledger.take(event, self.position)
+    self.deferred = []
+    if ledger.terminated is not None:
+        _terminate(self)
+        return decision
+    request = ledger.cancel
+    if ledger.pivoted or (request is None and ledger.phase == FORWARD):
         raise Refused(
             "after the pivot nothing is undone", hint="deploy code that completes from here, or terminate"
         )
-    _drop_program(self)
-    ledger.now = now = max(now, ledger.now)
-    self.commands = []
-    request = e.CancelRequested(fault.message if fault else cause, cause)
-    self.decision = decision = Decision(now, [request], self.commands, [], [], [])
-    for event in (*self.deferred, request):
-        ledger.take(event, self.position)
-    self.deferred = []
-    self.issue(e.Unwind(cause, fault))
+    if request is not None and ledger.phase == FORWARD:
+        fault = Fault("Cancelled", f"{request.reason} (undone from the journal: {why})")
+        self.issue(e.Unwind(request.cause, fault))
     for action in list(ledger.open()):
-        if action.kind == "child":
+        if action.kind == "child" and not action.interrupted:
             self.issue(e.Interrupt(action.id))
-            decision.interrupt.append(action)
+        decision.interrupt.append(action)
     self.issue(e.Backward())
+    decision.undo += [a for a in ledger.actions.values() if a.undo_state == UNDO_RUNNING]
     _compensate(self)
     return decision
 

@@ -66,6 +66,20 @@ class Evicted:
         return False
 
 
+class Gone:
+    """The port and the timers of a loop whose saga has ended: nobody is left who could ask."""
+
+    replaying = True
+
+    def report(self, *_: Any) -> None:
+        """Nothing."""
+
+    start_timer = cancel_timer = report
+
+
+GONE: Any = Gone()
+
+
 def throw_out(code: Any, *, closing: bool = False) -> tuple[bool, BaseException | None]:
     """End a coroutine (or, `closing`, drive the `aclose()` of an async generator) on a dead, running loop.
 

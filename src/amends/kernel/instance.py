@@ -33,7 +33,7 @@ from ..errors import Divergence, LimitExceeded, PayloadError
 from . import advance, reactions, replay
 from . import entries as e
 from .entries import Fault, Row
-from .ledger import BACKWARD, FINISHED, OPEN, UNDO_RUNNING, Action, Ledger, open_step
+from .ledger import BACKWARD, FINISHED, OPEN, UNDO_PARKED, UNDO_RUNNING, Action, Ledger, open_step
 from .limits import Limits
 from .program import ActionFuture, Program
 from .rollback import Rollback
@@ -94,12 +94,16 @@ class Instance:
 
     def activate(self, events: Sequence[e.Event], now: float) -> Decision:
         """Apply events at a time; returns what follows. Raises `Parked` when this execution cannot go on."""
-        now = max(now, self.ledger.now)
-        self.ledger.now = now
-        self.commands = []
-        self.decision = decision = Decision(now, list(events), self.commands, [], [], [])
-        applied = [*self.deferred, *events] if self.deferred else events
-        self.deferred = []
+        ledger = self.ledger
+        if now < ledger.now:
+            now = ledger.now
+        ledger.now = now
+        self.commands = commands = []
+        self.decision = decision = Decision(now, list(events), commands, [], [], [])
+        applied = events
+        if self.deferred:
+            applied = [*self.deferred, *events]
+            self.deferred = []
         program = self.program
         if program is None:
             for event in applied:
@@ -126,12 +130,13 @@ class Instance:
             return
         reaction(self, event)
         program = self.program
-        if program is not None and program.loop.waiting:
-            if asyncio._get_running_loop() is program.loop:
-                program.loop.drain()
+        if program is not None:
+            loop = program.loop
+            if loop.entered:
+                loop.drain()
             else:
-                with program.loop:
-                    program.loop.drain()
+                with loop:
+                    loop.drain()
 
     def start_program(self, args: e.Raw) -> None:
         """Begin the saga's body with journaled arguments. Raises `MissingDefinition`, `Parked`."""
@@ -231,8 +236,9 @@ class Instance:
         found = [
             f"{a.name} ({a.id})"
             for a in ledger.actions.values()
-            if a.id != but and (a.outcome == OPEN or a.undo_state == UNDO_RUNNING)
+            if a.id != but and (a.outcome == OPEN or a.undo_state in (UNDO_RUNNING, UNDO_PARKED))
         ]
+        found += [f"the rollback of savepoint {r.scope}" for r in self.rollbacks]
         return found[:5]
 
     # ------------------------------------------------------------ rows
@@ -269,12 +275,13 @@ class Instance:
         """Bring the ledger to the head of the journal without running any saga code."""
         replay.fold(self, rows)
 
-    def abandon(self, cause: str, fault: Fault | None, now: float) -> Decision:
-        """Undo without the saga's code (it diverged, or is gone): what is open counts as unknown.
+    def abandon(self, requests: Sequence[e.Event], why: str, now: float) -> Decision:
+        """Undo or terminate without the saga's code (it diverged, is gone, or never ends): what is open
+        counts as unknown. `requests`: who asked for it, unless a row that keeps its events has that already.
 
         Raises `Refused` after the pivot.
         """
-        return advance.abandon(self, cause, fault, now)
+        return advance.abandon(self, requests, why, now)
 
     def discard(self) -> None:
         """The instance is out of date or asleep: its code must do nothing more."""

@@ -103,7 +103,7 @@ class Ledger:
         self.cancel: e.CancelRequested | None = None
         self.pivoted = False
         self.asking = ""
-        self.asked_by = ""
+        self.asked_by: list[str] = []
         self.troubled = False
         self.terminated: e.TerminateRequested | None = None
         self.deadline: float | None = None
@@ -114,13 +114,15 @@ class Ledger:
 
     @property
     def doomed(self) -> bool:
-        """Will the execution certainly be undone?"""
-        return self.phase in (UNWINDING, BACKWARD) or (self.cancel is not None and self.phase == FORWARD)
+        """Will the execution certainly be undone? (While the ancestors are asked about the pivot, a cancel waits.)"""
+        if self.phase == FORWARD:
+            return self.cancel is not None and not self.asking
+        return self.phase in (UNWINDING, BACKWARD)
 
     @property
     def closing(self) -> bool:
         """May the saga's code start nothing new any more (unless shielded)?"""
-        return self.phase != FORWARD or self.cancel is not None
+        return self.phase != FORWARD or (self.cancel is not None and not self.asking)
 
     def owed(self, scope: str = "") -> list[Action]:
         """What must be undone, within a savepoint's scope or (empty) in all."""
@@ -265,13 +267,15 @@ def _undo_requested(self: Ledger, event: e.UndoRequested, position: int) -> None
 
 
 def _pivot_requested(self: Ledger, event: e.PivotRequested, position: int) -> None:
-    self.asked_by = event.id
+    if event.id not in self.asked_by:
+        self.asked_by.append(event.id)
 
 
 def _pivot_answered(self: Ledger, event: e.PivotAnswered, position: int) -> None:
     self.asking = ""
     if not event.refusal:
         self.pivoted = True
+        self.cancel = None  # it came while the ancestors were asked, and they have passed the pivot
 
 
 def _undone(self: Ledger, event: e.Undone, position: int) -> None:
@@ -469,6 +473,7 @@ def _undo(self: Ledger, command: e.Undo, position: int) -> None:
 
 def _pivot(self: Ledger, command: e.Pivot, position: int) -> None:
     self.pivoted = True
+    self.cancel = None  # the fold takes a row's events first, but this cancel came after the pivot
 
 
 def _ask_pivot(self: Ledger, command: e.AskPivot, position: int) -> None:
@@ -476,7 +481,8 @@ def _ask_pivot(self: Ledger, command: e.AskPivot, position: int) -> None:
 
 
 def _answer_pivot(self: Ledger, command: e.AnswerPivot, position: int) -> None:
-    self.asked_by = ""
+    if command.id in self.asked_by:
+        self.asked_by.remove(command.id)
 
 
 def _patch(self: Ledger, command: e.Patch, position: int) -> None:

@@ -25,7 +25,7 @@ from contextvars import Context, copy_context
 from typing import Any, Protocol
 
 from ..errors import ForeignCall, Overrun
-from .discard import Evicted, discard, throw_out
+from .discard import GONE, Evicted, discard, throw_out
 from .foreign import explained, forbid, teach
 
 
@@ -151,6 +151,7 @@ class SagaLoop(asyncio.AbstractEventLoop):
         self.budget = budget
         self.now = 0.0
         self.dead = False
+        self.entered = False
         self.prefix = ""
         self.tasks: list[SagaTask] = []
         self._ready: deque[Callback] = deque()
@@ -172,8 +173,10 @@ class SagaLoop(asyncio.AbstractEventLoop):
         self._hooks = sys.get_asyncgen_hooks()
         _set_running_loop(self)
         sys.set_asyncgen_hooks(self._adopt_generator, self._finalize)
+        self.entered = True
 
     def __exit__(self, *_: object) -> None:
+        self.entered = False
         sys.set_asyncgen_hooks(*self._hooks)
         _set_running_loop(self._outer)
 
@@ -219,6 +222,9 @@ class SagaLoop(asyncio.AbstractEventLoop):
 
     def kill(self) -> None:
         """Drop everything: nothing runs any more, and code that unwinds can do nothing (see `discard`)."""
+        if not self._generators and all(task.done() for task in self.tasks):
+            self._end_quietly()
+            return
         if not self.dead:
             self.dead = True
             self.amends_port = Evicted(self, self.amends_port)
@@ -234,11 +240,19 @@ class SagaLoop(asyncio.AbstractEventLoop):
             while self._generators:
                 discard(self._generators.pop().aclose(), closing=True)
 
+    def _end_quietly(self) -> None:
+        """Nothing is left to throw out: forget everything, so that no cycle of references remains."""
+        self.dead = True
+        self.amends_port = self.timers = GONE
+        self._ready.clear()
+        self._overdue.clear()
+        self.tasks.clear()
+
     def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
         """Close an abandoned async generator, now and here (any thread), in a limbo where it cannot
         command anything.
         """
-        limbo = SagaLoop(self.amends_port, self.timers)
+        limbo = type(self)(self.amends_port, self.timers)
         limbo.now = self.now
         limbo.kill()
         with limbo._thread_taken():

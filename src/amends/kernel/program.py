@@ -76,6 +76,7 @@ class Program:
         self.timers: dict[str, Timer] = {}
         self.waiting: dict[str, deque[tuple[SagaFuture, codec.Decoder, str]]] = {}
         self.asking: SagaFuture | None = None
+        self.held_back: list[tuple[SagaFuture, bool, Callable[[], None]]] = []
         self.next_args: Any = None
         run = instance.ledger.run
         self.prefix = f"{run}:" if run else ""
@@ -181,8 +182,13 @@ class Program:
             undo = e.UNDO_STEP
         else:
             undo = e.UNDO_IRREVERSIBLE if step.options.irreversible else e.UNDO_NONE
-        self.instance.issue_step(e.RunStep(id, step.name, args, undo, scope))
-        return self._action_future(id, call)
+        command = e.RunStep(id, step.name, args, undo, scope)
+        future = self._action_future(id, call)
+        if self.ledger.asking:
+            self._hold_back(future, lambda: self.instance.issue_step(command))
+        else:
+            self.instance.issue_step(command)
+        return future
 
     def run_child(self, call: SagaCall[Any]) -> Future[Any]:
         """Start a nested saga. Its uid follows from ours, so that a replay names the same child."""
@@ -200,8 +206,12 @@ class Program:
             scope,
             None if call.deadline is None else now + call.deadline,
         )
-        instance.issue(command)
-        return self._action_future(id, call)
+        future = self._action_future(id, call)
+        if self.ledger.asking:
+            self._hold_back(future, lambda: instance.issue(command))
+        else:
+            instance.issue(command)
+        return future
 
     def receive(self, name: str, type_: Any) -> Future[Any]:
         """Wait for a signal, or take one that came before."""
@@ -241,24 +251,48 @@ class Program:
         future = self._action_future(f"rollback {id}", None)
         if self.loop.dead:
             return future
+        task = self._task()
+        if self.ledger.asking:
+            self._hold_back(future, lambda: self._begin_rollback(id, task, future), always=True)
+        else:
+            self._begin_rollback(id, task, future)
+        return future
+
+    def _begin_rollback(self, id: str, task: Any, future: ActionFuture) -> None:
         if self.ledger.doomed or self.ledger.pivoted or self.ledger.phase != "forward":
             del self.futures[future.action]
             future.set_result(None)
-            return future
+        else:
+            self.instance.begin_rollback(id, task, future)
+
+    def _hold_back(
+        self, future: SagaFuture, begin: Callable[[], None], *, always: bool = False
+    ) -> None:
+        """While the ancestors are asked about the pivot nothing new may be in flight: it begins after the answer.
+
+        Not if all is to be undone by then, unless shielded (or `always`).
+        """
         task: Any = self._task()
-        self.instance.begin_rollback(id, task, future)
-        return future
+        self.held_back.append((future, always or (task is not None and task.shielded), begin))
 
     def pivot(self) -> Future[None]:
         """Pass the point of no return, together with the ancestors if there are any."""
         id, _ = self._place()
         future = self.loop.create_future()
+        if self.ledger.asking:
+            self._hold_back(future, lambda: self._pivot(id, future))
+        else:
+            self._pivot(id, future)
+        return future
+
+    def _pivot(self, id: str, future: SagaFuture) -> None:
         instance, ledger = self.instance, self.ledger
+        busy = instance.busy_with()
         if ledger.pivoted:
             future.set_result(None)
-            return future
-        busy = instance.busy_with()
-        if busy:
+        elif ledger.closing:
+            future.cancel("the saga is being undone")  # even in a shield: no pivot after a cancel
+        elif busy:
             future.set_exception(
                 PivotRefused(
                     f"pivot() while {', '.join(busy)} in flight",
@@ -271,7 +305,6 @@ class Program:
         else:
             instance.issue(e.Pivot(id))
             future.set_result(None)
-        return future
 
     def patched(self, change: str) -> bool:
         """Yes if this execution said so before, or gets here for the first time."""
@@ -395,12 +428,19 @@ class Program:
     def answered(self, refusal: str) -> None:
         """The parent's answer about the pivot."""
         future, self.asking = self.asking, None
-        if future is None or future.done():
-            return
-        if refusal:
-            future.set_exception(PivotRefused(refusal, hint="pivot when the ancestors are idle"))
-        else:
-            future.set_result(None)
+        if future is not None and not future.done():
+            if refusal:
+                future.set_exception(PivotRefused(refusal, hint="pivot when the ancestors are idle"))
+            else:
+                future.set_result(None)
+        held_back, self.held_back = self.held_back, []
+        for waiting, always, begin in held_back:
+            if waiting.done():
+                continue
+            if self.ledger.closing and not always:
+                _cancel_future(waiting)
+            else:
+                begin()
 
     def cancel_action(self, future: ActionFuture) -> None:
         """Somebody cancelled the awaiting of an action."""

@@ -113,7 +113,8 @@ class Write(msgspec.Struct):
 
     `children` whose `owner` is the committing incarnation are born owned by it, others unowned and due.
     `messages` go to executions that exist, or that this write starts.  A batch has one write per execution;
-    its effects do not depend on the order of the writes, except that of two starts with one id the first wins.
+    its effects do not depend on the order of the writes, except that of two starts with one id the first
+    wins.
     """
 
     uid: str

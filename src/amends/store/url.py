@@ -42,7 +42,9 @@ def open_store(url: str) -> Store:
             hint=f"for a SQLite file write sqlite:///{url or 'sagas.db'}",
         )
     if parts.fragment or url.endswith("#"):
-        raise StoreError(f"{url!r} has a '#', which ends a URL's path", hint="write %23 for a # in a file's name")
+        raise StoreError(
+            f"{url!r} has a '#', which ends a URL's path", hint="write %23 for a # in a file's name"
+        )
     if scheme in {"postgresql", "postgres"}:
         raise StoreError(
             "the PostgreSQL store is not in this release",

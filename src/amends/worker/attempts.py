@@ -64,6 +64,7 @@ class Attempts:
         self._context = contextvars.copy_context()
         self._by_name: dict[str, int] = {}
         self._waiting: deque[Attempt] = deque()
+        self._followers: dict[Key, Callable[[], None]] = {}
         self.running: dict[Key, Attempt] = {}
 
     def __len__(self) -> int:
@@ -72,6 +73,13 @@ class Attempts:
     def adopt(self, key: Key) -> bool:
         """Is such an attempt under way (or queued) already?"""
         return key in self.running or (bool(self._waiting) and any(a.key == key for a in self._waiting))
+
+    def follow(self, key: Key, then: Callable[[], None]) -> bool:
+        """Call `then` once that attempt has ended; False when there is none."""
+        if not self.adopt(key):
+            return False
+        self._followers[key] = then
+        return True
 
     def start(self, attempt: Attempt) -> None:
         """Run it now, or as soon as the limits allow."""
@@ -89,7 +97,7 @@ class Attempts:
         for queued in self._waiting:
             if queued.key == key:
                 self._waiting.remove(queued)
-                queued.ended(queued, None, reason)
+                self._end(queued, None, reason)
                 return True
         return False
 
@@ -204,9 +212,14 @@ class Attempts:
             attempt.timer.cancel()
         if attempt.limit is not None:
             self._by_name[attempt.limit_name] -= 1
-        attempt.ended(attempt, value, error)
+        self._end(attempt, value, error)
         if self._waiting:
             self._begin_waiting()
+
+    def _end(self, attempt: Attempt, value: Any, error: BaseException | None) -> None:
+        attempt.ended(attempt, value, error)
+        if self._followers and (then := self._followers.pop(attempt.key, None)) is not None:
+            then()
 
     def _begin_waiting(self) -> None:
         """Start queued attempts, oldest first, as far as the limits allow."""

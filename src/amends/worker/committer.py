@@ -152,8 +152,12 @@ class Committer:
             pause = min(2 * pause, 2.0)
 
     def _tell(self, batch: list[Pending], verdicts: list[Verdict]) -> None:
-        for item, verdict in zip(batch, verdicts, strict=True):
-            item.done(verdict)
+        try:
+            for item, verdict in zip(batch, verdicts, strict=True):
+                item.done(verdict)
+        except Exception as error:  # noqa: BLE001 - a defect of ours: reported, and all is read again
+            _log.error("carrying out a commit failed", exc_info=error)
+            self._lose(AmendsError(f"carrying out a commit failed: {error!r}"))
 
     def _lose(self, error: AmendsError) -> None:
         """Nobody can know what is durable (or we are fenced): stop, and let the owner read again."""

@@ -50,7 +50,7 @@ class Dispatcher:
 
     def run(self, live: Live, action: Action) -> None:
         """Begin (or, when a retry waits, schedule) the next attempt of an action."""
-        if action.kind == "child" or action.hold or action.outcome:
+        if action.kind == "child" or action.hold or action.outcome or self.worker.draining:
             return
         key = (live.header.uid, action.id, "do")
         if self.attempts.adopt(key) or key in self._later:
@@ -62,10 +62,14 @@ class Dispatcher:
 
     def undo(self, live: Live, action: Action) -> None:
         """Begin (or schedule) the next attempt of a compensation; a child hears of it by its inbox."""
-        if action.kind == "child":
+        if action.kind == "child" or self.worker.draining:
             return
         key = (live.header.uid, action.id, "undo")
         if self.attempts.adopt(key) or key in self._later:
+            return
+        action_key = (live.header.uid, action.id, "do")
+        if self.attempts.follow(action_key, lambda: self.undo(live, action)):
+            self.attempts.stop(action_key, Interrupted("the action is being undone"))
             return
         not_before = max(action.undo_retry_at, live.lost.get(action.id, 0.0))
         self._at(key, not_before, self._begin_undo, live, action)
@@ -116,7 +120,7 @@ class Dispatcher:
         if live.instance.dead:
             return
         try:
-            step, policy = self._definition(live, action)
+            step, policy = self.definition(live, action)
             signature = step.signature
             args = signature.decode_args(action.args)
             resources = self.worker.resources.for_function(signature) if signature.plan[2] else None
@@ -142,7 +146,7 @@ class Dispatcher:
         )
         self.attempts.start(attempt)
 
-    def _definition(self, live: Live, action: Action) -> tuple[Step[..., Any], StepOptions]:
+    def definition(self, live: Live, action: Action) -> tuple[Step[..., Any], StepOptions]:
         """The step and this call's policies: as the saga's code said, else as registered."""
         program = live.instance.program
         future = program.futures.get(action.id) if program is not None else None

@@ -57,3 +57,9 @@ class Live:
         self.fresh = False
         if self.accepted is not None and not self.accepted.done():
             self.accepted.set_result(accepted)
+
+    def refuse_start(self, error: Exception) -> None:
+        """Tell whoever started it that it cannot be stored."""
+        self.fresh = False
+        if self.accepted is not None and not self.accepted.done():
+            self.accepted.set_exception(error)

@@ -14,7 +14,7 @@ import msgspec
 
 from ..errors import AmendsError, CorruptJournal, Parked
 from ..kernel import entries as e
-from ..kernel.entries import Fault
+from ..kernel.ledger import RETURNED
 from ..store import port
 from ..store.port import Claim, Message, Write
 from . import writes
@@ -22,6 +22,9 @@ from .live import Live
 
 if TYPE_CHECKING:
     from .worker import Worker
+
+
+ENDS = (e.CancelRequested, e.TerminateRequested)
 
 
 class Parking:
@@ -33,17 +36,13 @@ class Parking:
     def held(self, live: Live, error: Parked, events: list[Any], now: float) -> None:
         """An activation could not go on. Its events are kept in a row of their own."""
         instance = live.instance
-        if live.fresh:
-            self._refuse_start(live, error, events, now)
+        if not events:
+            self.park(live, error, [])
             return
         row = e.seal(instance.position, max(now, instance.ledger.now), events, [e.Defer()], instance.checksum)
         write = Write(live.header.uid, row)
-        self._leave_with(live, write, error)
-
-    def _refuse_start(self, live: Live, error: Parked, events: list[Any], now: float) -> None:
-        """Even the first activation failed: the execution is accepted, and parked at once."""
-        row = e.seal(0, now, events, [e.Defer()], 0)
-        write = Write(live.header.uid, row, start=live.header)
+        if live.fresh:  # even the first activation failed: it is accepted, and parked at once
+            write.start = live.header
         self._leave_with(live, write, error)
 
     def _leave_with(self, live: Live, write: Write, error: Parked) -> None:
@@ -66,40 +65,63 @@ class Parking:
         worker.committer.add(write, kept)
 
     def unable(self, live: Live, error: Parked, claim: Claim) -> None:
-        """The journal cannot be replayed. If somebody asked for an end, give it from the journal alone."""
-        events = [(m, e.decode_event(m.event)) for m in claim.inbox]
-        wanted = [
-            (m, event) for m, event in events if isinstance(event, (e.CancelRequested, e.TerminateRequested))
-        ]
-        if wanted and not isinstance(error, CorruptJournal):
-            self._end_from_journal(live, claim, wanted, error)
-        else:
+        """The journal cannot be replayed, or a message not read. If somebody asked for an end, give it from
+        the journal alone."""
+        if not self._end_from_journal(live, claim, error):
             self.park(live, error, claim.inbox)
 
-    def _end_from_journal(
-        self, live: Live, claim: Claim, wanted: list[tuple[Message, Any]], error: Parked
-    ) -> None:
-        worker = self._worker
-        header = live.header
-        live.instance.discard()
-        live.instance = worker.instance(header)
-        live.instance.fold(claim.rows)
-        request = wanted[0][1]
-        if live.instance.ledger.pivoted and not isinstance(request, e.TerminateRequested):
-            self.park(
-                live, error, claim.inbox
-            )  # refused once the code is back; until then only a person can help
-            return
-        live.consumed = [m.seq for m, _ in wanted]
-        now = worker.clock.now()
-        if isinstance(request, e.TerminateRequested):
-            decision = live.instance.activate([request], now)
+    def unreadable(self, live: Live, error: CorruptJournal) -> None:
+        """A message to a resident execution is damaged: park as soon as no row is on its way."""
+        if live.busy:
+            live.exclusive.append(lambda: self.park(live, error, []))
         else:
-            fault = Fault("Cancelled", f"{request.reason} (undone from the journal: {error.cause})")
-            decision = live.instance.abandon(request.cause, fault, now)
-        row = live.instance.seal(decision)
+            self.park(live, error, [])
+
+    def _end_from_journal(self, live: Live, claim: Claim, error: Parked) -> bool:
+        """Cancel or terminate without the saga's code, if that was asked and can be done."""
+        worker = self._worker
+        asked = [(m.seq, event) for m in claim.inbox if isinstance(event := _read(m), ENDS)]
+        live.instance.discard()
+        live.instance = instance = worker.instance(live.header)
+        try:
+            instance.fold(claim.rows)
+        except Parked:
+            return self._end_unread(live, asked)
+        requests = [event for event in instance.deferred if isinstance(event, ENDS)]
+        requests += [event for _, event in asked]
+        if not requests:
+            return False
+        terminated = any(isinstance(event, e.TerminateRequested) for event in requests)
+        ledger = instance.ledger
+        if not terminated and (ledger.pivoted or ledger.phase == RETURNED):
+            return False  # recorded and refused once the code is back; until then only a person can help
+        now = worker.clock.now()
+        if claim.lost:
+            worker.mark_lost(live, now)
+        decision = instance.abandon([event for _, event in asked], error.cause, now)
+        live.consumed = [seq for seq, _ in asked]
+        row = instance.seal(decision)
         worker.submit(live, writes.build(live, decision, row, worker.incarnation), decision)
         worker.committer.flush()
+        return True
+
+    def _end_unread(self, live: Live, asked: list[tuple[int, Any]]) -> bool:
+        """The journal is damaged, so nothing can be undone from it; but it can be terminated."""
+        request = next((event for _, event in asked if isinstance(event, e.TerminateRequested)), None)
+        if request is None:
+            return False
+        worker, header = self._worker, live.header
+        said = {"terminated": {"reason": request.reason, "by": request.by}}
+        header.status, header.cause, header.finished_at = port.TERMINATED, "terminated", worker.clock.now()
+        header.detail = msgspec.json.encode(said).decode()
+        write = Write(header.uid, consumed=[seq for seq, _ in asked])
+        write.change = port.Change(header.status, header.cause, None, header.detail, header.finished_at)
+        write.release = port.Release(None, live.inbox_seq)
+        if header.parent:
+            write.messages = [writes.ended(live, header.status)]
+        worker.submit(live, write, None)
+        worker.committer.flush()
+        return True
 
     def park(self, live: Live, error: AmendsError, inbox: list[Message]) -> None:
         """Set the execution aside in the store; messages stay in its inbox."""
@@ -118,3 +140,11 @@ class Parking:
         now = worker.clock.now()
         await worker.store.park(worker.incarnation, live.header.uid, cause, live.header.detail or "", now)
         worker.changed(live)
+
+
+def _read(message: Message) -> e.Event | None:
+    """The event of a message; None if it is damaged."""
+    try:
+        return e.decode_event(message.event)
+    except CorruptJournal:
+        return None

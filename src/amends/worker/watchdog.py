@@ -1,7 +1,7 @@
 """Stops saga code that never gives control back (``while True: pass``).
 
 One thread looks now and then whether the same activation still runs after its time is up, and then
-raises `Overrun` in the loop's thread. `guard` makes sure that it cannot strike after the activation
+raises `Overrun` in the loop's thread. Leaving makes sure that it cannot strike after the activation
 has ended: leaving takes the same lock, and a strike that is already on its way is absorbed before
 anything else runs.
 """
@@ -29,14 +29,21 @@ class ActivationOverrun(Overrun):
 
 
 class Watchdog:
-    """A context manager around each activation; see the module's head."""
+    """A context manager around each activation; see the module's head.
+
+    Entering and leaving cost two assignments.  The thread announces a strike (`_striking`) before it
+    looks again whether the activation still runs; leaving says that it ended (`_active`) before it
+    looks for an announcement.  So either the thread sees the end, or leaving sees the strike and
+    absorbs it.
+    """
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self._clock = clock
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._began: float | None = None
-        self._struck = False
+        self._count = 0
+        self._active = False
+        self._striking = False
         self._stop = threading.Event()
         self._target = threading.get_ident()
         self._thread: threading.Thread | None = None
@@ -54,7 +61,8 @@ class Watchdog:
             self._thread.join(timeout=5)
 
     def __enter__(self) -> None:
-        self._began = self._clock.monotonic()
+        self._count += 1
+        self._active = True
 
     def __exit__(
         self,
@@ -62,28 +70,34 @@ class Watchdog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._lock.acquire()
-        self._began = None
-        struck = self._struck
-        self._struck = False
-        self._lock.release()
-        if struck and kind is None:
-            self._absorb()
+        self._active = False
+        if self._striking:
+            self._absorb(kind)
 
-    def _absorb(self) -> None:
-        """The strike came too late to matter: wait for it here, where it does no harm."""
-        try:
-            for _ in range(1_000_000):
-                pass
-        except ActivationOverrun:
-            return
+    def _absorb(self, kind: type[BaseException] | None) -> None:
+        """A strike that came too late to matter: wait for it here, where it does no harm."""
+        with self._lock:
+            self._striking = False
+        if kind is None:
+            try:
+                for _ in range(1_000_000):
+                    pass
+            except ActivationOverrun:
+                return
 
     def _watch(self) -> None:
+        seen, since = -1, self._clock.monotonic()
         while not self._stop.wait(self._seconds / 4):
-            with self._lock:
-                began = self._began
-                if began is None:
-                    continue
-                if self._clock.monotonic() - began >= self._seconds:
-                    self._struck = True
-                    _raise_in(ctypes.c_ulong(self._target), ctypes.py_object(ActivationOverrun))
+            now = self._clock.monotonic()
+            if not self._active or self._count != seen:
+                seen, since = self._count, now
+            elif now - since >= self._seconds:
+                self._strike(seen)
+
+    def _strike(self, count: int) -> None:
+        with self._lock:
+            self._striking = True
+            if self._active and self._count == count:
+                _raise_in(ctypes.c_ulong(self._target), ctypes.py_object(ActivationOverrun))
+            else:
+                self._striking = False

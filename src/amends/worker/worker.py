@@ -22,7 +22,7 @@ from typing import Any
 
 from ..clock import Clock
 from ..definition.registry import Registry
-from ..errors import AmendsError, Parked, Poison
+from ..errors import AmendsError, CorruptJournal, Parked, Poison, StoreError
 from ..kernel import entries as e
 from ..kernel.instance import PYTHON, Decision, Instance
 from ..kernel.ledger import FINISHED, OPEN, UNDO_RUNNING, Action
@@ -147,27 +147,33 @@ class Worker:
 
     def _resume(self, live: Live, claim: Claim) -> None:
         """Send open commands again, with their old keys; attempts lost with a worker leave a taint."""
+        try:
+            for message in claim.inbox:
+                self._receive(live, message)
+        except CorruptJournal as error:
+            self.parking.unable(live, error, claim)
+            return
         now = self.clock.now()
         ledger = live.instance.ledger
         uid = live.header.uid
         kept = self._stash.pop(uid, [])
         ended = {event.id for event in kept}
         for action in list(ledger.actions.values()):
-            if action.id in ended or self.attempts.adopt((uid, action.id, "do")):
+            if action.id in ended:
                 continue
             if action.outcome == OPEN and not action.hold:
+                if self.attempts.adopt((uid, action.id, "do")):
+                    continue
                 if claim.lost and action.kind == "step" and action.retry_at <= now:
                     action.tainted = True
                     action.attempts += 1
-                    live.lost[action.id] = self._lost_until(action, now)
+                    live.lost[action.id] = self._lost_until(live, action, now)
                 if action.interrupted:
                     self.dispatcher.interrupt(live, action)
                 else:
                     self.dispatcher.run(live, action)
             elif action.undo_state == UNDO_RUNNING:
                 self.dispatcher.undo(live, action)
-        for message in claim.inbox:
-            self._receive(live, message)
         self.receive(self._early.pop(uid, []))
         for event in kept:
             self.deliver(live, event)
@@ -175,11 +181,18 @@ class Worker:
             self.schedule(live)
         self._after(live)
 
-    def _lost_until(self, action: Action, now: float) -> float:
+    def mark_lost(self, live: Live, now: float) -> None:
+        """Attempts of open actions may have died with a worker: nobody knows when they end at the participant."""
+        for action in live.instance.ledger.open():
+            running = self.attempts.adopt((live.header.uid, action.id, "do"))
+            if action.kind == "step" and not action.hold and action.retry_at <= now and not running:
+                live.lost[action.id] = self._lost_until(live, action, now)
+
+    def _lost_until(self, live: Live, action: Action, now: float) -> float:
         """Until when an attempt that died with its worker may still be running at the participant."""
         timeout = None
         try:
-            timeout = self.registry.step(action.name).options.timeout
+            timeout = self.dispatcher.definition(live, action)[1].timeout
         except AmendsError:
             self.log.warning("the step %s is not defined here", action.name)
         if timeout is None:
@@ -210,7 +223,10 @@ class Worker:
                 self._early.setdefault(message.uid, []).append(message)
             elif message.seq > live.last_seq:
                 live.inbox_seq += 1
-                self._receive(live, message)
+                try:
+                    self._receive(live, message)
+                except CorruptJournal as error:
+                    self.parking.unreadable(live, error)
 
     def _receive(self, live: Live, message: Message) -> None:
         if message.seq > live.last_seq:
@@ -232,16 +248,25 @@ class Worker:
         self.schedule(live)
 
     def _round(self) -> None:
+        """Activate all that stand in line. A defect of ours must not strand them: read all again."""
         self._scheduled = False
         if self.dead:
             return
+        try:
+            self._activate_line()
+        except Exception as error:
+            self.log.exception("a round failed")
+            self.lost(AmendsError(f"a round failed: {error!r}"))
+
+    def _activate_line(self) -> None:
         line, self._line = self._line, []
         now = self.clock.now()
         for live in line:
             live.queued = False
             if not live.busy and not live.instance.dead:
                 self._activate(live, now)
-        self.committer.flush()
+        if not self.dead:
+            self.committer.flush()
 
     def _activate(self, live: Live, now: float) -> None:
         if live.exclusive and not live.events:
@@ -331,7 +356,10 @@ class Worker:
             self.residency.rest(live, self.clock.now())
 
     def _refused(self, live: Live, write: Write, verdict: Verdict) -> None:
-        if verdict.code is Code.POISON:
+        if verdict.code is Code.POISON and live.fresh:
+            self._leave(live)
+            live.refuse_start(StoreError(f"the store refuses this execution: {verdict.reason}"))
+        elif verdict.code is Code.POISON:
             self.parking.park(live, Poison(f"the store refuses its row: {verdict.reason}"), [])
         elif write.start is not None:
             self._leave(live)
@@ -407,15 +435,21 @@ class Worker:
         self.lives.clear()
         self.watchdog.close()
 
-    async def drain(self) -> None:
-        """Let running attempts end, journal what they brought, and give everything back."""
+    async def drain(self) -> bool:
+        """Let running attempts end and journal what they brought.
+
+        False when some still run: this incarnation must then count as dead, not as retired, so
+        that whoever takes over knows that they may have had an effect.
+        """
         self.draining = True
         self.dispatcher.close()
         await self.attempts.close(self.settings.grace)
         for _ in range(3):
             await asyncio.sleep(0)
             await self.committer.settle()
+        clean = not self.attempts.running
         self.kill()
+        return clean
 
     def statistics(self) -> dict[str, Any]:
         """Counts for `engine.stats()`."""

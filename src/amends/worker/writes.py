@@ -34,7 +34,7 @@ def build(live: Live, decision: Decision, row: Row, incarnation: int) -> Write:
         if maker is not None:
             maker(live, command, write, incarnation)
     if decision.finished and header.parent:
-        write.messages = [*write.messages, _ended(live, decision.finished)]
+        write.messages = [*write.messages, ended(live, decision.finished)]
     if live.consumed:
         write.consumed = live.consumed
         live.consumed = []
@@ -157,7 +157,7 @@ def _answer_pivot(live: Live, command: e.AnswerPivot, write: Write, incarnation:
     _to_child(live, command.id, e.PivotAnswered(command.refusal), write)
 
 
-def _ended(live: Live, status: str) -> Message:
+def ended(live: Live, status: str) -> Message:
     """What a finished child tells its parent."""
     ledger, header = live.instance.ledger, live.header
     residue = list(ledger.residue)

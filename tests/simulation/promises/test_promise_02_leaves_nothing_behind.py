@@ -237,7 +237,7 @@ def test_an_alternative_begins_when_the_step_before_it_is_settled(world: World, 
 
 @pytest.mark.parametrize("obeys", [hang, stubborn, slow_to_stop])
 def test_on_return_pending_tasks_are_cancelled_and_settled_first(world: World, obeys: Any) -> None:
-    slow = world.book.step("slow", obeys)
+    slow = world.book.step("slow", obeys, undo=(lambda call: asyncio.sleep(5),))
     first = world.book.step("first")
     status: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Compensations: their parameters are the result, then the action's own; whatever else is refused when declared."""
+"""Compensations: their parameters are the result, then the action's own; all else is refused at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies: durations, retries, error types. Waits are bounded and grow to their cap, whatever the numbers."""
+"""Policies: durations, retries, error types. Waits are bounded and grow to their cap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps as objects: what a call is, what happens when it is awaited outside of a saga, and what is refused."""
+"""Steps as objects: what a call is, what awaiting it outside of a saga does, and what is refused."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def test_options_are_checked() -> None:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: charge(), r"charge\(\): Missing required argument 'order'"),  # type: ignore[call-arg]
+        (charge, r"charge\(\): Missing required argument 'order'"),  # type: ignore[call-arg]
         (lambda: charge(ORDER, "EUR", True), r"charge\(\): Extra positional arguments"),  # type: ignore[call-arg]
         (lambda: charge(ORDER, curency="EUR"), r"charge\(\): Unexpected keyword argument 'curency'"),  # type: ignore[call-arg]
         (lambda: charge(ORDER, order=ORDER), r"charge\(\): Argument 'order' given by name and position"),  # type: ignore[misc]
@@ -295,7 +295,7 @@ def test_the_other_order_of_staticmethod_is_explained() -> None:
     assert caught.value.hint == "write @staticmethod above @step"
     with pytest.raises(DefinitionError, match="@step stands above @classmethod") as caught:
         step(classmethod(lambda cls: None))
-    assert caught.value.hint == "write an ordinary method, or a static one"
+    assert "an ordinary method" in caught.value.hint
 
 
 @pytest.mark.parametrize("given", ["payments.charge", 10])

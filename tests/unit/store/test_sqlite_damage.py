@@ -13,7 +13,7 @@ from amends.errors import CorruptJournal, StoreError, StoreFull
 from amends.kernel.entries import decode_event, verify
 from amends.store import SqliteStore
 from amends.store.kit.support import all_committed, asleep, codes, header, positions, row, start, to
-from amends.store.port import Query, Write
+from amends.store.port import Claim, Query, Write
 
 
 async def worker(path: Path, **options: Any) -> tuple[SqliteStore, int]:
@@ -56,7 +56,9 @@ def test_trigger_that_refuses_rows(tmp_path: Path, what: str, guilty: set[int]) 
         verdicts = await store.commit(me, writes)
         assert codes(verdicts) == ["poison" if n in guilty else "committed" for n in range(17)]
         assert all("bad is not allowed" in verdicts[n].reason for n in guilty)
-        assert [len(await positions(store, uid)) for uid in uids] == [1 if n in guilty else 2 for n in range(17)]
+        assert [len(await positions(store, uid)) for uid in uids] == [
+            1 if n in guilty else 2 for n in range(17)
+        ]
         head = await store.find("default", uids[0])
         assert head is not None
         assert head.inbox_seq == 17 - len(guilty)
@@ -77,7 +79,11 @@ def test_rows_that_are_bad_only_together(tmp_path: Path) -> None:
         store, me = await worker(tmp_path / "x.db")
         all_committed(await store.commit(me, [start(uid) for uid in "abc"]))
         alter(tmp_path / "x.db", trigger)
-        writes = [Write("a", row=row(1, 1.0, "one")), Write("b", row=row(1, 1.0, "one")), Write("c", row=row(1))]
+        writes = [
+            Write("a", row=row(1, 1.0, "one")),
+            Write("b", row=row(1, 1.0, "one")),
+            Write("c", row=row(1)),
+        ]
         assert codes(await store.commit(me, writes)) == ["committed", "poison", "committed"]
         await store.close()
 
@@ -127,13 +133,12 @@ def test_full_file_by_max_pages(tmp_path: Path) -> None:
             try:
                 verdicts = store.commit_now(me, writes) if position % 2 else None
                 all_committed(verdicts or await store.commit(me, writes))
-            except StoreFull as error:
-                assert "max_pages" in error.hint
+            except StoreFull:
                 break
             position += 1
             assert position < 1000
         assert await positions(store, "a") == await positions(store, "b") == list(range(position))
-        with pytest.raises(StoreFull):
+        with pytest.raises(StoreFull, match="max_pages"):
             await store.commit(me, writes)
         assert store._writer.connection().pragma("integrity_check") == "ok"
         store.limit_pages(200)
@@ -156,10 +161,21 @@ async def prepared(path: Path) -> tuple[SqliteStore, int]:
     return store, me
 
 
+def refused(claim: Claim) -> None:
+    """The worker's check of the journal fails (the rows that are not damaged have no checksums either)."""
+
+    def check() -> None:
+        for place, each in enumerate(claim.rows):
+            verify(each, place, 0)
+
+    with pytest.raises(CorruptJournal):
+        check()
+
+
 DAMAGE = {
-    "events": "UPDATE amends_journal SET events = CAST(x'ff00fe' AS TEXT) WHERE execution = 2 AND position = 1",
-    "commands": "UPDATE amends_journal SET commands = CAST(x'5bff' AS TEXT) WHERE execution = 2 AND position = 0",
-    "checksum": "UPDATE amends_journal SET events = '[]' WHERE execution = 2 AND position = 1",
+    "events": "events = CAST(x'ff00fe' AS TEXT)",
+    "commands": "commands = CAST(x'5bff' AS TEXT)",
+    "checksum": "events = '[]'",
 }
 
 
@@ -168,7 +184,7 @@ def test_damaged_row_spoils_only_its_execution(tmp_path: Path, what: str) -> Non
     async def main() -> None:
         path = tmp_path / "x.db"
         store, me = await prepared(path)
-        alter(path, DAMAGE[what])
+        alter(path, f"UPDATE amends_journal SET {DAMAGE[what]} WHERE execution = 2 AND position = 1")
         found = await store.read("b")
         assert found is not None
         assert len(found[1]) == 2
@@ -178,9 +194,7 @@ def test_damaged_row_spoils_only_its_execution(tmp_path: Path, what: str) -> Non
             assert [each.position for each in claim.rows] == [0, 1]
             assert len(claim.inbox) == 1
         damaged = next(claim for claim in claims if claim.header.uid == "b")
-        with pytest.raises(CorruptJournal):
-            for place, each in enumerate(damaged.rows):
-                verify(each, place, 0)
+        refused(damaged)
         all_committed(await store.commit(me, [Write("a", row=row(2)), Write("c", row=row(2))]))
         await store.park(me, "b", "corrupt", "{}", 9.0)
         await store.close()
@@ -237,9 +251,7 @@ def test_other_types_than_text_are_unreadable(tmp_path: Path) -> None:
         claims = {claim.header.uid: claim for claim in await store.claim(me, 9.0, 10)}
         assert [each.position for each in claims["a"].rows] == [0, 1]
         for uid in "bc":
-            with pytest.raises(CorruptJournal):
-                for place, each in enumerate(claims[uid].rows):
-                    verify(each, place, 0)
+            refused(claims[uid])
         await store.close()
 
     asyncio.run(main())
@@ -265,9 +277,7 @@ def test_damaged_page_spoils_only_its_execution(tmp_path: Path) -> None:
         assert sorted(claims) == ["a", "b", "c"]
         assert [each.position for each in claims["a"].rows] == [0, 1]
         assert claims["b"].rows != []
-        with pytest.raises(CorruptJournal):
-            for place, each in enumerate(claims["b"].rows):
-                verify(each, place, 0)
+        refused(claims["b"])
         await store.park(me, "b", "corrupt", "{}", 9.0)
         all_committed(await store.commit(me, [Write("a", row=row(2))]))
         await store.close()

@@ -1,4 +1,5 @@
-"""What may lie at the path: nothing, an old file, somebody else's file, or something that is no database at all."""
+"""What may lie at the path: nothing, an old file, somebody else's file, or something that is no database at
+all."""
 
 from __future__ import annotations
 
@@ -229,10 +230,11 @@ def test_polled_queries_use_their_indexes(tmp_path: Path) -> None:
     assert "amends_executions_due" in plan(SQL["count_due"], 1.0, 1)
     assert "amends_executions_due" in plan(SQL["next_wake"])
     assert "SCAN" not in plan(SQL["by_id"], "default", "x")
-    assert "SCAN" not in plan(SQL["by_uid"], "x")
+    assert "SCAN" not in plan(SQL["num"], "x")
     assert "SCAN" not in plan(SQL["news"], 0, 1)
-    rows = plan(SQL["rows"], "[1]")
-    assert "SEARCH j USING INDEX" in rows
+    assert "SEARCH j USING INDEX" in plan(SQL["rows"], "[1]")
+    assert "SEARCH i USING INDEX" in plan(SQL["inbox"], "[1]")
+    assert "SEARCH amends_executions USING INTEGER PRIMARY KEY" in plan(SQL["by_num"], "[1]")
     assert "amends_executions_owner" in plan(CONTROL["hand_back"], 1)
     assert "amends_executions_owner" in plan(CONTROL["bury"], 1.0)
     connection.close()
@@ -264,7 +266,8 @@ def test_end_of_a_prefix(prefix: str, beyond: str | None) -> None:
 
 def test_statements_by_name() -> None:
     statements = Statements(
-        "-- a comment\n-- name: one\nSELECT 1 -- why\nFROM x;\n\n-- name: many [2]\nINSERT INTO x VALUES {rows};\n"
+        "-- a comment\n-- name: one\nSELECT 1 -- why\nFROM x;\n\n"
+        "-- name: many [2]\nINSERT INTO x VALUES {rows};\n"
     )
     assert statements.names() == ["one", "many"]
     assert statements["one"] == "SELECT 1 FROM x"
@@ -275,7 +278,8 @@ def test_bulk_statements_take_any_number_of_rows(count: int) -> None:
     connection = apsw.Connection(":memory:")
     connection.execute("CREATE TABLE x (a INTEGER, b TEXT)")
     bulk = Statements(
-        "-- name: run [2]\nINSERT INTO x VALUES {rows}\n-- name: get [2]\nINSERT INTO x VALUES {rows} RETURNING a"
+        "-- name: run [2]\nINSERT INTO x VALUES {rows}\n"
+        "-- name: get [2]\nINSERT INTO x VALUES {rows} RETURNING a"
     )
     values = [value for number in range(count) for value in (number, f"t{number}")]
     bulk.bulk("run").run(connection.execute, values)

@@ -114,12 +114,18 @@ def frames(log: bytes) -> list[int]:
     return list(range(32 + 24 + page, len(log) + 1, 24 + page))
 
 
-async def torn(folder: Path, database: bytes, log: bytes, cut: int) -> list[int]:
-    """How many rows each execution has, in a copy whose log ends at `cut`."""
+def copied(folder: Path, database: bytes, log: bytes) -> Path:
+    """A database with that log, as a crash would leave them."""
     folder.mkdir()
     path = folder / "x.db"
     path.write_bytes(database)
-    log_of(path).write_bytes(log[:cut])
+    log_of(path).write_bytes(log)
+    return path
+
+
+async def torn(folder: Path, database: bytes, log: bytes, cut: int) -> list[int]:
+    """How many rows each execution has, in a copy whose log ends at `cut`."""
+    path = copied(folder, database, log[:cut])
     store = SqliteStore(path)
     await store.open()
     counts = [len(await positions(store, uid)) for uid in "abc"]

@@ -25,7 +25,7 @@ from amends.store.kit.support import *
 from amends.store.port import *
 
 def say(text):
-    print(text, flush=True)
+    os.write(1, f"{text}\\n".encode())  # a line in one piece, also from two processes
 """
 
 
@@ -243,14 +243,20 @@ def test_fork_shares_neither_connection_nor_lock(tmp_path: Path) -> None:
         assert line(parent) == "still here"
 
 
+def heir() -> subprocess.Popen[bytes]:
+    """A program that keeps all files it inherited."""
+    return subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+
+
 def test_started_programs_do_not_keep_the_lock(tmp_path: Path) -> None:
-    """A program that a worker started (without closing files) does not hold the worker's place after its end."""
+    """A program that a worker started (without closing files) does not hold the worker's place after its
+    end."""
 
     async def main() -> None:
         store = SqliteStore(tmp_path / "x.db")
         await store.open()
         assert await store.register(0.0, wait=False) is not None
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+        child = heir()
         store.abandon()
         other = SqliteStore(tmp_path / "x.db")
         await other.open()

@@ -64,7 +64,9 @@ def test_everything_a_step_needs(tmp_path: Path) -> None:
         assert tx.execute("PRAGMA table_info(stock)")[0][1] == "item"
         assert tx.execute("SELECT status FROM amends_executions") != []
         tx.execute("CREATE TEMP TABLE scratch (x)")
-        tx.execute("WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10) SELECT sum(i) FROM n")
+        tx.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 10) SELECT sum(i) FROM n"
+        )
         tx.execute("CREATE TRIGGER t AFTER INSERT ON stock BEGIN UPDATE stock SET left_over = 0; END")
 
     assert run(tmp_path / "x.db", body) == [("pen", "y", 6)]
@@ -97,9 +99,11 @@ def test_everything_a_step_needs(tmp_path: Path) -> None:
         "CREATE TABLE amends_mine (x)",
         "CREATE INDEX mine ON amends_journal (now)",
         "CREATE TRIGGER mine AFTER INSERT ON amends_journal BEGIN SELECT 1; END",
-        "CREATE TRIGGER mine AFTER INSERT ON stock BEGIN DELETE FROM amends_journal; END; INSERT INTO stock VALUES (1, 1, 1)",
+        "CREATE TRIGGER t AFTER DELETE ON stock BEGIN DELETE FROM amends_journal; END; DELETE FROM stock",
         "REPLACE INTO AMENDS_FENCES (incarnation, started_at) VALUES (1, 1)",
-        commit.SQL["taken"].replace("SELECT EXISTS", "DELETE FROM amends_journal WHERE EXISTS").replace("?", "1"),
+        commit.SQL["taken"]
+        .replace("SELECT EXISTS", "DELETE FROM amends_journal WHERE EXISTS")
+        .replace("?", "1"),
     ],
 )
 def test_what_a_step_may_not_do(tmp_path: Path, statement: str) -> None:
@@ -149,14 +153,14 @@ def test_statement_that_rolls_back_ends_the_step(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match="rolled back"):
         run(tmp_path / "x.db", body)
+
+    def silent(tx: Transaction) -> None:
+        tx.execute(TABLE)
+        tx.execute("INSERT INTO stock VALUES ('pen', 'x', 7)")
+        with pytest.raises(apsw.ConstraintError):
+            tx.execute("INSERT OR ROLLBACK INTO stock VALUES ('pen', 'x', 8)")
+
     with pytest.raises(StoreError, match="rolled back"):  # also when it does nothing more
-
-        def silent(tx: Transaction) -> None:
-            tx.execute(TABLE)
-            tx.execute("INSERT INTO stock VALUES ('pen', 'x', 7)")
-            with pytest.raises(apsw.ConstraintError):
-                tx.execute("INSERT OR ROLLBACK INTO stock VALUES ('pen', 'x', 8)")
-
         run(tmp_path / "y.db", silent)
 
 

@@ -1,7 +1,7 @@
 """The conformance kit: every sentence of the port as a case that a store passes or fails.
 
-It needs no test framework.  A case is an async function of a `Subject` (one empty database, and the means to open
-further handles on it and to crash them); its docstring is the sentence it checks.  With pytest::
+It needs no test framework.  A case is an async function of a `Subject` (one empty database, and the means
+to open further handles on it and to crash them); its docstring is the sentence it checks.  With pytest::
 
     @pytest.mark.parametrize("name", kit.names(sql=True, fill=True))
     def test_store(name, subject):
@@ -17,7 +17,15 @@ from .support import CASES, Subject
 
 __all__ = ["CASES", "Subject", "names", "run"]
 
-_MODULES = (starting, journal, ownership, inbox, parking, transactions, reading)  # importing them registers cases
+_MODULES = (
+    starting,
+    journal,
+    ownership,
+    inbox,
+    parking,
+    transactions,
+    reading,
+)  # importing them registers cases
 
 
 def names(*, sql: bool, fill: bool) -> list[str]:

@@ -219,7 +219,8 @@ async def sending_to_nobody_sends_nothing(subject: Subject) -> None:
 
 @case()
 async def sequence_numbers_never_go_back(subject: Subject) -> None:
-    """A later message has a higher `seq`, even when all before were consumed: a cursor over `news` is safe."""
+    """A later message has a higher `seq`, even when all before were consumed: a cursor over `news` is
+    safe."""
     store, me = await subject.worker()
     all_committed(await store.commit(me, [start("a")]))
     last = 0

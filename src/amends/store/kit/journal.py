@@ -53,7 +53,8 @@ async def taken_position_conflicts(subject: Subject) -> None:
 
 @case()
 async def conflicting_write_changes_nothing(subject: Subject) -> None:
-    """A conflict leaves the header, the inbox, the children and the ownership of its execution as they were."""
+    """A conflict leaves the header, the inbox, the children and the ownership of its execution as they
+    were."""
     store, me = await subject.worker()
     all_committed(await store.commit(me, [start("a"), start("b")]))
     await store.send([to("a")])
@@ -120,7 +121,10 @@ async def verdict_per_write_in_order(subject: Subject) -> None:
         Write("nobody", row=row(0)),
         done("c", 1),
     ]
-    want = "committed conflict committed conflict awake poison committed conflict committed".split()
+    want = [
+        "committed", "conflict", "committed", "conflict", "awake", "poison",
+        "committed", "conflict", "committed",
+    ]  # fmt: skip
     same(codes(await store.commit(me, writes)), want, "verdicts")
     rows = [len(await positions(store, uid)) for uid in "abcdefgh"]
     same(rows, [2, 1, 2, 2, 1, 2, 1, 0], "rows of each")
@@ -181,7 +185,9 @@ async def data_error_leaves_only_the_guilty_out(subject: Subject) -> None:
     verdicts = await store.commit(me, writes)
     same(codes(verdicts), ["poison" if n in bad else "committed" for n in range(23)], "verdicts")
     holds(all(verdicts[n].reason for n in bad), "poison has a reason")
-    same([len(await positions(store, uid)) for uid in uids], [1 if n in bad else 2 for n in range(23)], "rows")
+    same(
+        [len(await positions(store, uid)) for uid in uids], [1 if n in bad else 2 for n in range(23)], "rows"
+    )
     after = await store.commit(me, [Write(uids[4], row=row(1))])
     same(codes(after), ["committed"], "the guilty can go on with a better row")
 
@@ -196,7 +202,9 @@ async def poison_leaves_no_trace(subject: Subject) -> None:
     before = [await store.read(uid) for uid in "ab"]
     bad = row(1, 1.0, "[]", UNSTORABLE)
     writes = [
-        Write("a", row=bad, children=[header("c")], messages=[to("b")], consumed=[seq], release=Release(9.0, 1)),
+        Write(
+            "a", row=bad, children=[header("c")], messages=[to("b")], consumed=[seq], release=Release(9.0, 1)
+        ),
         Write("d", start=header("d"), row=row(0, 1.0, UNSTORABLE)),
     ]
     same(codes(await store.commit(me, writes)), ["poison", "poison"], "verdicts")
@@ -221,7 +229,9 @@ async def message_to_nobody_is_poison(subject: Subject) -> None:
     all_committed(await store.commit(me, [start("a"), start("b")]))
     writes = [Write("a", row=row(1), messages=[to("b"), to("nobody")]), Write("b", row=row(1))]
     same(codes(await store.commit(me, writes)), ["poison", "committed"], "verdicts")
-    same((await positions(store, "a"), await inbox_of(store, "b")), ([0], []), "its row, and its good message")
+    same(
+        (await positions(store, "a"), await inbox_of(store, "b")), ([0], []), "its row, and its good message"
+    )
 
 
 @case("fill")
@@ -245,4 +255,8 @@ async def full_store_changes_nothing(subject: Subject) -> None:
     same(await store.audited("a"), [], "the audit")
     await relieve(store)
     all_committed(await store.commit(me, writes))
-    same((await positions(store, "a"), await positions(store, "b")), ([0, 1], [0, 1]), "rows, once there is room")
+    same(
+        (await positions(store, "a"), await positions(store, "b")),
+        ([0, 1], [0, 1]),
+        "rows, once there is room",
+    )

@@ -62,7 +62,9 @@ async def standby_takes_over_after_a_crash(subject: Subject) -> None:
     holds(successor is not None, "an incarnation")
     assert successor is not None
     claim = await claim_one(other, successor)
-    same((claim.header.uid, claim.lost, claim.header.owner), ("a", True, successor), "what the dead one owned")
+    same(
+        (claim.header.uid, claim.lost, claim.header.owner), ("a", True, successor), "what the dead one owned"
+    )
 
 
 @case()
@@ -245,7 +247,8 @@ async def claim_takes_the_earliest_first(subject: Subject) -> None:
 
 @case()
 async def claim_brings_all_it_takes_to_go_on(subject: Subject) -> None:
-    """A claim holds the header (owned by the claimer), all rows in order and the waiting messages in order."""
+    """A claim holds the header (owned by the claimer), all rows in order and the waiting messages in
+    order."""
     store, me = await subject.worker()
     all_committed(await store.commit(me, [start("a"), start("b")]))
     all_committed(await store.commit(me, [Write("a", row=row(1)), Write("b", row=row(1))]))
@@ -276,7 +279,8 @@ async def claimed_can_be_written(subject: Subject) -> None:
 
 @case()
 async def sleep_ends_in_time(subject: Subject) -> None:
-    """A released execution is unowned and due at its `wake_at`, not before; without one it waits for a message."""
+    """A released execution is unowned and due at its `wake_at`, not before; without one it waits for a
+    message."""
     store, me = await subject.worker()
     all_committed(await store.commit(me, [start("a"), start("b")]))
     all_committed(await store.commit(me, [asleep("a", 1, 100.5), asleep("b", 1, None)]))

@@ -36,7 +36,11 @@ async def park_sets_aside(subject: Subject) -> None:
     same(got, (ATTENTION, "divergence", '{"row":0}', None, None, 9.0), "the header")
     same(await positions(store, "a"), [0], "rows")
     same((await head_of(store, "b")).status, "running", "the other execution")
-    same(codes(await store.commit(me, [Write("a", row=row(1))])), ["conflict"], "its worker may not write it now")
+    same(
+        codes(await store.commit(me, [Write("a", row=row(1))])),
+        ["conflict"],
+        "its worker may not write it now",
+    )
 
 
 @case()

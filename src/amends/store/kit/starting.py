@@ -164,7 +164,8 @@ async def children_start_unowned_and_due(subject: Subject) -> None:
 
 @case()
 async def children_may_start_owned(subject: Subject) -> None:
-    """A child whose `owner` is the committer is born owned by it; with any other owner it is unowned and due."""
+    """A child whose `owner` is the committer is born owned by it; with any other owner it is unowned and
+    due."""
     store, me = await subject.worker()
     children = [header("c", parent="a", owner=me), header("d", parent="a", owner=me + 1)]
     all_committed(await store.commit(me, [Write("a", start=header("a"), row=row(0), children=children)]))

@@ -1,7 +1,7 @@
 """What the cases are written with: a subject, a register of cases, small builders, and checks that explain.
 
-The checks raise `AssertionError` by themselves, so that they hold under ``python -O`` and show both sides without a test
-runner's help.
+The checks raise `AssertionError` by themselves, so that they hold under ``python -O`` and show both sides
+without a test runner's help.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Case = Callable[["Subject"], Awaitable[None]]
 class Subject:
     """One empty database under test.
 
-    `connect` gives a fresh, opened handle on it (as another process would have); `crash` ends a handle as ``kill -9``
-    would.  `fill` makes the next write find no room, `relieve` gives room again; None: cannot be arranged.
-    `sql`: transactional steps can execute SQL.
+    `connect` gives a fresh, opened handle on it (as another process would have); `crash` ends a handle as
+    ``kill -9`` would.  `fill` makes the next write find no room, `relieve` gives room again; None: cannot
+    be arranged. `sql`: transactional steps can execute SQL.
     """
 
     connect: Callable[[], Awaitable[Store]]
@@ -42,7 +42,9 @@ class Subject:
         """A handle that is registered as the worker."""
         store = await self.open()
         incarnation = await store.register(now, wait=False)
-        holds(incarnation is not None, "nobody else is registered, so register(wait=False) gives an incarnation")
+        holds(
+            incarnation is not None, "nobody else is registered, so register(wait=False) gives an incarnation"
+        )
         assert incarnation is not None
         return store, incarnation
 
@@ -61,10 +63,11 @@ CASES: dict[str, tuple[Case, frozenset[str]]] = {}
 
 
 def case(*needs: str) -> Callable[[Case], Case]:
-    """Register a case; `needs` names abilities of the subject (``sql``, ``fill``) without which it is skipped."""
+    """Register a case; `needs` names abilities of the subject (``sql``, ``fill``) without which it is
+    skipped."""
 
     def add(function: Case) -> Case:
-        CASES[function.__name__] = function, frozenset(needs)  # type: ignore[attr-defined]
+        CASES[function.__name__] = function, frozenset(needs)
         return function
 
     return add

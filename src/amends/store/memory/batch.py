@@ -116,9 +116,7 @@ class _Judge:
 
     def _all_new(self, born: list[Header]) -> bool:
         return not any(
-            self._state.has(header)
-            or header.uid in self._uids
-            or (header.namespace, header.id) in self._ids
+            self._state.has(header) or header.uid in self._uids or (header.namespace, header.id) in self._ids
             for header in born
         )
 

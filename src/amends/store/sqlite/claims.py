@@ -1,8 +1,9 @@
 """Claiming: taking ownership in one short transaction, then reading what was taken.
 
-The reading comes after the commit: what we own nobody else changes, except for messages, which is why the header
-(with `inbox_seq`) is read together with the inbox, once more.  It must not come before: when SQLite meets a damaged
-page inside a write transaction, it refuses to commit, and one damaged journal would keep all the others unclaimed.
+The reading comes after the commit: what we own nobody else changes, except for messages, which is why the
+header (with `inbox_seq`) is read together with the inbox, once more.  It must not come before: when SQLite
+meets a damaged page inside a write transaction, it refuses to commit, and one damaged journal would keep
+all the others unclaimed.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Claiming:
         """Become the owner of what is due, earliest first."""
         self._db = db
         check_fence(db, self._incarnation)
-        self._taken = reading.fetch(db, "due", (self._now, self._limit))  # type: ignore[assignment]
+        self._taken = reading.fetch(db, "due", (self._now, self._limit))
         nums = json.dumps([taken[0] for taken in self._taken])
         db.execute(reading.SQL["take"], (self._incarnation, nums))
 

@@ -107,7 +107,9 @@ def _select(query: Query, columns: str) -> tuple[str, list[Any]]:
         terms.append(term)
         values.extend(parameters)
 
-    if query.namespace:  # `+`: not by the index of ids, which would have to sort a whole namespace for one page
+    if (
+        query.namespace
+    ):  # `+`: not by the index of ids, which would have to sort a whole namespace for one page
         must("namespace = ?" if query.id_prefix else "+namespace = ?", query.namespace)
     if list(query.statuses) == [ATTENTION]:
         must("status = 'attention'")  # in words, so that the partial index serves

@@ -44,10 +44,9 @@ def open_writer(
     path: str, synchronous: str, max_pages: int | None, busy: Callable[[int], bool]
 ) -> apsw.Connection:
     """A connection that writes and, until told otherwise, leaves checkpoints to others."""
-    connection = _open(path)
+    connection = _open(path, lambda connection: connection.set_busy_handler(busy))
     try:
-        connection.set_busy_handler(busy)
-        _switch_to_wal(connection, path)
+        _switch_to_wal(connection, path, busy)
         connection.pragma("synchronous", synchronous)
         if max_pages is not None:
             connection.pragma("max_page_count", max_pages)
@@ -61,9 +60,8 @@ def open_writer(
 
 
 def open_reader(path: str) -> apsw.Connection:
-    """A connection that only reads. (It meets a lock only while another process recovers the log.)"""
-    connection = _open(path)
-    connection.set_busy_timeout(5_000)
+    """A connection that only reads."""
+    connection = _open(path, lambda connection: connection.set_busy_timeout(5_000))
     connection.pragma("query_only", 1)
     return connection
 
@@ -73,12 +71,15 @@ def checkpoint_on_close(connection: apsw.Connection, wanted: bool) -> None:
     connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0 if wanted else 1)
 
 
-def _open(path: str) -> apsw.Connection:
+def _open(path: str, be_patient: Callable[[apsw.Connection], None]) -> apsw.Connection:
+    """`be_patient` comes first: even a pragma meets a lock while another process creates or recovers the
+    log."""
     try:
         connection = apsw.Connection(path, statementcachesize=STATEMENTS)
     except apsw.Error as error:
         raise explain(error, path) from error
     try:
+        be_patient(connection)
         connection.wal_autocheckpoint(0)
         checkpoint_on_close(connection, False)
         connection.pragma("cache_size", -CACHE_KIB)
@@ -89,14 +90,19 @@ def _open(path: str) -> apsw.Connection:
     return connection
 
 
-def _switch_to_wal(connection: apsw.Connection, path: str) -> None:
-    try:
-        mode = connection.pragma("journal_mode", "wal")
-    except apsw.BusyError as error:
-        raise StoreBusy(
-            f"{path} is not in WAL mode, and another process has it open, so it cannot be switched",
-            hint="close the other program once; the switch is kept in the file",
-        ) from error
+def _switch_to_wal(connection: apsw.Connection, path: str, busy: Callable[[int], bool]) -> None:
+    tries = 0
+    while True:
+        try:
+            mode = connection.pragma("journal_mode", "wal")
+            break
+        except apsw.BusyError as error:  # SQLite does not wait here by itself
+            if not busy(tries):
+                raise StoreBusy(
+                    f"{path} is not in WAL mode, and another process has it open, so it cannot be switched",
+                    hint="close the other program once; the switch is kept in the file",
+                ) from error
+            tries += 1
     if mode != "wal":
         raise StoreError(
             f"{path} cannot be used in WAL mode (it stays in {mode!r})",

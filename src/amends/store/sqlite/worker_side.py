@@ -33,6 +33,7 @@ class WorkerPart(Core):
 
         Another worker lives: None; with `wait`, stand by until it is gone.
         """
+        self._writer.check_open()
         while self._incarnation is not None or not self._lock.take():
             if not wait:
                 return None

@@ -107,7 +107,7 @@ class Writer:
 
     def connection(self) -> apsw.Connection:
         """The connection; a new one after a broken commit. Raises `StoreError` unless the store is open."""
-        self._check_open()
+        self.check_open()
         connection = self._connection
         if connection is not None and not self._broken:
             return connection
@@ -151,7 +151,8 @@ class Writer:
         if connection is not None:
             connection.close(force)
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise `StoreError` unless the store is open."""
         if self.refusal is not None:
             raise StoreError(self.refusal[0], hint=self.refusal[1])
 
@@ -197,7 +198,7 @@ class Writer:
 
     async def job(self, work: Callable[[], T]) -> T:
         """Run `work` in the writer's thread, with the connection to itself."""
-        self._check_open()
+        self.check_open()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
 

@@ -146,6 +146,38 @@ def run_kernel(program: Program, *, batched: bool = False) -> Run:
     return Run(program, batched=batched).begin()
 
 
+def replayed(program: Program, rows: list[e.Row]) -> Run:
+    """Activate a new instance with the events of each row, and seal what it decides (`load` leaves ended journals unplayed)."""
+    run = Run(program)
+    journal = [e.decode_commands(row.commands) for row in rows]
+    run.instance.journaled_patches |= {c.change for row in journal for c in row if isinstance(c, e.Patch)}
+    with writing_to(run.trace):
+        for row, commands in zip(rows, journal, strict=True):
+            run.instance.expected = commands
+            decision = run.instance.activate(e.decode_events(row.events), row.now)
+            run.rows.append(run.instance.seal(decision))
+    run.instance.expected = None
+    return run
+
+
+def left_the_code(rows: list[e.Row]) -> bool:
+    """Has the execution got to where its code never runs again?"""
+    last = (e.Backward, e.Finish)
+    return any(isinstance(command, last) for row in rows for command in e.decode_commands(row.commands))
+
+
+def state(instance: Instance) -> list[Any]:
+    """All that a replay must bring back."""
+    ledger = instance.ledger
+    actions = [
+        [a.id, a.name, a.outcome, a.undo_state, a.interrupted, a.scope, a.position, bytes(a.args)]
+        for a in ledger.actions.values()
+    ]
+    waiting = [sorted(ledger.timers.items()), sorted(ledger.awaited.items()), sorted(ledger.patches)]
+    ended = [ledger.phase, ledger.status, ledger.cause, bytes(ledger.value), ledger.run, ledger.pivoted]
+    return [instance.position, instance.checksum, actions, waiting, ended, len(ledger.residue)]
+
+
 def resumed(program: Program, original: Run, rows: int) -> Run:
     """Load the first rows of a run's journal into a new instance, and go on from there."""
     run = Run(program, batched=original.batched)

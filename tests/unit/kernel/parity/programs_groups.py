@@ -316,7 +316,7 @@ async def group_fails_while_cancelled() -> None:
     say(task.cancelled())
 
 
-@program(since=(3, 13), why=STABLE_COUNT)
+@program
 async def nested_groups_fail_together() -> None:
     try:
         async with asyncio.TaskGroup() as outer:

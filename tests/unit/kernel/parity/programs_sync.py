@@ -132,7 +132,7 @@ async def semaphore_is_bounded() -> None:
         say(shape(error))
 
 
-@program(since=(3, 13), why=ALL_AT_ONCE)
+@program
 async def semaphore_many_released_at_once() -> None:
     gate = asyncio.Semaphore(0)
 
@@ -153,24 +153,22 @@ async def semaphore_many_released_at_once() -> None:
 
 @program(since=(3, 13), why=ALL_AT_ONCE)
 async def semaphore_latecomers() -> None:
-    gate = asyncio.Semaphore(1)
+    gate = asyncio.Semaphore(0)
     order: list[str] = []
 
     async def user(name: str) -> None:
         await gate.acquire()
         order.append(name)
-        say(name)
-        await asyncio.sleep(0)
-        order.append(name)
+        asyncio.get_running_loop().call_soon(order.append, f"after {name}")
 
-    await gate.acquire()
     first = asyncio.create_task(user("a"))
     await asyncio.sleep(1)
-    for _ in range(5):
-        gate.release()
     others = [asyncio.create_task(user(name)) for name in "bcd"]
+    for _ in range(4):
+        gate.release()
     await asyncio.gather(first, *others)
-    await work("-".join(order))
+    say(order)
+    await work(", ".join(order))
 
 
 @program

@@ -274,7 +274,7 @@ async def wait_for_a_shielded_task() -> None:
     say(await task)
 
 
-@program(since=(3, 12), why="3.11 waits for what it cancels in a task of its own and gives its value back")
+@program
 async def wait_for_swallowed_cancel() -> Any:
     async def stubborn() -> str:
         try:

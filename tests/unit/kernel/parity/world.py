@@ -122,6 +122,7 @@ class Program(msgspec.Struct, frozen=True):
     real: bool = True
     since: tuple[int, int] = (3, 11)
     why: str = ""
+    broken: str = ""
     saga: Any = None
 
 

@@ -1,0 +1,49 @@
+"""Journals written under 3.11, 3.12 and 3.13 replay under whichever of them runs this."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.kernel.parity import golden
+from tests.unit.kernel.parity.driver import Run, replayed, state
+from tests.unit.kernel.parity.programs import PROGRAMS
+from tests.unit.kernel.parity.world import TABLE
+
+VERSIONS = ["3.11", "3.12", "3.13"]
+KEPT = [program for program in PROGRAMS if not program.broken]
+RECORD = "run `python -m tests.unit.kernel.parity record` under each Python version"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_program_has_a_golden_journal(version: str) -> None:
+    known = set(golden.read(version))
+    assert {program.name for program in KEPT} - known == set(), RECORD
+    assert known - set(TABLE) == set(), "a golden journal has lost its program; programs are never removed"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("program", KEPT, ids=lambda p: p.name)
+def test_golden_journal_replays(program: object, version: str) -> None:
+    name = program.name  # type: ignore[attr-defined]
+    journal = golden.read_one(version, name)
+    again = replayed(TABLE[name], journal.rows)
+    assert again.rows == journal.rows
+    if journal.ended != "stuck":
+        assert again.trace.said == journal.said
+        loaded = Run(TABLE[name]).load(journal.rows)
+        assert state(loaded.instance) == state(again.instance)
+        assert loaded.ended == journal.ended
+        loaded.instance.discard()
+    again.instance.discard()
+
+
+def test_all_versions_wrote_the_same() -> None:
+    """Not only do they replay each other: but for the version's own name they are equal."""
+    first, *others = (golden.read(version) for version in VERSIONS)
+    for other in others:
+        assert {n: (j.ended, j.said) for n, j in first.items()} == {
+            n: (j.ended, j.said) for n, j in other.items()
+        }
+        for name, journal in first.items():
+            mine = [(row.now, row.commands) for row in journal.rows]
+            assert mine == [(row.now, row.commands) for row in other[name].rows]
