@@ -32,6 +32,8 @@ def _open_other(value: Any) -> Any:
 
 
 def _decode_other(type_: type, value: Any) -> Any:
+    if type_ is object:
+        return value
     validate = getattr(type_, "model_validate", None)
     if validate is not None:
         return validate(value)

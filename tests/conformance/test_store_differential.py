@@ -26,7 +26,7 @@ from amends.store.port import AuditRecord, Change, Header, Message, Query, Relea
 NAMES = "abcdefgh"
 WEIGHTS = {
     "commit": 40, "claim": 16, "create": 4, "send": 12, "park": 4, "unpark": 6, "transact": 5,
-    "retire": 2, "crash": 3, "register": 1, "reopen": 1, "stale": 2,
+    "retire": 2, "crash": 3, "register": 1, "reopen": 1, "stale": 2, "burst": 6, "rush": 3,
 }  # fmt: skip
 TIMES = (5.0, 10.0, 20.0, 30.0)
 
@@ -74,6 +74,12 @@ class Chance:
 
     def _send(self) -> tuple[Any, ...]:
         return self._messages(3), self._pick([True, False])
+
+    def _burst(self) -> tuple[Any, ...]:
+        return ([self._send() for _ in range(self._random.randint(2, 6))],)
+
+    def _rush(self) -> tuple[Any, ...]:
+        return ([self._create() for _ in range(self._random.randint(2, 6))],)
 
     def _park(self) -> tuple[Any, ...]:
         return (self._pick(NAMES),)
@@ -187,6 +193,18 @@ class Side:
     async def _send(self, messages: list[tuple[str, str, str]], audit: bool) -> Any:
         records = [AuditRecord(1.0, uid, "me", "send", text) for uid, text, _ in messages] if audit else []
         return await self.store.send([Message(*message) for message in messages], records)
+
+    async def _burst(self, sendings: list[tuple[Any, ...]]) -> Any:
+        """Several clients send at once."""
+        return await self._at_once([self._send(*sending) for sending in sendings])
+
+    async def _rush(self, names: list[tuple[str, str]]) -> Any:
+        """Several clients start at once."""
+        return await self._at_once([self._create(*each) for each in names])
+
+    async def _at_once(self, actions: list[Any]) -> Any:
+        answers = await asyncio.gather(*actions, return_exceptions=True)
+        return [type(answer).__name__ if isinstance(answer, Exception) else answer for answer in answers]
 
     async def _park(self, uid: str) -> Any:
         return await self.store.park(self.me, uid, "poison", "{}", 40.0)

@@ -162,7 +162,5 @@ def _at_least(least: float, value: object) -> bool:
     return isinstance(value, (int, float)) and value >= least
 
 
-ONCE = Retry(attempts=1)
 DEFAULT_RETRY = Retry(attempts=3, delay=0.5, cap=30.0)
 UNDO_RETRY = Retry(attempts=10, delay=0.5, cap=60.0)
-FOREVER = Retry(attempts=None, delay=0.5, cap=60.0)

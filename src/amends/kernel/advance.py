@@ -38,8 +38,6 @@ def step(self: Instance) -> None:
     if ledger.terminated is not None and ledger.phase != FINISHED:
         _terminate(self)
         return
-    if ledger.asked_by:
-        _answer_child(self)
     while True:
         if self.rollbacks:
             _roll_back(self)
@@ -54,6 +52,8 @@ def step(self: Instance) -> None:
         if ledger.phase == BACKWARD:
             _compensate(self)
         break
+    if ledger.asked_by and ledger.phase != FINISHED:
+        _answer_children(self)
     _refuse_to_hang(self)
 
 
@@ -83,6 +83,8 @@ def _body_ended(self: Instance) -> bool:
     program, ledger = self.program, self.ledger
     assert program is not None
     root = program.root
+    if ledger.asking:
+        return False  # undecided: the answer says whether the pivot was passed
     if program.next_args is not None:
         _continue_as_new(self)
         return False
@@ -220,9 +222,9 @@ def _roll_back(self: Instance) -> None:
     for rollback in list(self.rollbacks):
         if not rollback.quiet:
             continue
-        owed = ledger.owed(rollback.scope)
-        for action in ready(owed):
-            self.undo(action)
+        while turn := ready(ledger.owed(rollback.scope)):  # what is irreversible is settled at once
+            for action in turn:
+                self.undo(action)
         left = ledger.owed(rollback.scope)
         parked_only = all(a.undo_state == UNDO_PARKED for a in left)
         if not left or (parked_only and ledger.doomed):
@@ -255,9 +257,9 @@ def abandon(self: Instance, requests: Sequence[e.Event], why: str, now: float) -
         _terminate(self)
         return decision
     request = ledger.cancel
-    if ledger.pivoted or (request is None and ledger.phase == FORWARD):
+    if ledger.pivoted or ledger.asking or (request is None and ledger.phase == FORWARD):
         raise Refused(
-            "after the pivot nothing is undone", hint="deploy code that completes from here, or terminate"
+            "after the pivot (or while it is asked for) nothing is undone", hint="deploy code that completes from here, or terminate"
         )
     if request is not None and ledger.phase == FORWARD:
         fault = Fault("Cancelled", f"{request.reason} (undone from the journal: {why})")
@@ -275,25 +277,27 @@ def abandon(self: Instance, requests: Sequence[e.Event], why: str, now: float) -
 # ---------------------------------------------------------------- pivots of children, and dead ends
 
 
-def _answer_child(self: Instance) -> None:
-    """A child wants to pivot: grant it, refuse it, or ask our own parent."""
+def _answer_children(self: Instance) -> None:
+    """Children want to pivot: grant it, refuse it, or ask our own parent."""
     ledger = self.ledger
-    child = ledger.asked_by
-    if ledger.pivoted:
-        self.issue(e.AnswerPivot(child))
-        return
-    if ledger.asking:
-        return
-    busy = self.busy_with(but=child)
-    if ledger.phase != FORWARD or ledger.cancel is not None:
-        self.issue(e.AnswerPivot(child, "the parent is being undone"))
-    elif busy:
-        self.issue(e.AnswerPivot(child, f"the parent has {', '.join(busy)} in flight"))
-    elif self.parent:
-        self.issue(e.AskPivot("child"))
-    else:
-        self.issue(e.Pivot("child"))
-        self.issue(e.AnswerPivot(child))
+    for child in list(ledger.asked_by):
+        action = ledger.actions.get(child)
+        busy = self.busy_with(but=child)
+        if ledger.pivoted:
+            self.issue(e.AnswerPivot(child))
+        elif ledger.asking:
+            return
+        elif ledger.phase != FORWARD or ledger.cancel is not None:
+            self.issue(e.AnswerPivot(child, "the parent is being undone"))
+        elif action is None or action.outcome != OPEN or action.interrupted:
+            self.issue(e.AnswerPivot(child, "the parent no longer waits for it"))
+        elif busy:
+            self.issue(e.AnswerPivot(child, f"the parent has {', '.join(busy)} in flight"))
+        elif self.parent:
+            self.issue(e.AskPivot("child"))
+        else:
+            self.issue(e.Pivot("child"))
+            self.issue(e.AnswerPivot(child))
 
 
 def _refuse_to_hang(self: Instance) -> None:

@@ -252,9 +252,12 @@ class SagaLoop(asyncio.AbstractEventLoop):
         """Close an abandoned async generator, now and here (any thread), in a limbo where it cannot
         command anything.
         """
-        limbo = type(self)(self.amends_port, self.timers)
-        limbo.now = self.now
-        limbo.kill()
+        limbo = self
+        if not self.dead:
+            limbo = type(self)(self.amends_port, self.timers)
+            limbo.now = self.now
+            limbo.dead = True
+            limbo.amends_port = Evicted(limbo, self.amends_port)
         with limbo._thread_taken():
             awaited, error = throw_out(generator.aclose(), closing=True)
         if error is not None or awaited:

@@ -18,6 +18,7 @@ import logging
 import random
 from asyncio import Future
 from collections import deque
+from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from ..errors import Compensated, PayloadTooLarge, PivotRefused, Refused, Termin
 from . import entries as e
 from .entries import NULL, Fault, Raw
 from .failures import failure_of
+from .foreign import teach
 from .ledger import UNDO_PARKED, Action
 from .loop import SagaFuture, SagaLoop, SagaTask, Timer
 
@@ -152,7 +154,11 @@ class Program:
         if forward and not task.shielded and self.ledger.closing:
             request = self.ledger.cancel
             raise asyncio.CancelledError(request.reason if request else "the saga is being undone")
-        return task.next_id(), task.scope
+        try:
+            return task.next_id(), task.scope
+        except AttributeError:
+            right = "task = asyncio.create_task(…)"
+            raise teach("a task made by its class", "use asyncio.create_task()", right) from None
 
     def _payload(self, args: Any, what: str) -> Raw:
         data = codec.encode(args, what)
@@ -223,6 +229,7 @@ class Program:
             self._give(future, reader, kept.popleft(), name)
         else:
             self.instance.issue(e.AwaitSignal(id, name))
+            future.add_done_callback(lambda _: self.ledger.awaited.pop(id, None))  # also when it is cancelled
             self.waiting.setdefault(name, deque()).append((future, reader, id))
         return future
 

@@ -161,9 +161,10 @@ def release_parked(self: Instance) -> None:
 
 def _pivot_answered(self: Instance, event: e.PivotAnswered) -> None:
     ledger = self.ledger
-    if not event.refusal:
-        ledger.cancel = None
     ledger.take(event, self.position)
+    if event.refusal:
+        for child in list(ledger.asked_by):  # the one on whose behalf the question went up
+            self.issue(e.AnswerPivot(child, event.refusal))
     if self.program is not None:
         self.program.answered(event.refusal)
     if event.refusal and ledger.cancel is not None:

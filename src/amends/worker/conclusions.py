@@ -10,12 +10,15 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from ..definition.policy import FOREVER, Recovery
+from ..definition.policy import Recovery
 from ..definition.step import Step, StepOptions
 from ..errors import NotSent, PayloadError, Rejected
 from ..kernel import entries as e
 from ..kernel.failures import fault_of
 from ..kernel.ledger import REJECTED, UNKNOWN, Action
+
+CALM = 0.1
+"""Shortest wait (seconds) between attempts that go on for ever."""
 
 CERTAINLY_NOT_SENT = (NotSent, ConnectionRefusedError)
 
@@ -64,7 +67,7 @@ def conclude(
     if not rejected:
         due = _retry_at(action, attempt, error, policy, now, chance)
         if due is None and (pivoted or wanted is Recovery.FORWARD):
-            due = now + FOREVER.wait(attempt, chance)
+            due = now + max(CALM, policy.retry.wait(attempt, chance))
         if due is not None:
             return e.AttemptFailed(action.id, attempt, fault, tainted, due)
     return e.Failed(action.id, fault, outcome, _hold(action, wanted, outcome, pivoted=pivoted))

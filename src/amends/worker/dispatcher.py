@@ -123,12 +123,12 @@ class Dispatcher:
             step, policy = self.definition(live, action)
             signature = step.signature
             args = signature.decode_args(action.args)
+            if step.options.transaction:
+                run_transaction(self.worker, live, action, step, args, self._ended)
+                return
             resources = self.worker.resources.for_function(signature) if signature.plan[2] else None
         except AmendsError as error:
             self._refuse(live, action, error)
-            return
-        if step.options.transaction:
-            run_transaction(self.worker, live, action, step, args, self._ended)
             return
         current = self._current(live, action, action.attempts + 1, "do", policy.timeout)
         attempt = Attempt(

@@ -157,7 +157,7 @@ class Worker:
         ledger = live.instance.ledger
         uid = live.header.uid
         kept = self._stash.pop(uid, [])
-        ended = {event.id for event in kept}
+        ended = {getattr(event, "id", "") for event in (*kept, *live.instance.deferred)}
         for action in list(ledger.actions.values()):
             if action.id in ended:
                 continue

@@ -102,6 +102,7 @@ def _after_pivot(seat: Seat, account: Account) -> bool:
     """The one way a body may come to a standstill: it failed after the pivot (perhaps in one activation with it)."""
     last = len(seat.rows) - 1
     just_now = any(row == last and label.startswith("pivot") and what == "ok" for row, label, what in seat.story)
+    just_now = just_now or ["pivot_answered", ""] in json.loads(seat.rows[last].events)
     if type(seat.stuck) is Parked and (account.pivoted != NEVER or just_now):
         return True
     raise Broken(16, f"{seat.uid} came to a standstill: {seat.stuck!r}")

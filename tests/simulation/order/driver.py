@@ -96,7 +96,7 @@ def snapshot(ledger: Ledger) -> Any:
     }  # fmt: skip
     return (
         actions, dict(ledger.timers), list(ledger.residue), ledger.run, ledger.phase, ledger.cause, ledger.fault,
-        bytes(ledger.value), ledger.status, ledger.cancel, ledger.pivoted, ledger.asking, ledger.asked_by,
+        bytes(ledger.value), ledger.status, ledger.cancel, ledger.pivoted, ledger.asking, tuple(ledger.asked_by),
     )  # fmt: skip
 
 
@@ -275,7 +275,8 @@ class World:
         """As `Worker._resume`: open commands are sent again with their old keys."""
         for key in [key for key, call in seat.calls.items() if call.due]:
             del seat.calls[key]
-        ended = {getattr(event, "id", None) for _, event in seat.waiting}
+        waiting = [event for _, event in seat.waiting]
+        ended = {getattr(event, "id", None) for event in (*waiting, *seat.instance.deferred)}
         for action in list(seat.instance.ledger.actions.values()):
             if action.id in ended or (action.id, "do") in seat.calls:
                 continue
@@ -456,7 +457,8 @@ class World:
         instance.story = list(seat.story)  # type: ignore[attr-defined]
         seat.crashed = True
         try:
-            decision = instance.abandon("cancelled", e.Fault("Cancelled", "its code is gone"), self.now)
+            request = e.CancelRequested("its code is gone")
+            decision = instance.abandon([request], "missing_definition", self.now)
         except Refused:  # after the pivot: parked until the code is back
             self.fired.add("abandon refused")
             self.load(seat, lost=True)

@@ -56,7 +56,8 @@ class Account:
         self.now: Moment = (0, 0, 0)
         self.cancel: Moment = NEVER
         self.cause = ""
-        self.late_cancel = ""
+        self.undecided = ""  # the cause of a cancel that came while the ancestors were asked about the pivot
+        self.undecided_rollbacks: list[Node] = []
         self.pivoted: Moment = NEVER
         self.asking: Moment = NEVER
         self.asked_by: set[str] = set()
@@ -181,7 +182,7 @@ class Account:
         if self.backward != NEVER and tag not in ("undo", "finish", "interrupt", "answer_pivot"):
             raise self.broken(8, f"{tag} {fields[:2]} on the backward way: saga code still runs")
         closed = min(self.cancel, self.returned, self.unwound)
-        if tag in ("pivot", "ask_pivot") and closed < self.now:
+        if tag in ("pivot", "ask_pivot") and closed[0] < self.now[0]:
             raise self.broken(9, f"{tag} after the cancel, the return or the failure")
         if tag in FORWARD_COMMANDS and closed[0] < self.now[0] and not self._shielded(tag, fields):
             raise self.broken(9, f"{tag} {fields[:2]} after the cancel, the return or the failure")
@@ -235,10 +236,15 @@ class Account:
     def _left_by_exception(self, savepoint: Node) -> None:
         if min(self.cancel, self.returned, self.unwound, self.pivoted) != NEVER:
             return  # all will be undone, or nothing
-        if savepoint not in self.begun.values():
+        if self.asking != NEVER:
+            self.undecided_rollbacks.append(savepoint)  # the answer says whether anything may still be undone
+        elif savepoint not in self.begun.values():
             raise self.broken(6, f"{savepoint.label} was left by an exception and is not rolled back")
 
     def _savepoint_left(self, savepoint: Node) -> None:
+        if savepoint in self.undecided_rollbacks and savepoint not in self.begun.values():
+            self.undecided_rollbacks.remove(savepoint)
+            self._left_by_exception(savepoint)
         for id, point in list(self.begun.items()):
             if point is not savepoint:
                 continue
@@ -341,9 +347,16 @@ def _cancel_requested(self: Account, reason: str, cause: str, by: str) -> None:
         self.seen["cancel after the pivot"] += 1
     elif min(self.returned, self.unwound, self.backward) != NEVER:
         self.seen["cancel after the end of the body"] += 1
-    elif self.cancel == NEVER:
-        self.cancel, self.cause = self.now, cause
-        self.seen[f"cancel: {cause}"] += 1
+    elif self.cancel == NEVER and not self.undecided:
+        if self.asking == NEVER:
+            _cancel(self, cause)
+        else:  # a child's pivot is its ancestors': their answer says which came first
+            self.undecided = cause
+
+
+def _cancel(self: Account, cause: str) -> None:
+    self.cancel, self.cause = self.now, cause
+    self.seen[f"cancel: {cause}"] += 1
 
 
 def _undo_requested(self: Account, cause: str) -> None:
@@ -358,11 +371,15 @@ def _pivot_requested(self: Account, id: str) -> None:
 
 def _pivot_answered(self: Account, refusal: str) -> None:
     self.asking = NEVER
+    undecided, self.undecided = self.undecided, ""
     if refusal:
         self.seen["pivot refused"] += 1
-        return
-    self.cancel = NEVER  # it came while the ancestors were asked, and they had passed the pivot
-    _pivot(self, "")
+        if undecided:
+            self.seen["cancel while the pivot was asked for"] += 1
+            _cancel(self, undecided)
+    else:
+        self.seen["cancel while the pivot was granted"] += bool(undecided)
+        _pivot(self, "")
 
 
 def _retried(self: Account, id: str, by: str, args: Any) -> None:
@@ -474,10 +491,14 @@ def _pivot(self: Account, id: str) -> None:
     flying = [
         a.label
         for a in self.acts.values()
-        if (not a.outcome and a.id not in self.asked_by) or (a.undoing != NEVER and a.settled == NEVER)
+        if not a.outcome or (a.undoing != NEVER and a.settled == NEVER)
     ]
-    if flying or self.begun:
-        raise self.broken(10, f"pivot with {flying} in flight, rollbacks of {list(self.begun.values())}")
+    for label in [self.acts[id].label for id in self.asked_by][:1]:
+        flying.remove(label)  # the child that asks
+    notes = self.notes.get(self.now[0], ())
+    rolling = [p.label for p in self.begun.values() if not any(label == p.label for label, _ in notes)]
+    if flying or rolling:
+        raise self.broken(10, f"pivot with {flying} in flight, rollbacks of {rolling}")
     self.pivoted = self.now
     self.seen["pivoted"] += 1
 

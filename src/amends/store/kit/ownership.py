@@ -129,6 +129,18 @@ async def zombie_of_a_takeover_is_fenced(subject: Subject) -> None:
 
 
 @case()
+async def zombie_of_a_takeover_after_a_crash_is_fenced(subject: Subject) -> None:
+    """Registering retires those that died: should one only have seemed dead, its commits are refused."""
+    store, old = await subject.worker()
+    all_committed(await store.commit(old, [start("a")]))
+    await subject.kill(store)
+    other, new = await subject.worker()
+    await refuses(Fenced, other.commit(old, [start("b")]), "under the number of the dead")
+    await refuses(Fenced, other.claim(old, 1e9, 10), "a claim under that number")
+    same((await claim_one(other, new)).header.uid, "a", "its execution goes to the new one")
+
+
+@case()
 async def claim_and_park_by_the_retired_are_fenced(subject: Subject) -> None:
     """A retired incarnation can neither claim nor park."""
     store, me = await subject.worker()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 import apsw
 
-from ...errors import Refused, UnknownName
+from ...errors import Refused
 from ...kernel.entries import Row
 from ..port import ATTENTION, AuditRecord, Header, Message, Query
-from . import commit, reading
+from . import reading
 from .core import Core
+from .mail import Mail
 from .worker_side import CONTROL, state
 
-T = TypeVar("T")
 _AUDIT = CONTROL.bulk("audit")
 
 
@@ -23,19 +24,11 @@ class ClientPart(Core):
 
     async def create(self, header: Header) -> bool:
         """Add an unowned execution, due now. False: that (namespace, id) exists; nothing changed."""
-        return await self._write(lambda db: commit.create(db, header))
+        return await self._mail().create(header)
 
     async def send(self, messages: Sequence[Message], audit: Sequence[AuditRecord] = ()) -> None:
-        """Put messages into inboxes and wake their receivers, with the audit records, in one transaction."""
-
-        def work(db: apsw.Connection) -> None:
-            try:
-                commit.post(db, messages, _unknown)
-            except commit.UnknownReceiver as error:
-                raise UnknownName(f"no execution has the uid {error.uid!r}; nothing was sent") from error
-            _record(db, audit)
-
-        await self._write(work)
+        """Put messages into inboxes and wake their receivers, with the audit records: all or nothing."""
+        await self._mail().send(messages, audit)
 
     async def unpark(self, uid: str, audit: AuditRecord) -> None:
         """Make an execution parked by `park` claimable again, with its status before."""
@@ -48,14 +41,21 @@ class ClientPart(Core):
                     hint="send it a message instead; look at its status first",
                 )
             db.execute(CONTROL["unpark"], (num, audit.at))
-            _record(db, [audit])
+            values = (audit.at, audit.uid, audit.by, audit.action, audit.reason, audit.detail)
+            _AUDIT.run(db.execute, list(values))
 
-        await self._write(work)
+        await self._writer.soon(work)
+        self._wrote()
 
-    async def _write(self, work: Callable[[apsw.Connection], T]) -> T:
-        result = await self._writer.soon(work)
+    def _mail(self) -> Mail:
+        loop = asyncio.get_running_loop()
+        mail = self._mails.get(loop)
+        if mail is None:
+            mail = self._mails[loop] = Mail(self._writer, self._inline_rows, self._wrote)
+        return mail
+
+    def _wrote(self) -> None:
         self._generation += 1
-        return result
 
     async def find(self, namespace: str, id: str) -> Header | None:
         """The execution of that id, or None."""
@@ -85,17 +85,6 @@ class ClientPart(Core):
     async def audited(self, uid: str) -> list[AuditRecord]:
         """The audit records of an execution, oldest first."""
         return [AuditRecord(*values) for values in self._fetch("audited", (uid,))]
-
-
-def _unknown(_: str) -> None:
-    return None
-
-
-def _record(db: apsw.Connection, audit: Sequence[AuditRecord]) -> None:
-    values: list[Any] = []
-    for record in audit:
-        values += (record.at, record.uid, record.by, record.action, record.reason, record.detail)
-    _AUDIT.run(db.execute, values)
 
 
 def _select(query: Query, columns: str) -> tuple[str, list[Any]]:

@@ -25,7 +25,7 @@ from typing import Any
 import apsw
 
 from ...errors import Fenced
-from ..port import AWAKE, COMMITTED, Code, Header, Message, Verdict, Write
+from ..port import AWAKE, COMMITTED, Code, Header, Verdict, Write
 from .faults import BadWrite
 from .sql import load
 
@@ -70,7 +70,7 @@ class Batch:
         self._rows: list[Any] = []
         self._changes: list[Any] = []
         self._consumed: list[int] = []
-        self._messages: list[Message] = []
+        self._messages: list[tuple[str, str | None, str]] = []
         self._releases: list[Any] = []
         self._finishes: list[Any] = []
         self._leaving: list[tuple[int, str, int]] = []  # index, uid and number of writes with a release
@@ -143,7 +143,7 @@ class Batch:
             if write.consumed:
                 self._consumed += write.consumed
             if write.messages:
-                self._messages += write.messages
+                self._messages += [(each.uid, each.key or None, each.event) for each in write.messages]
             if write.children:
                 for child in write.children:
                     if child.owner == self._incarnation:
@@ -205,24 +205,28 @@ def header_values(header: Header, owner: int | None, wake_at: float | None) -> t
     )
 
 
-def create(db: apsw.Connection, header: Header) -> bool:
-    """Insert an unowned execution that is due; False when its id (or uid) exists."""
-    return bool(_START.fetch(db.execute, list(header_values(header, None, 0.0))))
+def insert(db: apsw.Connection, values: list[Any]) -> list[str]:
+    """Insert executions (rows of `header_values`); returns the uids of those whose id was free."""
+    return [uid for uid, _ in _START.fetch(db.execute, values)]
 
 
-def post(db: apsw.Connection, messages: Sequence[Message], number: Callable[[str], int | None]) -> None:
-    """Put messages into inboxes and wake their receivers. Raises `UnknownReceiver`.
+def post(
+    db: apsw.Connection,
+    messages: Sequence[tuple[str, str | None, str]],
+    number: Callable[[str], int | None],
+) -> None:
+    """Put messages (uid, key, event) into inboxes and wake their receivers. Raises `UnknownReceiver`.
 
     `number` may know receivers' row numbers; the others are looked up.
     """
-    nums = {message.uid: number(message.uid) for message in messages}
+    nums = {uid: number(uid) for uid, _, _ in messages}
     if missing := [uid for uid, num in nums.items() if num is None]:
         nums.update(db.execute(SQL["receivers"], (json.dumps(missing),)))
         for uid in missing:
             if nums[uid] is None:
                 raise UnknownReceiver(uid)
     values: list[Any] = []
-    for message in messages:
-        values += (nums[message.uid], message.key or None, message.event)
+    for uid, key, event in messages:
+        values += (nums[uid], key, event)
     news = Counter(num for (num,) in _POST.fetch(db.execute, values))
     _WAKE.run(db.execute, [value for pair in news.items() for value in pair])

@@ -17,6 +17,7 @@ from . import reading
 from .connection import SYNCHRONOUS, check_path, open_reader, open_writer
 from .faults import explain
 from .liveness import WorkerLock
+from .mail import Mail
 from .schema import bring_up_to_date
 from .thread import Executor, WriterThread
 from .transact import Guard
@@ -77,6 +78,7 @@ class Core:
         self._generation = 0
         self._versions: list[object] = [None, None]
         self._callers: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
+        self._mails: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mail] = weakref.WeakKeyDictionary()
         _stores.add(self)
 
     def _connect(self, busy: Callable[[int], bool]) -> apsw.Connection:
@@ -133,6 +135,7 @@ class Core:
         self._incarnation = None
         self._was_worker = False
         self._owned.clear()
+        self._mails.clear()
 
     async def tidy(self) -> None:
         """Copy the write-ahead log into the file and empty it. For a quiet moment; only a worker does it."""

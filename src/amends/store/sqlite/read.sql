@@ -21,7 +21,7 @@ SELECT count(*) FROM (
 );
 
 -- name: take
-UPDATE amends_executions SET owner = ?, wake_at = NULL, lost = 0
+UPDATE amends_executions SET owner = ?, wake_at = NULL
 WHERE num IN (SELECT value FROM json_each(?));
 
 -- name: by_num

@@ -48,12 +48,16 @@ class Run:
 
     def begin(self) -> Run:
         """Start the saga and run it to its end."""
+        return self.begin_only().go_on()
+
+    def begin_only(self) -> Run:
+        """Start the saga: its first row."""
         for at, name, value in self.program.signals:
             self._later(START + at, e.Signalled(name, e.Raw(msgspec.json.encode(value))))
         if self.program.cancel_at is not None:
             self._later(START + self.program.cancel_at, e.CancelRequested("enough"))
         self._activate([e.Started(e.Raw(b"{}"), python=PYTHON)], START)
-        return self.go_on()
+        return self
 
     def go_on(self) -> Run:
         """Run until the end, or until nothing can come any more."""
@@ -61,13 +65,17 @@ class Run:
             if not self.coming:
                 self.stuck = "nothing to come"
                 break
-            due, _, event = heapq.heappop(self.coming)
-            now = max(due, self.instance.ledger.now)
-            events = [event]
-            while self.batched and self.coming and max(self.coming[0][0], now) == now:
-                events.append(heapq.heappop(self.coming)[2])
-            self._activate(events, now)
+            self.one_more()
         return self
+
+    def one_more(self) -> None:
+        """Let the next thing come (batched: all that comes at that time)."""
+        due, _, event = heapq.heappop(self.coming)
+        now = max(due, self.instance.ledger.now)
+        events = [event]
+        while self.batched and self.coming and max(self.coming[0][0], now) == now:
+            events.append(heapq.heappop(self.coming)[2])
+        self._activate(events, now)
 
     def _activate(self, events: list[Any], now: float) -> None:
         with writing_to(self.trace):
@@ -173,7 +181,9 @@ def state(instance: Instance) -> list[Any]:
         [a.id, a.name, a.outcome, a.undo_state, a.interrupted, a.scope, a.position, bytes(a.args)]
         for a in ledger.actions.values()
     ]
-    waiting = [sorted(ledger.timers.items()), sorted(ledger.awaited.items()), sorted(ledger.patches)]
+    waiting = [sorted(ledger.timers.items()), sorted(ledger.patches)]
+    if ledger.phase != FINISHED:
+        waiting.append(sorted(ledger.awaited.items()))
     ended = [ledger.phase, ledger.status, ledger.cause, bytes(ledger.value), ledger.run, ledger.pivoted]
     return [instance.position, instance.checksum, actions, waiting, ended, len(ledger.residue)]
 

@@ -145,3 +145,32 @@ async def tasks_left_behind() -> str:
     for name in "abc":
         asyncio.create_task(other(name))  # noqa: RUF006 - that is the case
     return await work("x", 2)
+
+
+@program(real=False)
+async def continued_as_new() -> str:
+    run = amends.current().run
+    say(run, await paid(f"step of run {run}"))
+    if run < 3:
+        await amends.continue_as_new()
+    await work("x", 1, fail="boom: undo all runs")
+    return "not reached"
+
+
+TAKEN_AGAIN = (
+    "a fold of earlier runs gives back the signals that their code has taken; nothing in the journal says so"
+)
+
+
+@program(
+    real=False,
+    signals=((1, "news", "one"), (3, "news", "two")),
+    broken={"resume": TAKEN_AGAIN, "load": TAKEN_AGAIN, "golden": "until the above is mended"},
+)
+async def continued_as_new_with_signals() -> str:
+    first = await news.receive()
+    say(amends.current().run, first)
+    await work(first)
+    if first == "one":
+        await amends.continue_as_new()
+    return first

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from .driver import run_kernel
-from .programs import PROGRAMS, REAL
+from .programs import PROGRAMS, REAL, params
 from .real import run_real
 from .world import Program
 
@@ -36,25 +36,19 @@ def test_the_table_is_large_enough() -> None:
     assert len({program.name for program in PROGRAMS}) == len(PROGRAMS)
 
 
-def unless_broken(program: Program) -> object:
-    """The program, expected to fail as long as it says so itself."""
-    marks = [pytest.mark.xfail(strict=True, reason=program.broken)] if program.broken else []
-    return pytest.param(program, marks=marks, id=program.name)
-
-
-@pytest.mark.parametrize("program", [unless_broken(p) for p in REAL if p.since <= NOW])
+@pytest.mark.parametrize("program", params((p for p in REAL if p.since <= NOW), "parity"))
 def test_program_behaves_alike(program: Program) -> None:
     assert on_kernel(program) == on_asyncio(program)
 
 
-@pytest.mark.parametrize("program", [p for p in REAL if p.since > NOW], ids=lambda p: p.name)
+@pytest.mark.parametrize("program", params((p for p in REAL if p.since > NOW), "later"))
 def test_program_behaves_as_in_later_versions(program: Program) -> None:
     """What later versions do stands in their golden journals; here it is shown that this version's asyncio does not."""
     assert program.why
     assert on_kernel(program) != on_asyncio(program)
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
+@pytest.mark.parametrize("program", params(PROGRAMS, "batched"))
 def test_what_is_due_together_may_come_together(program: Program) -> None:
     """Several events in one activation: other rows, the same behaviour."""
     assert on_kernel(program) == on_kernel(program, batched=True)

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from amends import saga, step
+from amends.kernel.discard import Discarded
 
 START = 1000.0
 """The loop's time at the start of each program; a tick is one unit of it."""
@@ -122,7 +123,7 @@ class Program(msgspec.Struct, frozen=True):
     real: bool = True
     since: tuple[int, int] = (3, 11)
     why: str = ""
-    broken: str = ""
+    broken: dict[str, str] = {}
     saga: Any = None
 
 
@@ -133,7 +134,7 @@ async def observed(body: Body) -> Any:
     """Run a program's body and say how it ended."""
     try:
         value = await body()
-    except GeneratorExit:
+    except (Discarded, GeneratorExit):
         raise
     except BaseException as error:
         say("raised", shape(error))

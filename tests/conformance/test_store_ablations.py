@@ -1,0 +1,137 @@
+"""Every safeguard of the SQLite store's statements, taken out: the kit must find each of them missing."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from amends.store import SqliteStore, Store, kit
+from amends.store.sqlite import commit, reading, worker_side
+from amends.store.sqlite.sql import Bulk, Statements
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """A piece of a statement, what takes its place, and a case that then must fail."""
+
+    statements: Statements
+    name: str
+    piece: str
+    instead: str
+    case: str
+    holder: str = ""  # the module's own name for a statement over many rows
+
+
+ABLATIONS = [
+    Ablation(commit.SQL, "fence", "AND retired = 0", "", "commit_by_the_retired_is_fenced"),
+    Ablation(
+        commit.SQL,
+        "release",
+        "AND e.inbox_seq = v.inbox_seq",
+        "",
+        "release_is_refused_when_a_message_came",
+        "_RELEASE",
+    ),
+    Ablation(
+        commit.SQL,
+        "finish",
+        "owner = iif(e.inbox_seq = v.inbox_seq, NULL, e.owner)",
+        "owner = NULL",
+        "end_is_committed_though_awake",
+        "_FINISH",
+    ),
+    Ablation(commit.SQL, "release", "lost = v.lost", "lost = 0", "release_can_stay_lost", "_RELEASE"),
+    Ablation(
+        commit.SQL,
+        "wake",
+        "inbox_seq = e.inbox_seq + v.news",
+        "inbox_seq = e.inbox_seq",
+        "no_wakeup_is_lost",
+        "_WAKE",
+    ),
+    Ablation(
+        commit.SQL,
+        "wake",
+        "iif(e.owner IS NULL AND e.parked IS NULL, 0.0, e.wake_at)",
+        "e.wake_at",
+        "message_wakes_a_sleeper_at_once",
+        "_WAKE",
+    ),
+    Ablation(commit.SQL, "wake", "AND e.parked IS NULL", "", "messages_do_not_wake_the_parked", "_WAKE"),
+    Ablation(
+        reading.SQL, "take", "wake_at = NULL", "wake_at = wake_at", "claim_brings_all_it_takes_to_go_on"
+    ),
+    Ablation(reading.SQL, "due", "ORDER BY wake_at, num", "ORDER BY num", "claim_takes_the_earliest_first"),
+    Ablation(reading.SQL, "due", "AND wake_at <= ?", "AND ? > 0", "claim_takes_the_earliest_first"),
+    Ablation(
+        worker_side.CONTROL,
+        "bury",
+        "iif(e.death_head = h.head, e.deaths, 0) + 1",
+        "1",
+        "deaths_on_one_head_are_counted",
+    ),
+    Ablation(
+        worker_side.CONTROL,
+        "bury",
+        "iif(e.death_head = h.head, e.deaths, 0) + 1",
+        "e.deaths + 1",
+        "deaths_start_again_when_the_head_moves",
+    ),
+    Ablation(worker_side.CONTROL, "bury", "lost = 1,", "", "the_dead_leave_their_executions_due"),
+    Ablation(worker_side.CONTROL, "hand_back", ", lost = 1", "", "retiring_hands_back"),
+    Ablation(worker_side.CONTROL, "hand_back", "WHERE owner = ?", "WHERE ? > 0", "retiring_twice_is_once"),
+    Ablation(worker_side.CONTROL, "park", "lost = 1", "lost = 0", "parked_is_claimed_as_lost"),
+    Ablation(worker_side.CONTROL, "unpark", "cause = parked ->> 1,", "", "unpark_restores"),
+    Ablation(
+        worker_side.CONTROL,
+        "retire_all",
+        "retired = 1",
+        "retired = retired",
+        "zombie_of_a_takeover_after_a_crash_is_fenced",
+    ),
+]
+
+
+def subject(path: Path) -> kit.Subject:
+    async def connect() -> Store:
+        store = SqliteStore(path, standby_poll=0.001)
+        await store.open()
+        return store
+
+    async def crash(store: Store) -> None:
+        assert isinstance(store, SqliteStore)
+        store.abandon()
+
+    return kit.Subject(connect, crash)
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda each: f"{each.name}-{each.case}")
+def test_missing_safeguard_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ablation: Ablation
+) -> None:
+    asyncio.run(kit.run(ablation.case, subject(tmp_path / "whole.db")))
+    monkeypatch_statement(monkeypatch, ablation)
+    with pytest.raises(AssertionError, match=ablation.case):
+        asyncio.run(kit.run(ablation.case, subject(tmp_path / "maimed.db")))
+
+
+def monkeypatch_statement(monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -> None:
+    whole: Any
+    if ablation.holder:
+        whole = ablation.statements.bulk(ablation.name)
+        maimed = Bulk("", whole.width)
+        texts = {size: text.replace(ablation.piece, ablation.instead) for size, text in whole._texts.items()}
+        assert texts != whole._texts
+        maimed._texts = texts
+        monkeypatch.setattr(commit, ablation.holder, maimed)
+    else:
+        whole = ablation.statements[ablation.name]
+        text = whole.replace(ablation.piece, ablation.instead)
+        assert text != whole
+        monkeypatch.setitem(ablation.statements._plain, ablation.name, text)
+        if ablation.name == "fence":
+            monkeypatch.setattr(commit, "FENCE", text)
