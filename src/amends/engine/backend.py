@@ -101,15 +101,18 @@ class Backend:
             raise UnknownName(f"no execution has the id {id!r}", hint=did_you_mean(id, [h.id for h in near]))
         return header
 
-    async def wait(self, id: str, uid: str, *, local: bool) -> Header:
-        """The header once the execution has ended or needs attention."""
+    async def wait(self, id: str, uid: str, *, local: bool, stale: float | None = None) -> Header:
+        """The header once the execution has ended or needs attention.
+
+        `stale`: an attention last updated then was acted upon already; wait for what comes of it.
+        """
         pause = POLL_FIRST
         while True:
             header = self.resident(uid)
             here = header is not None
             if header is None:
                 header = await self.find(id)
-            if header.status in port.FINAL or header.status == port.ATTENTION:
+            if _settled(header, stale):
                 return header
             waiter: asyncio.Future[Header | None] = asyncio.get_running_loop().create_future()
             self.waiters.setdefault(uid, []).append(waiter)
@@ -123,7 +126,7 @@ class Backend:
                 if timer is not None:
                     timer.cancel()
                 self._forget(uid, waiter)
-            if found is not None:
+            if found is not None and _settled(found, stale):
                 return found
             pause = min(pause * 1.5, POLL_CEILING)
 
@@ -170,6 +173,13 @@ class Backend:
         """Let workers try a parked execution again."""
         record = AuditRecord(self.clock.now(), header.uid, by or operator(), action, reason)
         await self.store.unpark(header.uid, record)
+
+
+def _settled(header: Header, stale: float | None) -> bool:
+    """Has it ended, or does it need attention (other than what was acted upon)?"""
+    if header.status == port.ATTENTION:
+        return stale is None or header.updated_at > stale
+    return header.status in port.FINAL
 
 
 def _nowhere(uid: str) -> None:

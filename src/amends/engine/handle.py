@@ -37,6 +37,7 @@ class Handle(Generic[R]):
         self._saga = saga
         self._uid = uid
         self._local = local
+        self._stale: float | None = None
 
     def __repr__(self) -> str:
         return f"<handle of {self.id}>"
@@ -52,10 +53,13 @@ class Handle(Generic[R]):
         return (await self.outcome()).unwrap()
 
     async def outcome(self) -> Result[R]:
-        """Wait for the end (or for ``attention``) and return it as a value; never raises for how it ended."""
+        """Wait for the end (or for ``attention``) and return it as a value; never raises for how it ended.
+
+        After `retry`, `skip`, `resolve` or `cancel` on this handle it waits for what comes of them.
+        """
         if not self._uid:
             self._uid = (await self._backend.find(self.id)).uid
-        header = await self._backend.wait(self.id, self._uid, local=self._local)
+        header = await self._backend.wait(self.id, self._uid, local=self._local, stale=self._stale)
         return result_of(header, self._saga)
 
     async def status(self) -> Status:
@@ -93,7 +97,7 @@ class Handle(Generic[R]):
         header = await self._backend.find(self.id)
         self._still_open(header, "cancel")
         event = e.CancelRequested(reason, by=by or "")
-        await self._backend.operate(header, event, "cancel", reason, by)
+        await self._act(header, event, "cancel", reason, by)
         await self._unpark_if_parked(header, "cancel", reason, by)
 
     # ------------------------------------------------------------ for operators
@@ -115,11 +119,11 @@ class Handle(Generic[R]):
         header = await self._backend.find(self.id)
         self._must_be_parked(header, "retry")
         if status_of(header).parked_whole:
-            await self._backend.unpark(header, "retry", reason, by)
+            await self._unpark(header, "retry", reason, by)
             return
         raw = NULL if args is None else self._new_args(header, action, args)
         event = e.Retried(action, by or "", raw)
-        await self._backend.operate(header, event, "retry", reason, by, detail=action)
+        await self._act(header, event, "retry", reason, by, detail=action)
 
     def _new_args(self, header: port.Header, action: str, args: tuple[Any, ...]) -> Raw:
         from ..definition.registry import REGISTRY  # noqa: PLC0415 - only operators need it
@@ -144,7 +148,7 @@ class Handle(Generic[R]):
         header = await self._backend.find(self.id)
         self._must_have_items(header, "skip")
         event = e.Skipped(reason, action, by or "")
-        await self._backend.operate(header, event, "skip", reason, by, detail=action)
+        await self._act(header, event, "skip", reason, by, detail=action)
 
     async def resolve(
         self, value: Any = None, reason: str = "", *, action: str = "", by: str | None = None
@@ -157,21 +161,31 @@ class Handle(Generic[R]):
         header = await self._backend.find(self.id)
         self._must_have_items(header, "resolve")
         event = e.Resolved(reason, Raw(codec.encode(value, "value")), action, by or "")
-        await self._backend.operate(header, event, "resolve", reason, by, detail=action)
+        await self._act(header, event, "resolve", reason, by, detail=action)
 
     async def terminate(self, reason: str, *, by: str | None = None) -> None:
         """End it now. Nothing is undone, and the status says so."""
         header = await self._backend.find(self.id)
         self._still_open(header, "terminate")
         event = e.TerminateRequested(reason, by or "")
-        await self._backend.operate(header, event, "terminate", reason, by)
+        await self._act(header, event, "terminate", reason, by)
         await self._unpark_if_parked(header, "terminate", reason, by)
+
+    async def _act(
+        self, header: port.Header, event: Any, action: str, reason: str, by: str | None, detail: str = ""
+    ) -> None:
+        await self._backend.operate(header, event, action, reason, by, detail)
+        self._stale = header.updated_at
+
+    async def _unpark(self, header: port.Header, action: str, reason: str, by: str | None) -> None:
+        await self._backend.unpark(header, action, reason, by)
+        self._stale = header.updated_at
 
     # ------------------------------------------------------------ checks
 
     async def _unpark_if_parked(self, header: port.Header, action: str, reason: str, by: str | None) -> None:
         if header.status == port.ATTENTION and status_of(header).parked_whole:
-            await self._backend.unpark(header, action, reason, by)
+            await self._unpark(header, action, reason, by)
 
     def _still_open(self, header: port.Header, what: str) -> None:
         if header.status in port.FINAL:

@@ -40,6 +40,12 @@ def teach(what: str, hint: str, right: str = _STEP) -> ForeignCall:
     return ForeignCall(_said(what, _line_of_caller(), right), hint=hint)
 
 
+def homemade_task() -> ForeignCall:
+    """An error for code that runs in an ``asyncio.Task(…)``, which has no place in the saga."""
+    right = "task = asyncio.create_task(…)"
+    return teach("a task made by its class", "make tasks with asyncio.create_task() or a TaskGroup", right)
+
+
 def _said(what: str, line: tuple[str, str], right: str) -> str:
     message = f"{what} cannot be replayed, so saga code may not use it"
     place, text = line

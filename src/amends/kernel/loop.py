@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 from ..errors import ForeignCall, Overrun
 from .discard import GONE, Evicted, discard, throw_out
-from .foreign import explained, forbid, teach
+from .foreign import explained, forbid, homemade_task, teach
 
 
 class Timers(Protocol):
@@ -342,9 +342,12 @@ class SagaLoop(asyncio.AbstractEventLoop):
         **_: Any,
     ) -> SagaTask:
         parent = asyncio.current_task(self)
-        if parent is not None:
-            place = parent.next_id()  # type: ignore[attr-defined]
-            scope, shielded = parent.scope, parent.shielded  # type: ignore[attr-defined]
+        if isinstance(parent, SagaTask):
+            place = parent.next_id()
+            scope, shielded = parent.scope, parent.shielded
+        elif parent is not None:
+            coro.close()
+            raise homemade_task()
         else:
             self._orphans += 1
             place, scope, shielded = f"{self.prefix}c{self._orphans}", "", False

@@ -30,7 +30,7 @@ from ..errors import Compensated, PayloadTooLarge, PivotRefused, Refused, Termin
 from . import entries as e
 from .entries import NULL, Fault, Raw
 from .failures import failure_of
-from .foreign import teach
+from .foreign import homemade_task
 from .ledger import UNDO_PARKED, Action
 from .loop import SagaFuture, SagaLoop, SagaTask, Timer
 
@@ -151,14 +151,12 @@ class Program:
         if task is None:
             loop._orphans += 1
             return f"{self.prefix}c{loop._orphans}", ""
+        if not isinstance(task, SagaTask):
+            raise homemade_task()
         if forward and not task.shielded and self.ledger.closing:
             request = self.ledger.cancel
             raise asyncio.CancelledError(request.reason if request else "the saga is being undone")
-        try:
-            return task.next_id(), task.scope
-        except AttributeError:
-            right = "task = asyncio.create_task(…)"
-            raise teach("a task made by its class", "use asyncio.create_task()", right) from None
+        return task.next_id(), task.scope
 
     def _payload(self, args: Any, what: str) -> Raw:
         data = codec.encode(args, what)

@@ -26,6 +26,7 @@ def encode_event(event: Any) -> str:
 def build(live: Live, decision: Decision, row: Row, incarnation: int) -> Write:
     """The write for one activation (without the release, which the caller decides)."""
     header = live.header
+    header.updated_at = row.now
     write = Write(header.uid, row)
     if live.fresh:
         write.start = header
@@ -39,7 +40,7 @@ def build(live: Live, decision: Decision, row: Row, incarnation: int) -> Write:
         write.consumed = live.consumed
         live.consumed = []
     status = status_of(live.instance.ledger)
-    if decision.finished or status != header.status:
+    if decision.finished or status != header.status or status == port.ATTENTION:
         write.change = _change(live, status, decision)
     return write
 

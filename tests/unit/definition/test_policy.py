@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from amends import DefinitionError, Kind, Outcome, Recovery, Rejected, Retry
-from amends.definition.policy import DEFAULT_RETRY, FOREVER, ONCE, UNDO_RETRY, error_types, seconds
+from amends.definition.policy import DEFAULT_RETRY, UNDO_RETRY, error_types, seconds
 
 RETRIES = st.builds(
     Retry,
@@ -91,7 +91,7 @@ def test_attempts_come_to_an_end(retry: Retry, now: float) -> None:
 
 
 def test_the_first_attempt_counts() -> None:
-    assert ONCE.next(1, ValueError(), 0, 0, Always(0)) is None
+    assert Retry(attempts=1).next(1, ValueError(), 0, 0, Always(0)) is None
     assert Retry(attempts=2).next(1, ValueError(), 0, 0, Always(0)) is not None
 
 
@@ -144,8 +144,6 @@ def test_wrong_numbers_are_refused(options: dict[str, Any], said: str) -> None:
 def test_the_defaults_are_sane() -> None:
     assert DEFAULT_RETRY.attempts == 3
     assert UNDO_RETRY.attempts == 10
-    assert FOREVER.attempts is None
-    assert FOREVER.cap == 60
 
 
 def test_a_retry_is_a_value() -> None:

@@ -139,9 +139,8 @@ def test_a_rejection_after_the_pivot_waits_for_a_person_who_can_resolve_it():
             with pytest.raises(NeedsAttention):
                 await handle.result()
             await handle.cancel("too late")
+            assert (await handle.outcome()).status == "attention"
             await handle.resolve("DONE", "did it by hand", by="ann")
-            while (await handle.status()).status == "attention":
-                await asyncio.sleep(0.005)
             return await handle.result(), [a.action for a in await handle.audit()]
 
     value, audit = asyncio.run(main())
@@ -187,8 +186,6 @@ def test_a_childs_pivot_is_its_ancestors_pivot():
             handle = await engine.start(parent_of_pivot(), id="x")
             outcome = await handle.outcome()
             await handle.skip("it is fine", by="ann")
-            while (await handle.status()).status == "attention":
-                await asyncio.sleep(0.005)
             return outcome, await handle.outcome()
 
     before, after = asyncio.run(main())
@@ -344,5 +341,5 @@ def test_stuck_code_is_told_apart_from_waiting_code():
     async def stuck() -> None:
         await asyncio.Event().wait()
 
-    with pytest.raises(NeedsAttention, match="nothing|deliver"):
+    with pytest.raises(NeedsAttention, match="waits for something"):
         run(stuck(), settings=Settings())
