@@ -34,14 +34,17 @@ def probe(
 ) -> dict[str, Any]:
     """Run `python -m module what {parameters}` to its end and return what it printed. Raises
     `ProbeFailed`."""
-    done = subprocess.run(
-        command(module, what, parameters, python),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            command(module, what, parameters, python),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ProbeFailed(f"{module} {what} {parameters} did not end within {timeout:g} s") from error
     if done.returncode != 0:
         raise ProbeFailed(f"{module} {what} {parameters}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
     return last_line(done.stdout)

@@ -29,7 +29,7 @@ class Sizes:
     peer_journals: int = 50
     journal_steps: int = 20
     crashed: int = 1000
-    peer_crashed: int = 1000
+    peer_crashed: int = 400
     apis: tuple[str, ...] = ("async", "sync")
 
 

@@ -63,7 +63,8 @@ def run(sizes: Sizes) -> Report:
             },
         )
     for who, each in results.items():
-        report.line(who, "restart until all complete", "s", column(each, "total_seconds"))
+        of = "" if who == "amends" else f" ({sizes.peer_crashed} sagas)"
+        report.line(who, f"restart until all complete{of}", "s", column(each, "total_seconds"))
         report.line(who, "actions left", "", column(each, "left"))
         report.line(who, "open at the kill (by the book)", "", column(each, "open_at_kill"))
         report.line(who, "dispatched twice", "", column(each, "twice"))

@@ -25,7 +25,7 @@ from amends.store.port import AuditRecord, Change, Header, Message, Query, Relea
 
 NAMES = "abcdefgh"
 WEIGHTS = {
-    "commit": 40, "claim": 16, "create": 4, "send": 12, "park": 4, "unpark": 6, "transact": 5,
+    "commit": 40, "claim": 16, "create": 4, "send": 12, "park": 8, "unpark": 9, "transact": 5,
     "retire": 2, "crash": 3, "register": 1, "reopen": 1, "stale": 2, "burst": 6, "rush": 3,
 }  # fmt: skip
 TIMES = (5.0, 10.0, 20.0, 30.0)
@@ -314,7 +314,7 @@ def test_memory_and_sqlite_agree_in_the_thread(tmp_path_factory: Any, seeds: lis
 def test_streams_reach_everything(tmp_path: Path) -> None:
     """A comparison of nothing but refusals would prove little."""
     seen.clear()
-    for number in range(20):
+    for number in range(40):
         chance = random.Random(number)
         asyncio.run(compare(tmp_path / f"{number}.db", [chance.getrandbits(64) for _ in range(60)]))
     assert set(WANTED) <= seen, set(WANTED) - seen

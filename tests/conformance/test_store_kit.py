@@ -95,4 +95,4 @@ def test_kit_finds_a_missing_fence_in_sqlite(
     monkeypatch.setattr("amends.store.sqlite.commit.check_fence", lambda db, incarnation: None)
     monkeypatch.setattr(worker_side, "check_fence", lambda db, incarnation: None)
     with pytest.raises(AssertionError, match=name):
-        asyncio.run(kit.run(name, sqlite(tmp_path / "sagas.db")))
+        asyncio.run(kit.run(name, sqlite(tmp_path / "sagas.db", inline_seconds=1e9)))

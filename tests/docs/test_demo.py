@@ -7,15 +7,18 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from amends import Rejected
+from amends import Rejected, Status
 from amends.definition.context import CURRENT, Current
+from amends.demo.__main__ import main
 from amends.demo.audit import audit, told
 from amends.demo.books import BadLine, Book, Books, Entry, Line, book_path, read
+from amends.demo.run import compare
 from amends.demo.shop import TROUBLES, orders
 
 
@@ -89,6 +92,49 @@ def test_wrong_arguments_are_explained(arguments: list[str], said: str) -> None:
     done = demo(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
+
+
+@pytest.mark.slow
+def test_orders_that_do_not_end_make_it_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("amends.demo.run.PATIENCE", 1.0)
+    assert main(["--kills", "0"]) == 1
+    assert "orders have not ended: order-" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_worker_that_fails_makes_it_fail(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "apsw.py").write_text("raise ImportError('no apsw here')")
+    assert main(["--orders", "3", "--keep", str(tmp_path / "run")]) == 1
+    assert "the worker did not start; its last words:" in capsys.readouterr().out
+
+
+def test_amends_and_the_books_are_compared() -> None:
+    wanted = orders(3, 1)
+    numbers = [order.number for order in wanted]
+    ended = dict(zip(numbers, ["completed", "compensated", "completed"], strict=True))
+    assert compare(statuses(ended), wanted, {numbers[0], numbers[2]}) == []
+    assert compare(statuses(ended), wanted, {numbers[0], numbers[1]}) == [
+        f"{numbers[1]}: amends says compensated, the books say otherwise",
+        f"{numbers[2]}: amends says completed, the books say otherwise",
+    ]
+    stuck = statuses({**ended, numbers[1]: "attention"})
+    assert compare(stuck, wanted, {numbers[0], numbers[2]}) == [f"{numbers[1]}: amends says attention (why)"]
+
+
+def statuses(ended: dict[str, str]) -> dict[str, Status]:
+    now = datetime.now(UTC)
+    return {
+        number: Status(
+            id=number, uid="", saga="", version="", status=status, cause="why", created_at=now, updated_at=now
+        )
+        for number, status in ended.items()
+    }
 
 
 def test_importing_amends_does_not_import_the_demo() -> None:

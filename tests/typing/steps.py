@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, assert_type
 
-from amends import Kind, Rejected, Resource, Retry, Step, StepCall, current, injected, step
+from amends import Kind, Rejected, Resource, Retry, Step, StepCall, Transaction, current, injected, step
 
 
 @dataclass
@@ -53,6 +53,26 @@ def weigh(order: Order) -> float:
 @step
 async def notify(order: Order) -> None:
     return None
+
+
+@step
+async def insert(order: Order, db: Resource[Pool] = injected) -> int:
+    assert_type(db, Pool)
+    return await db.insert(order.id)
+
+
+@step(transaction=True)
+def note(order: Order, tx: Resource[Transaction] = injected) -> int:
+    rows = tx.execute("SELECT ?", (order.id,))
+    assert_type(rows, list[tuple[Any, ...]])
+    return len(rows)
+
+
+async def resources_are_left_out(order: Order) -> None:
+    assert_type(await insert(order), int)
+    assert_type(await insert(order, db=Pool()), int)
+    assert_type(await note(order), int)
+    await insert(order, db="pool")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def calls(order: Order) -> None:

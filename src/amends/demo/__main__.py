@@ -42,10 +42,11 @@ def run(folder: Path, count: int, seed: int, kills: int) -> int:
     try:
         asyncio.run(demo.main())
     except (WorkerFailed, KeyboardInterrupt) as error:
-        print(error or "interrupted")
+        print(str(error) or "interrupted")
         return 1
     except TimeoutError:
-        print(f"hung: {', '.join(demo.unfinished())}\n{demo.worker.last_words()}")
+        left = demo.unfinished()
+        print(f"hung: {len(left)} orders have not ended: {', '.join(left[:5])} …\n{demo.worker.last_words()}")
         return 1
     print("\nWhat amends says:\n")
     print(summary(demo.statuses, demo.wanted) + "\n")

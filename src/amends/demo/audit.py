@@ -129,7 +129,8 @@ def money(cents: int) -> str:
 
 def told(report: Report, orders: int | None = None) -> str:
     """The report in words, the verdict last. `orders`: how many there were, if that is known."""
-    kept = report.charged - report.refunded
+    kept = money(report.charged - report.refunded)
+    flow = f"{money(report.charged)} charged - {money(report.refunded)} refunded = {kept} kept"
     lines = [
         "What the participants' own books say:",
         "",
@@ -141,7 +142,7 @@ def told(report: Report, orders: int | None = None) -> str:
         f"  delivered     {len(report.delivered):5}   paid once, one piece taken, one label, one parcel",
         f"  undone        {len(report.undone):5}   money, stock and labels all back to zero",
         *_untouched(report, orders),
-        f"  money         {money(report.charged)} - {money(report.refunded)} refunded = {money(kept)} kept",
+        f"  money         {flow}",
         "",
     ]
     if report.findings:

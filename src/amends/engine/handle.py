@@ -86,7 +86,7 @@ class Handle(Generic[R]):
         """
         header = await self._backend.find(self.id)
         data = codec.encode(value, f"signal {signal.name!r}")
-        await self._backend.send(header, e.Signalled(signal.name, Raw(data), key), key=key)
+        await self._backend.send(header, e.Signalled(signal.name, Raw(data), key), key=key and f"signal {signal.name} {key}")
 
     async def cancel(self, reason: str, *, by: str | None = None) -> None:
         """Ask that the execution be undone (durable when this returns; wait with `outcome`).

@@ -11,20 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Parked, PayloadError, Refused, Stuck
 from . import entries as e
+from .actions import OPEN, UNDO_PARKED, UNDO_RUNNING, Action
 from .backward import ready
 from .entries import Fault
 from .failures import fault_of
-from .ledger import (
-    BACKWARD,
-    FINISHED,
-    FORWARD,
-    OPEN,
-    RETURNED,
-    UNDO_PARKED,
-    UNDO_RUNNING,
-    UNWINDING,
-    Action,
-)
+from .ledger import BACKWARD, FINISHED, FORWARD, RETURNED, UNWINDING
 
 if TYPE_CHECKING:
     from .instance import Decision, Instance
@@ -45,8 +36,10 @@ def step(self: Instance) -> None:
         if program is not None and program.loop.waiting:
             program.loop.drain()
             continue
-        if ledger.phase == FORWARD and program is not None and not _body_ended(self):
-            break
+        if ledger.phase == FORWARD and program is not None:
+            if not _body_ended(self):
+                break
+            continue  # the tasks it cancelled may be what a rollback waited for
         if ledger.phase in (RETURNED, UNWINDING) and not _tasks_ended(self):
             break
         if ledger.phase == BACKWARD:
@@ -259,7 +252,8 @@ def abandon(self: Instance, requests: Sequence[e.Event], why: str, now: float) -
     request = ledger.cancel
     if ledger.pivoted or ledger.asking or (request is None and ledger.phase == FORWARD):
         raise Refused(
-            "after the pivot (or while it is asked for) nothing is undone", hint="deploy code that completes from here, or terminate"
+            "after the pivot (or while it is asked for) nothing is undone",
+            hint="deploy code that completes from here, or terminate",
         )
     if request is not None and ledger.phase == FORWARD:
         fault = Fault("Cancelled", f"{request.reason} (undone from the journal: {why})")

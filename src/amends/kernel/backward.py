@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .ledger import UNDO_PARKED, UNDO_RUNNING, Action
+from .actions import UNDO_PARKED, UNDO_RUNNING, Action
 
 
 def ready(owed: Iterable[Action]) -> list[Action]:

@@ -1,16 +1,17 @@
 """One asyncio for all Python versions.
 
-**Theory of operation.**  A journal written under one Python is replayed under another, so what saga code does must not depend on how a version's
-asyncio is made.  The parts that differ between versions (or between processes, because they look through a set in the order of
-addresses) are rerouted: functions by a new body, so that every ``from asyncio import wait_for`` is reached, methods by a new attribute.  Each first asks whether
-it runs in a saga; if not, it does just what it did.  In a saga all versions do what 3.13 does:
+**Theory of operation.**  A journal written under one Python is replayed under another, so what saga code
+does must not depend on how a version's asyncio is made.  The parts that differ between versions (or between
+processes, because they look through a set in the order of addresses) are rerouted: functions by a new body,
+so that every ``from asyncio import wait_for`` is reached, methods by a new attribute.  Each first asks
+whether it runs in a saga; if not, it does just what it did.  In a saga all versions do what 3.13 does:
 
     wait_for              3.11 runs what it waits for in a task of its own
     gather                3.11 makes a trip through the loop for futures that are done already
-    as_completed          all: makes tasks in the order of addresses; 3.11 and 3.12 when first asked, 3.13 at once
+    as_completed          all: makes tasks in the order of addresses (before 3.13 not until first asked)
     all_tasks             all: a set filled in the order of addresses
     wrap_future           all: refused, its result would come from another thread
-    TaskGroup.__aexit__   3.11, 3.12: forgets to take back a cancel request of its own, and loses one that came from outside
+    TaskGroup.__aexit__   3.11, 3.12: keeps a cancel request of its own, and loses one from outside
     Semaphore.acquire     3.11, 3.12: wakes one waiter after the other, 3.13 all that it has room for
     Condition.wait        3.11, 3.12: loses a notification whose receiver is cancelled
 """
@@ -83,8 +84,20 @@ def gather(awaitables: Iterable[Any], return_exceptions: bool) -> Any:
     before = 0 if loop is None else len(loop._ready)
     outer = _originals["gather"](*awaitables, return_exceptions=return_exceptions)
     if loop is not None:
-        loop.run_callbacks_of_futures(before)
+        _run_callbacks_of_futures(loop, before)
     return outer
+
+
+def _run_callbacks_of_futures(loop: Any, since: int) -> None:
+    """Run now what was queued for futures since then (steps of tasks have no arguments and wait)."""
+    ready = loop._ready
+    queued = [ready.pop() for _ in range(len(ready) - since)]
+    while queued:
+        item = queued.pop()
+        if item.args and item.callback is not None:
+            item.context.run(item.callback, *item.args)
+        else:
+            ready.append(item)
 
 
 def as_completed(awaitables: Any, timeout: float | None) -> Any:
@@ -113,33 +126,33 @@ def wrap_future(future: Any, loop: Any) -> Any:
 
 
 async def _wait_for(fut, timeout):  # type: ignore[no-untyped-def]
-    from amends.kernel import compat  # noqa: PLC0415
+    from amends.kernel.compat import wait_for as reroute  # noqa: PLC0415
 
-    return await compat.wait_for(fut, timeout)
+    return await reroute(fut, timeout)
 
 
 def _gather(*coros_or_futures, return_exceptions=False):  # type: ignore[no-untyped-def]
-    from amends.kernel import compat  # noqa: PLC0415
+    from amends.kernel.compat import gather as reroute  # noqa: PLC0415
 
-    return compat.gather(coros_or_futures, return_exceptions)
+    return reroute(coros_or_futures, return_exceptions)
 
 
 def _as_completed(fs, *, timeout=None):  # type: ignore[no-untyped-def]
-    from amends.kernel import compat  # noqa: PLC0415
+    from amends.kernel.compat import as_completed as reroute  # noqa: PLC0415
 
-    return compat.as_completed(fs, timeout)
+    return reroute(fs, timeout)
 
 
 def _all_tasks(loop=None):  # type: ignore[no-untyped-def]
-    from amends.kernel import compat  # noqa: PLC0415
+    from amends.kernel.compat import all_tasks as reroute  # noqa: PLC0415
 
-    return compat.all_tasks(loop)
+    return reroute(loop)
 
 
 def _wrap_future(future, *, loop=None):  # type: ignore[no-untyped-def]
-    from amends.kernel import compat  # noqa: PLC0415
+    from amends.kernel.compat import wrap_future as reroute  # noqa: PLC0415
 
-    return compat.wrap_future(future, loop)
+    return reroute(future, loop)
 
 
 def _reroute(name: str, entry: Callable[..., Any]) -> None:
@@ -216,7 +229,8 @@ def _number(self: Any) -> int:
         return object.__hash__(self)
     number: int | None = getattr(self, "amends_number", None)
     if number is None:
-        number = self.amends_number = loop.next_number()
+        loop._created += 1
+        number = self.amends_number = loop._created
     return number
 
 

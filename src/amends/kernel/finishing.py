@@ -10,8 +10,8 @@ from typing import Any
 class Finishing:
     """Iterates over awaitables as they finish.
 
-    A plain iterator gives coroutines that wait for the next result; an async one gives the finished futures.  After `timeout`
-    seconds both raise TimeoutError.
+    A plain iterator gives coroutines that wait for the next result; an async one gives the finished futures.
+    After `timeout` seconds both raise TimeoutError.
     """
 
     def __init__(self, awaitables: Iterable[Awaitable[Any]], timeout: float | None = None) -> None:

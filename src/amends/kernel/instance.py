@@ -20,7 +20,6 @@ compares the commands.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -32,8 +31,9 @@ from ..definition.saga import Saga
 from ..errors import Divergence, LimitExceeded, PayloadError
 from . import advance, reactions, replay
 from . import entries as e
-from .entries import Fault, Row
-from .ledger import BACKWARD, FINISHED, OPEN, UNDO_PARKED, UNDO_RUNNING, Action, Ledger, open_step
+from .actions import OPEN, UNDO_PARKED, UNDO_RUNNING, Action
+from .entries import Row
+from .ledger import BACKWARD, FINISHED, Ledger, open_step
 from .limits import Limits
 from .program import ActionFuture, Program
 from .rollback import Rollback
@@ -98,7 +98,8 @@ class Instance:
         if now < ledger.now:
             now = ledger.now
         ledger.now = now
-        self.commands = commands = []
+        commands: list[Any] = []
+        self.commands = commands
         self.decision = decision = Decision(now, list(events), commands, [], [], [])
         applied = events
         if self.deferred:

@@ -20,14 +20,21 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import msgspec
-
 from . import entries as e
+from .actions import (
+    OPEN,
+    REJECTED,
+    SUCCEEDED,
+    UNDO_DONE,
+    UNDO_PARKED,
+    UNDO_RESIDUE,
+    UNDO_RUNNING,
+    UNKNOWN,
+    Action,
+    within,
+)
 from .entries import NULL, Fault, Raw, Residue
 
-OPEN, SUCCEEDED, REJECTED, UNKNOWN = "", "succeeded", "rejected", "unknown"
-UNDO_RUNNING, UNDO_PARKED, UNDO_DONE, UNDO_RESIDUE = "running", "parked", "done", "residue"
-SETTLED = frozenset({UNDO_DONE, UNDO_RESIDUE})
 FORWARD, RETURNED, UNWINDING, BACKWARD, FINISHED = (
     "forward",
     "returned",
@@ -35,51 +42,6 @@ FORWARD, RETURNED, UNWINDING, BACKWARD, FINISHED = (
     "backward",
     "finished",
 )
-
-
-class Action(msgspec.Struct, eq=False, gc=False):
-    """One action of an execution, as journaled. `start` and `end` order it (see `backward`)."""
-
-    id: str
-    kind: str
-    name: str
-    args: Raw
-    undo: int
-    scope: str
-    position: int
-    start: float
-    run: int = 0
-    opened_at: float = 0.0
-    end: float | None = None
-    outcome: str = OPEN
-    value: Raw = NULL
-    fault: Fault | None = None
-    hold: str = ""
-    attempts: int = 0
-    tainted: bool = False
-    retry_at: float = 0.0
-    interrupted: bool = False
-    key_suffix: str = ""
-    uid: str = ""
-    version: str = ""
-    undo_state: str = ""
-    undo_attempts: int = 0
-    undo_retry_at: float = 0.0
-    undo_fault: Fault | None = None
-
-    @property
-    def owed(self) -> bool:
-        """Must it (still) be undone if the execution goes backward?"""
-        return (
-            self.undo != e.UNDO_NONE
-            and self.outcome in (SUCCEEDED, UNKNOWN)
-            and self.undo_state not in SETTLED
-        )
-
-    @property
-    def parked(self) -> bool:
-        """Does it wait for a person?"""
-        return bool(self.hold) or self.undo_state == UNDO_PARKED
 
 
 class Ledger:
@@ -106,6 +68,7 @@ class Ledger:
         self.asked_by: list[str] = []
         self.troubled = False
         self.terminated: e.TerminateRequested | None = None
+        self.next_args: Raw | None = None
         self.deadline: float | None = None
         self.now = 0.0
         self._instants = 0
@@ -160,16 +123,12 @@ class Ledger:
         return position + self._instants * 1e-7
 
 
-def within(scope: str, of: str) -> bool:
-    """Is `scope` the savepoint scope `of`, or inside it? (Scopes are paths; empty is the whole saga.)"""
-    return scope == of or not of or scope.startswith(of + "/")
-
-
 # ---------------------------------------------------------------- events
 
 
 def _started(self: Ledger, event: e.Started, position: int) -> None:
     self.started = event
+    self.next_args = None
     self.run = event.run
     self.phase = FORWARD
     if event.deadline is not None:
@@ -229,9 +188,10 @@ def _fired(self: Ledger, event: e.Fired, position: int) -> None:
 
 def _signalled(self: Ledger, event: e.Signalled, position: int) -> None:
     if event.key:
-        if event.key in self.signal_keys:
+        key = f"{event.name} {event.key}"
+        if key in self.signal_keys:
             return
-        self.signal_keys.add(event.key)
+        self.signal_keys.add(key)
     self.signals.setdefault(event.name, deque()).append(event.value)
 
 
@@ -405,39 +365,17 @@ def open_step(self: Ledger, command: e.RunStep, position: int) -> Action:
 
 
 def _start_child(self: Ledger, command: e.StartChild, position: int) -> None:
-    action = Action(
-        command.id,
-        "child",
-        command.saga,
-        command.args,
-        e.UNDO_STEP,
-        command.scope,
-        position,
-        position + 0.5,
-        self.run,
-        self.now,
-    )
-    action.uid = command.uid
-    action.version = command.version
+    place = (command.scope, position, position + 0.5, self.run, self.now)
+    action = Action(command.id, "child", command.saga, command.args, e.UNDO_STEP, *place)
+    action.uid, action.version = command.uid, command.version
     self.actions[command.id] = action
 
 
 def _undo_with(self: Ledger, command: e.UndoWith, position: int) -> None:
     moment = self.instant(position)
-    self.actions[command.id] = Action(
-        command.id,
-        "adhoc",
-        command.step,
-        command.args,
-        e.UNDO_STEP,
-        command.scope,
-        position,
-        moment,
-        self.run,
-        self.now,
-        moment,
-        SUCCEEDED,
-    )
+    place = (command.scope, position, moment, self.run, self.now, moment, SUCCEEDED)
+    action = Action(command.id, "adhoc", command.step, command.args, e.UNDO_STEP, *place)
+    self.actions[command.id] = action
 
 
 def _start_timer(self: Ledger, command: e.StartTimer, position: int) -> None:
@@ -513,6 +451,7 @@ def _backward(self: Ledger, command: e.Backward, position: int) -> None:
 
 
 def _continue(self: Ledger, command: e.ContinueAsNew, position: int) -> None:
+    self.next_args = command.args
     self.timers.clear()
     self.awaited.clear()
 

@@ -309,21 +309,6 @@ class SagaLoop(asyncio.AbstractEventLoop):
         timer.id = ""
         self._ready.append(timer)
 
-    def run_callbacks_of_futures(self, since: int) -> None:
-        """Run now what was queued for futures since then (tasks' steps have no arguments, they wait their turn)."""
-        queued = [self._ready.pop() for _ in range(len(self._ready) - since)]
-        while queued:
-            item = queued.pop()
-            if item.args and item.callback is not None:
-                item.context.run(item.callback, *item.args)
-            else:
-                self._ready.append(item)
-
-    def next_number(self) -> int:
-        """A number for what is hashed."""
-        self._created += 1
-        return self._created
-
     def time(self) -> float:
         return self.now
 

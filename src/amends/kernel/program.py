@@ -28,10 +28,10 @@ from ..definition.saga import Saga, SagaCall
 from ..definition.step import Step, StepCall
 from ..errors import Compensated, PayloadTooLarge, PivotRefused, Refused, Terminated
 from . import entries as e
+from .actions import UNDO_PARKED, Action
 from .entries import NULL, Fault, Raw
 from .failures import failure_of
 from .foreign import homemade_task
-from .ledger import UNDO_PARKED, Action
 from .loop import SagaFuture, SagaLoop, SagaTask, Timer
 
 if TYPE_CHECKING:
@@ -270,9 +270,7 @@ class Program:
         else:
             self.instance.begin_rollback(id, task, future)
 
-    def _hold_back(
-        self, future: SagaFuture, begin: Callable[[], None], *, always: bool = False
-    ) -> None:
+    def _hold_back(self, future: SagaFuture, begin: Callable[[], None], *, always: bool = False) -> None:
         """While the ancestors are asked about the pivot nothing new may be in flight: it begins after the answer.
 
         Not if all is to be undone by then, unless shielded (or `always`).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .ledger import within
+from .actions import within
 
 if TYPE_CHECKING:
     from .loop import SagaTask

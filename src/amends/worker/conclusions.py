@@ -14,8 +14,8 @@ from ..definition.policy import Recovery
 from ..definition.step import Step, StepOptions
 from ..errors import NotSent, PayloadError, Rejected
 from ..kernel import entries as e
+from ..kernel.actions import REJECTED, UNKNOWN, Action
 from ..kernel.failures import fault_of
-from ..kernel.ledger import REJECTED, UNKNOWN, Action
 
 CALM = 0.1
 """Shortest wait (seconds) between attempts that go on for ever."""

@@ -18,8 +18,8 @@ from ..definition.policy import Outcome
 from ..definition.step import Step, StepCall, StepOptions, invoke
 from ..errors import AmendsError, PayloadError, PayloadTooLarge
 from ..kernel import entries as e
+from ..kernel.actions import REJECTED, UNKNOWN, Action
 from ..kernel.failures import fault_of
-from ..kernel.ledger import REJECTED, UNKNOWN, Action
 from . import conclusions
 from .attempts import Attempt, Attempts, Key
 from .conclusions import Interrupted, Unreadable, conclude, conclude_undo

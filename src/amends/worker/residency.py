@@ -11,7 +11,8 @@ import heapq
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from ..kernel.ledger import FINISHED, OPEN, UNDO_RUNNING
+from ..kernel.actions import OPEN, UNDO_RUNNING
+from ..kernel.ledger import FINISHED
 from ..store.port import Release
 from .live import Live
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..definition.step import Step
 from ..errors import AmendsError, CommitUnknown, Fenced, NotSent
 from ..kernel import entries as e
+from ..kernel.actions import Action
 from ..kernel.entries import Row
-from ..kernel.ledger import Action
 from ..store.port import Code, Transaction, Verdict
 from .live import Live
 

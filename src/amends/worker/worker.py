@@ -24,8 +24,9 @@ from ..clock import Clock
 from ..definition.registry import Registry
 from ..errors import AmendsError, CorruptJournal, Parked, Poison, StoreError
 from ..kernel import entries as e
+from ..kernel.actions import OPEN, UNDO_RUNNING, Action
 from ..kernel.instance import PYTHON, Decision, Instance
-from ..kernel.ledger import FINISHED, OPEN, UNDO_RUNNING, Action
+from ..kernel.ledger import FINISHED
 from ..store import port
 from ..store.port import Claim, Code, Header, Message, Release, Store, Verdict, Write
 from . import writes
@@ -40,6 +41,7 @@ from .settings import Settings
 from .watchdog import Watchdog
 
 _EMPTY = contextvars.Context()
+_ENDS = (e.Completed, e.Failed, e.AttemptFailed, e.Undone, e.UndoAttemptFailed, e.UndoFailed)
 
 
 class Worker:
@@ -157,7 +159,7 @@ class Worker:
         ledger = live.instance.ledger
         uid = live.header.uid
         kept = self._stash.pop(uid, [])
-        ended = {getattr(event, "id", "") for event in (*kept, *live.instance.deferred)}
+        ended = {event.id for event in (*kept, *live.instance.deferred) if isinstance(event, _ENDS)}
         for action in list(ledger.actions.values()):
             if action.id in ended:
                 continue
@@ -177,6 +179,8 @@ class Worker:
         self.receive(self._early.pop(uid, []))
         for event in kept:
             self.deliver(live, event)
+        if ledger.next_args is not None and not any(type(x) is e.Started for x in live.instance.deferred):
+            self._begin_next(live, ledger.next_args)
         if live.instance.deferred:
             self.schedule(live)
         self._after(live)
@@ -336,8 +340,12 @@ class Worker:
         for action in decision.interrupt:
             self.dispatcher.interrupt(live, action)
         if decision.next_args is not None:
-            ledger = live.instance.ledger
-            self.deliver(live, e.Started(decision.next_args, ledger.run + 1, PYTHON, 1, ledger.deadline))
+            self._begin_next(live, decision.next_args)
+
+    def _begin_next(self, live: Live, args: e.Raw) -> None:
+        """The run was continued as new, and the next one has not begun."""
+        ledger = live.instance.ledger
+        self.deliver(live, e.Started(args, ledger.run + 1, PYTHON, 1, ledger.deadline))
 
     def _after(self, live: Live, *, busy: bool = False) -> None:
         """Go on: with work that waits, or rest until something is due."""

@@ -167,7 +167,7 @@ def ended(live: Live, status: str) -> Message:
         reason = ledger.terminated.reason if ledger.terminated else ""
         residue.append(e.Residue(header.parent_action, header.saga, f"terminated: {reason}", header.id, by))
     event = e.ChildEnded(header.parent_action, status, ledger.value, ledger.fault, residue)
-    return Message(header.parent, encode_event(event), key=f"ended {status}")
+    return Message(header.parent, encode_event(event), key=f"ended {header.parent_action} {status}")
 
 
 _OUTWARD: dict[type, Any] = {

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from amends.errors import Rejected
-from amends.kernel.ledger import Action
+from amends.kernel.actions import Action
 from amends.worker.conclusions import Interrupted
 
 from .programs import Node

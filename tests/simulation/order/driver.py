@@ -20,8 +20,9 @@ from typing import Any
 from amends.definition.registry import REGISTRY
 from amends.errors import Parked, Refused
 from amends.kernel import entries as e
+from amends.kernel.actions import OPEN, UNDO_RUNNING, Action
 from amends.kernel.instance import PYTHON, Decision, Instance
-from amends.kernel.ledger import BACKWARD, FINISHED, FORWARD, OPEN, UNDO_RUNNING, Action, Ledger
+from amends.kernel.ledger import BACKWARD, FINISHED, FORWARD, Ledger
 from amends.kernel.limits import Limits
 from amends.store.port import Header
 from amends.worker import writes
@@ -36,6 +37,7 @@ STEPS = 600
 LIMITS = Limits(callbacks=20_000)
 EPOCH = 1000.0
 FAULTS = ("evict", "cancel", "crash", "cancel_any", "defer", "abandon", "fail_commit")
+ENDS = (e.Completed, e.Failed, e.AttemptFailed, e.Undone, e.UndoAttemptFailed, e.UndoFailed)
 _NO_CHANCE = random.Random(0)
 
 
@@ -195,7 +197,7 @@ class World:
                 seat.waiting.clear()
                 return
         seat.rung = False
-        if seat.deferring and events:
+        if seat.deferring and events and instance.ledger.phase != FINISHED:
             self._defer(seat, events)
             return
         seat.waiting.clear()
@@ -276,7 +278,7 @@ class World:
         for key in [key for key, call in seat.calls.items() if call.due]:
             del seat.calls[key]
         waiting = [event for _, event in seat.waiting]
-        ended = {getattr(event, "id", None) for event in (*waiting, *seat.instance.deferred)}
+        ended = {event.id for event in (*waiting, *seat.instance.deferred) if isinstance(event, ENDS)}
         for action in list(seat.instance.ledger.actions.values()):
             if action.id in ended or (action.id, "do") in seat.calls:
                 continue
@@ -451,6 +453,7 @@ class World:
                 self.books.lose(call, took_effect=self.draw(2) == 1)
         seat.calls.clear()
         seat.waiting = [item for item in seat.waiting if item[0]]
+        seat.rung = False
         seat.instance.discard()
         seat.live.instance = instance = self._instance(seat.live.header)
         instance.fold(seat.rows)

@@ -71,12 +71,11 @@ class Account:
 
     def row(self, row: JournalRow) -> None:
         """Take one activation."""
-        pivots = any(command[0] == "pivot" for command in row.commands)
+        tags = {command[0] for command in row.commands}
         for place, (tag, *fields) in enumerate(row.events):
             self.now = (row.number, 0, place)
-            if tag == "cancel_requested" and pivots and self.pivoted == NEVER and self.cancel == NEVER:
-                self.seen["cancel and pivot in one row"] += 1
-                continue  # after a cancel there is no pivot, so it came before
+            if tag == "cancel_requested" and self._came_after_pivot(tags, fields[1]):
+                continue
             handler = _EVENTS.get(tag)
             if handler is not None:
                 handler(self, *fields)
@@ -95,6 +94,15 @@ class Account:
         self._nothing_waits_without_need()
         undos = sum(command[0] == "undo" for command in row.commands)
         self.seen["undone side by side"] += undos > 1 and self.backward != NEVER
+
+    def _came_after_pivot(self, tags: set[str], cause: str) -> bool:
+        """A cancel in one row with a pivot, or the question for it: after a cancel there is neither, so it came later."""
+        if min(self.pivoted, self.cancel, self.asking) != NEVER:
+            return False
+        if "ask_pivot" in tags:
+            self.undecided = self.undecided or cause
+        self.seen["cancel and pivot in one row"] += not tags.isdisjoint({"pivot", "ask_pivot"})
+        return not tags.isdisjoint({"pivot", "ask_pivot"})
 
     def broken(self, promise: int, text: str) -> Broken:
         return Broken(promise, f"{self.uid} row {self.now[0]}: {text}")

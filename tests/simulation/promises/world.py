@@ -169,11 +169,15 @@ class World:
 
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a test's coroutine function; a test that would wait for ever fails."""
+        return self.run_for(REAL_PATIENCE if self.real else PATIENCE, main)
+
+    def run_for(self, patience: float, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The same, within so many seconds."""
 
         async def guarded() -> T:
             if not self.real:
                 self.virtual.loop = asyncio.get_running_loop()  # type: ignore[assignment]
-            async with asyncio.timeout(REAL_PATIENCE if self.real else PATIENCE):
+            async with asyncio.timeout(patience):
                 return await main()
 
         with asyncio.Runner(loop_factory=None if self.real else VirtualLoop) as runner:

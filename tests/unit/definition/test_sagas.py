@@ -46,7 +46,7 @@ def test_a_saga_looks_like_its_function() -> None:
 def test_a_call_holds_arguments_and_deadline() -> None:
     call = place_order("o", fast=True)
     assert isinstance(call, SagaCall)
-    assert (call.args.order, call.args.fast) == ("o", True)  # type: ignore[attr-defined]
+    assert (call.args.order, call.args.fast) == ("o", True)
     assert call.deadline is None
     assert place_many([]).deadline == 60.0
     assert place_many([]).options(deadline=5).deadline == 5.0
@@ -68,7 +68,7 @@ def test_awaited_outside_of_a_saga_it_says_what_to_do() -> None:
 
 def test_wrong_arguments_are_refused_where_they_are_given() -> None:
     with pytest.raises(TypeError, match=r"place_order\(\): Missing required argument 'order'"):
-        place_order()  # type: ignore[call-arg]
+        place_order()
 
 
 def test_a_saga_is_async() -> None:
@@ -76,7 +76,7 @@ def test_a_saga_is_async() -> None:
         return order
 
     with pytest.raises(DefinitionError, match=r"a saga is an async def; .*blocking' is not") as caught:
-        saga(blocking)  # type: ignore[type-var]
+        saga(blocking)
     assert "put blocking work into steps" in caught.value.hint
 
 
@@ -84,7 +84,7 @@ def test_options_without_a_name_are_explained() -> None:
     with pytest.raises(
         DefinitionError, match=r"@saga stands above a function, and was given 'orders\.place'"
     ):
-        saga("orders.place")  # type: ignore[call-overload]
+        saga("orders.place")
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def test_results_come_back_as_the_annotation() -> None:
 
 
 def test_without_annotations_values_are_plain_json() -> None:
-    def loose(order, pieces=1): ...  # type: ignore[no-untyped-def]
+    def loose(order, pieces=1): ...
 
     signature = Signature(loose)
     assert signature.decode_args(written(loose, {"a": [1]})).order == {"a": [1]}
@@ -136,7 +136,7 @@ def test_a_result_that_cannot_be_read_back_is_refused() -> None:
     class Other:
         number: str
 
-    async def either(order: str) -> Order | Other: ...  # type: ignore[empty-body]
+    async def either(order: str) -> Order | Other: ...
 
     with pytest.raises(DefinitionError, match=r"result of .*either: .* cannot be read back") as caught:
         Signature(either, 0, locals()).result  # noqa: B018
@@ -162,7 +162,7 @@ def test_resources_are_left_out_and_known_by_type() -> None:
 
 
 def test_annotations_that_name_nothing_are_explained() -> None:
-    async def lost(order: Nowhere) -> None: ...  # type: ignore[name-defined] # noqa: F821
+    async def lost(order: Nowhere) -> None: ...  # noqa: F821
 
     with pytest.raises(
         DefinitionError, match=r"an annotation of .*lost cannot be resolved: name 'Nowhere'"

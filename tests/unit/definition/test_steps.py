@@ -94,7 +94,7 @@ def test_a_call_runs_nothing_until_it_is_awaited() -> None:
 
 def test_a_call_holds_its_arguments() -> None:
     call = charge(ORDER, fast=True)
-    assert (call.args.order, call.args.currency, call.args.fast) == (ORDER, "EUR", True)  # type: ignore[attr-defined]
+    assert (call.args.order, call.args.currency, call.args.fast) == (ORDER, "EUR", True)
     assert repr(call) == f"<call of step {__name__}.charge>"
 
 
@@ -188,10 +188,10 @@ def test_options_are_checked() -> None:
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (charge, r"charge\(\): Missing required argument 'order'"),  # type: ignore[call-arg]
-        (lambda: charge(ORDER, "EUR", True), r"charge\(\): Extra positional arguments"),  # type: ignore[call-arg]
-        (lambda: charge(ORDER, curency="EUR"), r"charge\(\): Unexpected keyword argument 'curency'"),  # type: ignore[call-arg]
-        (lambda: charge(ORDER, order=ORDER), r"charge\(\): Argument 'order' given by name and position"),  # type: ignore[misc]
+        (charge, r"charge\(\): Missing required argument 'order'"),
+        (lambda: charge(ORDER, "EUR", True), r"charge\(\): Extra positional arguments"),
+        (lambda: charge(ORDER, curency="EUR"), r"charge\(\): Unexpected keyword argument 'curency'"),
+        (lambda: charge(ORDER, order=ORDER), r"charge\(\): Argument 'order' given by name and position"),
     ],
 )
 def test_wrong_arguments_are_refused_where_they_are_given(call: Callable[[], Any], said: str) -> None:
@@ -231,7 +231,7 @@ def test_outside_of_a_saga_a_fallback_is_left_out() -> None:
 
 
 def test_one_step_may_be_the_fallback() -> None:
-    assert step(fallback=charge)(weigh.fn).fallback == (charge,)  # type: ignore[arg-type]
+    assert step(fallback=charge)(weigh.fn).fallback == (charge,)
 
 
 # ---------------------------------------------------------------- methods

@@ -1,4 +1,4 @@
-"""A discarded execution does nothing more: no command, no step, no noise, whatever its code does on the way out."""
+"""A discarded execution does nothing more: no command, no step, no noise, whatever its code tries."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pytest
 
 import amends
 from amends.kernel import discard
+from amends.kernel import loop as loop_module
 from tests.unit.kernel.parity.driver import Run, run_kernel
 from tests.unit.kernel.parity.programs import PROGRAMS, programs_durable
 from tests.unit.kernel.parity.world import Program, Trace, say, work, writing_to
@@ -31,7 +32,7 @@ def case(body: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
 
 
 class Noise(logging.Handler):
-    """What reached the outside while something was discarded: there should be nothing but what is `expected`."""
+    """What reached the outside while something was discarded: nothing but what is `expected`, one hopes."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -123,7 +124,7 @@ async def cleans_up_in_a_nested_coroutine() -> None:
 
     try:
         await inner()
-    except Exception:
+    except Exception:  # noqa: BLE001 - that is the case
         say("must not be said")
     finally:
         say("outer")
@@ -135,7 +136,7 @@ async def catches_every_exception() -> None:
     while True:
         try:
             await work("a", 9)
-        except Exception:
+        except Exception:  # noqa: BLE001 - that is the case
             say("must not be said")
 
 
@@ -199,7 +200,7 @@ async def rolls_back_on_its_way_out() -> None:
     async with amends.savepoint():
         try:
             await paid("a", 9)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - that is the case
             raise ValueError("turned into an error") from None
 
 
@@ -315,6 +316,14 @@ def test_each_program_can_be_discarded_at_each_row(noise: Noise) -> None:
     noise.expected = [text for text in noise.logged if "in a callback of saga code" in text]
 
 
+def test_without_care_a_step_would_just_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ablation: what is only dropped is closed by the collector, on a real loop, where steps just run."""
+    monkeypatch.setattr(loop_module, "discard", lambda code, *, closing=False: None)
+    monkeypatch.setattr(sys, "unraisablehook", lambda it: None)
+    with pytest.raises(AssertionError, match="a step was run by code that was discarded"):
+        thrown_out(started(CASES[0]))
+
+
 def test_what_refuses_to_end_is_kept(noise: Noise) -> None:
     async def refuses() -> None:
         while True:
@@ -327,9 +336,8 @@ def test_what_refuses_to_end_is_kept(noise: Noise) -> None:
     trace = thrown_out(run)
     assert trace.said == []
     assert len(discard.STUBBORN) == kept + 1
-    noise.expected = [
-        f"{discard.STUBBORN[-1]!r} awaited on and on while it was discarded; it is kept, so that it never runs again"
-    ]
+    told = "awaited on and on while it was discarded; it is kept, so that it never runs again"
+    noise.expected = [f"{discard.STUBBORN[-1]!r} {told}"]
 
 
 def test_an_instance_whose_load_failed_can_be_discarded(noise: Noise) -> None:
@@ -387,7 +395,7 @@ def test_abandoned_generator_awaits_nothing(closer: Any, noise: Noise) -> None:
 
 @pytest.mark.parametrize("where", ["on a real loop", "in another thread"])
 def test_generator_found_later_runs_no_step(where: str, noise: Noise) -> None:
-    """The collector may come at any time, also while the real loop runs or in a thread: never does a step just run."""
+    """The collector may come at any time, on the real loop or in a thread: no step ever just runs."""
     keep: list[Any] = []
 
     async def hides() -> None:

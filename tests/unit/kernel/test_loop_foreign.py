@@ -108,7 +108,10 @@ async def uses_an_executor() -> None:
     await asyncio.get_running_loop().run_in_executor(None, print)  # wrong
 
 
-@case("await my_step(…)  # a plain `def` marked @step runs in a thread", "put the blocking call into a plain `def`")
+@case(
+    "await my_step(…)  # a plain `def` marked @step runs in a thread",
+    "put the blocking call into a plain `def`",
+)
 async def uses_a_thread() -> None:
     await asyncio.to_thread(print)  # wrong
 
@@ -139,7 +142,9 @@ async def wraps_a_future_of_a_thread() -> None:
     await asyncio.wrap_future(elsewhere)  # wrong
 
 
-@case("await my_signal.receive()  # the other side calls handle.send(my_signal, value)", "a result from outside")
+@case(
+    "await my_signal.receive()  # the other side calls handle.send(my_signal, value)", "a result from outside"
+)
 async def awaits_a_future_of_another_loop() -> None:
     other = asyncio.new_event_loop()
     try:
@@ -210,7 +215,7 @@ def test_refusal_teaches(body: Body, right: str, hint: str) -> None:
 
 
 def explained_of(body: Body) -> BaseException:
-    """What the journal is told of the body's error (asyncio's own words about foreign futures are explained there)."""
+    """What the journal is told of the body's error (asyncio's words about foreign futures are explained)."""
     return foreign.explained(raised_by(body))
 
 

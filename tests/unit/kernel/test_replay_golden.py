@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.kernel.parity import golden
-from tests.unit.kernel.parity.driver import Run, replayed, state
-from tests.unit.kernel.parity.programs import PROGRAMS, params
-from tests.unit.kernel.parity.world import TABLE
+from tests.unit.kernel.parity.driver import Run, replayed, resumed, run_kernel, state
+from tests.unit.kernel.parity.programs import PROGRAMS, TABLE, params
+from tests.unit.kernel.parity.world import Program
 
 VERSIONS = ["3.11", "3.12", "3.13"]
 KEPT = [program for program in PROGRAMS if "golden" not in program.broken]
@@ -23,18 +23,31 @@ def test_every_program_has_a_golden_journal(version: str) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("program", params(KEPT, "cross"))
-def test_golden_journal_replays(program: object, version: str) -> None:
-    name = program.name  # type: ignore[attr-defined]
-    journal = golden.read_one(version, name)
-    again = replayed(TABLE[name], journal.rows)
+def test_golden_journal_replays(program: Program, version: str) -> None:
+    journal = golden.read_one(version, program.name)
+    again = replayed(program, journal.rows)
     assert again.rows == journal.rows
     if journal.ended != "stuck":
         assert again.trace.said == journal.said
-        loaded = Run(TABLE[name]).load(journal.rows)
+        loaded = Run(program).load(journal.rows)
         assert state(loaded.instance) == state(again.instance)
         assert loaded.ended == journal.ended
         loaded.instance.discard()
     again.instance.discard()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_golden_journals_are_gone_on_with(version: str) -> None:
+    """Begun under one version, ended under another: loaded half-way, and run to the same end."""
+    for program in KEPT:
+        journal = golden.read_one(version, program.name).rows
+        here = run_kernel(program)
+        for count in {len(journal) // 2, len(journal) - 1} - {-1, 0}:
+            again = resumed(program, here, count, journal)
+            assert again.ended == here.ended
+            assert [(row.now, row.commands) for row in again.rows] == [(r.now, r.commands) for r in journal]
+            again.instance.discard()
+        here.instance.discard()
 
 
 def test_all_versions_wrote_the_same() -> None:

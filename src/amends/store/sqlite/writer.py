@@ -160,6 +160,7 @@ class Writer:
 
     def now(self, work: Work[T], after: After[T] | None = None) -> T | Literal[NotNow.NOT_NOW]:
         """Run a transaction in this thread, unless that could take long; `after` it is durable, that."""
+        self.check_open()
         if self._given != self._done or self._pace > self._quick or not self._lock.acquire(blocking=False):
             return NOT_NOW
         self._inline = True

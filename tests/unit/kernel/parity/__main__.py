@@ -1,9 +1,10 @@
 """``python -m tests.unit.kernel.parity digest`` and ``… record``: the table in a process of its own.
 
-digest: a line of JSON, the digest of each program's journal and trace.  ``--shake N`` scatters memory first, ``--by-address`` lets tasks and
-futures hash as Python would have them (to show that this is noticed).
+digest: a line of JSON, the digest of each program's journal and trace.  ``--shake N`` scatters memory first,
+``--by-address`` lets tasks and futures hash as Python would have them (to show that this is noticed).
 
-record: write the journals of this Python version's run as golden journals; those that exist stay as they are, unless named.
+record: write the journals of this Python version's run as golden journals; those that exist stay as they are,
+unless named.
 """
 
 from __future__ import annotations

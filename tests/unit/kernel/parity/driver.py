@@ -1,7 +1,8 @@
 """A worker in miniature: the kernel alone, its decisions carried out in virtual time.
 
-No store, no real worker.  What an activation decides is put into one queue of things to come, ordered by due time and then by the order of
-issue; each becomes an event.  A stopped step ends at once, before anything else that is due at the same time.
+No store, no real worker.  What an activation decides is put into one queue of things to come, ordered by due
+time and then by the order of issue; each becomes an event.  A stopped step ends at once, before anything else
+that is due at the same time.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from amends import Limits
 from amends.definition.registry import REGISTRY
 from amends.errors import Parked
 from amends.kernel import entries as e
+from amends.kernel.actions import UNDO_RUNNING
 from amends.kernel.failures import fault_of
 from amends.kernel.instance import PYTHON, Decision, Instance
-from amends.kernel.ledger import FINISHED, UNDO_RUNNING
+from amends.kernel.ledger import FINISHED
 
 from .world import START, Program, Trace, begun, failure, writing_to
 
@@ -155,7 +157,10 @@ def run_kernel(program: Program, *, batched: bool = False) -> Run:
 
 
 def replayed(program: Program, rows: list[e.Row]) -> Run:
-    """Activate a new instance with the events of each row, and seal what it decides (`load` leaves ended journals unplayed)."""
+    """Activate a new instance with the events of each row, and seal what it decides.
+
+    (`load` does not run the code of an execution that has ended.)
+    """
     run = Run(program)
     journal = [e.decode_commands(row.commands) for row in rows]
     run.instance.journaled_patches |= {c.change for row in journal for c in row if isinstance(c, e.Patch)}
@@ -188,9 +193,9 @@ def state(instance: Instance) -> list[Any]:
     return [instance.position, instance.checksum, actions, waiting, ended, len(ledger.residue)]
 
 
-def resumed(program: Program, original: Run, rows: int) -> Run:
-    """Load the first rows of a run's journal into a new instance, and go on from there."""
+def resumed(program: Program, original: Run, rows: int, journal: list[e.Row] | None = None) -> Run:
+    """Load the first rows of a run's journal (or of the same one written elsewhere), and go on from there."""
     run = Run(program, batched=original.batched)
     coming, run.issued = original.snapshots[rows - 1]
     run.coming = list(coming)
-    return run.load(original.rows[:rows]).go_on()
+    return run.load((journal or original.rows)[:rows]).go_on()

@@ -16,8 +16,7 @@ from . import (
     programs_tasks,
     programs_time,
 )
-from .world import TABLE as TABLE
-from .world import Program
+from .world import TABLE, Program
 
 PROGRAMS: list[Program] = list(TABLE.values())
 REAL = [program for program in PROGRAMS if program.real]
@@ -36,6 +35,7 @@ def params(programs: Iterable[Program], kind: str) -> list[Any]:
 __all__ = [
     "PROGRAMS",
     "REAL",
+    "TABLE",
     "params",
     "programs_cancel",
     "programs_durable",

@@ -1,4 +1,4 @@
-"""What only sagas have: signals, children, savepoints, time and chance that replay. For replay, not for parity."""
+"""What only sagas have: signals, children, savepoints, time and chance that replay."""
 
 from __future__ import annotations
 

@@ -143,10 +143,10 @@ async def own_context_manager() -> None:
         async def __aenter__(self) -> str:
             return await work("enter")
 
-        async def __aexit__(self, kind: Any, error: Any, trace: Any) -> bool:
-            say("leaving", kind and kind.__name__)
+        async def __aexit__(self, *error: object) -> bool:
+            say("leaving", type(error[1]).__name__)
             await work("leave")
-            return kind is Boom
+            return isinstance(error[1], Boom)
 
     async with Guard() as name:
         say(name)

@@ -107,8 +107,8 @@ async def task_never_started() -> str:
 
 @program(
     broken={
-        "parity": "StepCall.throw() on a call that was never started issues the step, and nobody waits for it; "
-        "an unstarted coroutine just raises",
+        "parity": "StepCall.throw() on a call that never started issues the step, and nobody waits for it "
+        "(an unstarted coroutine just raises)",
         "golden": "until the above is mended",
     }
 )

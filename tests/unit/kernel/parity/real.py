@@ -1,7 +1,8 @@
 """The real asyncio loop on virtual time: what CPython itself does with a program.
 
-Only the clock is replaced.  Each timer gets a due time of its own (ties are broken by the order of `call_at`, a nanotick apart), so that
-timers fire one at a time, each followed by all that comes of it; time jumps when nothing is left to do.
+Only the clock is replaced.  Each timer gets a due time of its own (ties are broken by the order of `call_at`,
+a nanotick apart), so that timers fire one at a time, each followed by all that comes of it; time jumps when
+nothing is left to do.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class _Jumping(selectors.SelectSelector):
 
 
 class NumberedTask(asyncio.Task[Any]):
-    """A task that hashes by creation number: a TaskGroup aborts a set of them, whose order is by address otherwise."""
+    """A task that hashes by creation number: a TaskGroup aborts a set of them, else by address."""
 
     number = 0
 

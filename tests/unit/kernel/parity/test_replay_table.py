@@ -1,4 +1,4 @@
-"""Same code, same journal, same decisions: each program replayed 100 times, and gone on with from each row."""
+"""Same code, same journal, same decisions: each program replayed 100 times, and continued from each row."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What the programs of the table are made of: a trace, a step, and the table itself.
 
-A program is an ordinary ``async def`` written against asyncio.  It runs on the real loop and on ours; whatever it does with
-`say` must be the same in both.  A step awaited outside of a saga just runs, so `work` is the same name in both worlds.
+A program is an ordinary ``async def`` written against asyncio.  It runs on the real loop and on ours; what it
+does with `say` must be the same in both.  A step awaited outside of a saga just runs, so `work` is the same
+name in both worlds.
 """
 
 from __future__ import annotations
@@ -112,8 +113,9 @@ Body = Callable[[], Awaitable[Any]]
 class Program(msgspec.Struct, frozen=True):
     """One program of the table.
 
-    cancel_at: somebody cancels it from outside at that tick.  signals: what is sent to it, and when.  real: does it make sense on the
-    real loop too?  since: the first Python whose own asyncio does what the kernel does everywhere (``why`` says what was different before).
+    cancel_at: somebody cancels it from outside at that tick.  signals: what is sent to it, and when.  real:
+    does it make sense on the real loop too?  since: the first Python whose own asyncio does what the kernel
+    does everywhere (`why`: what was different before).  broken: kinds of tests that are known to fail, and why.
     """
 
     name: str
