@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import amends
-from amends import Rejected, Signal, saga, step
+from amends import Rejected, Saga, Signal, saga, step
 
 from .. import book
 
@@ -72,4 +73,4 @@ async def long_run(x: int, steps: int) -> int:
     return x
 
 
-SAGAS = [five_steps, four_and_back, five_works, sleeper, long_run]
+SAGAS: list[Saga[..., Any]] = [five_steps, four_and_back, five_works, sleeper, long_run]

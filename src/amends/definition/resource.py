@@ -9,6 +9,8 @@ from __future__ import annotations
 import typing
 from typing import Annotated, Any, TypeVar
 
+from ..errors import NotInSaga
+
 T = TypeVar("T")
 
 
@@ -20,7 +22,21 @@ class _Marker:
 _MARK = _Marker()
 Resource = Annotated[T, _MARK]
 
-injected: Any = None
+
+class _Injected:
+    """Stands for a resource that only an engine can give."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotInSaga(
+            f"a resource was used (.{name}) that nobody gave",
+            hint="outside of an engine pass it yourself: await charge(order, db=pool)",
+        )
+
+    def __repr__(self) -> str:
+        return "injected"
+
+
+injected: Any = _Injected()
 """Default for resource parameters, so that type checkers let callers leave them out."""
 
 

@@ -20,7 +20,7 @@ from .shop import Order, orders, place_order
 from .worker import READY, store_url
 
 ENDED = ("completed", "compensated", "partially_compensated", "terminated")
-PATIENCE = 120.0  # seconds without which a run counts as hung
+PATIENCE = 60.0  # seconds after which a run counts as hung
 
 
 class WorkerFailed(Exception):

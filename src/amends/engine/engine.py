@@ -107,9 +107,8 @@ class Engine:
         self._closing = True
         worker = self._worker
         try:
-            if worker is not None and not worker.dead:
-                if await worker.drain():
-                    await self._store.retire(worker.incarnation)
+            if worker is not None and not worker.dead and await worker.drain():
+                await self._store.retire(worker.incarnation)
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -223,7 +222,7 @@ class Engine:
         worker = self._worker
         if worker is not None and not worker.dead and not worker.draining:
             self._registry.add_saga(call.saga)
-            live = worker.start(header)
+            live = worker.loader.start(header)
             accepted = await live.accepted if live.accepted is not None else None
             if accepted:
                 return Handle(self._backend, call.saga, header.id, header.uid, local=True)
@@ -274,7 +273,19 @@ class Engine:
 
     def stats(self) -> dict[str, Any]:
         """Counts of this worker: commits, rows, resident executions, running attempts, seconds per commit."""
-        return {} if self._worker is None else self._worker.statistics()
+        worker = self._worker
+        if worker is None:
+            return {}
+        counted = worker.committer.statistics
+        return {
+            "resident": len(worker.lives),
+            "attempts": len(worker.attempts),
+            "commits": counted.commits,
+            "commits_inline": counted.inline,
+            "writes": counted.writes,
+            "rows": counted.rows,
+            "commit_seconds": list(counted.seconds),
+        }
 
     def _must_be_open(self) -> None:
         if not self._entered or self._closing:

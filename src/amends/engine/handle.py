@@ -86,7 +86,9 @@ class Handle(Generic[R]):
         """
         header = await self._backend.find(self.id)
         data = codec.encode(value, f"signal {signal.name!r}")
-        await self._backend.send(header, e.Signalled(signal.name, Raw(data), key), key=key and f"signal {signal.name} {key}")
+        await self._backend.send(
+            header, e.Signalled(signal.name, Raw(data), key), key=key and f"signal {signal.name} {key}"
+        )
 
     async def cancel(self, reason: str, *, by: str | None = None) -> None:
         """Ask that the execution be undone (durable when this returns; wait with `outcome`).
@@ -98,7 +100,7 @@ class Handle(Generic[R]):
         self._still_open(header, "cancel")
         event = e.CancelRequested(reason, by=by or "")
         await self._act(header, event, "cancel", reason, by)
-        await self._unpark_if_parked(header, "cancel", reason, by)
+        await self._unpark_if_parked("cancel", reason, by)
 
     # ------------------------------------------------------------ for operators
 
@@ -169,7 +171,7 @@ class Handle(Generic[R]):
         self._still_open(header, "terminate")
         event = e.TerminateRequested(reason, by or "")
         await self._act(header, event, "terminate", reason, by)
-        await self._unpark_if_parked(header, "terminate", reason, by)
+        await self._unpark_if_parked("terminate", reason, by)
 
     async def _act(
         self, header: port.Header, event: Any, action: str, reason: str, by: str | None, detail: str = ""
@@ -183,9 +185,15 @@ class Handle(Generic[R]):
 
     # ------------------------------------------------------------ checks
 
-    async def _unpark_if_parked(self, header: port.Header, action: str, reason: str, by: str | None) -> None:
-        if header.status == port.ATTENTION and status_of(header).parked_whole:
+    async def _unpark_if_parked(self, action: str, reason: str, by: str | None) -> None:
+        """(Asked after the request is durable: it may have been parked meanwhile.)"""
+        header = await self._backend.find(self.id)
+        if header.status != port.ATTENTION or not status_of(header).parked_whole:
+            return
+        try:
             await self._unpark(header, action, reason, by)
+        except Refused:  # the worker that parked it has seen the request, and was quicker
+            self._stale = header.updated_at
 
     def _still_open(self, header: port.Header, what: str) -> None:
         if header.status in port.FINAL:

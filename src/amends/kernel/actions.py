@@ -41,6 +41,7 @@ class Action(msgspec.Struct, eq=False, gc=False):
     undo_attempts: int = 0
     undo_retry_at: float = 0.0
     undo_fault: Fault | None = None
+    undo_opened_at: float = 0.0
 
     @property
     def owed(self) -> bool:

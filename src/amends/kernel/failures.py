@@ -8,15 +8,17 @@ import msgspec
 
 from .. import codec
 from ..definition.step import Step
-from ..errors import AmendsError, PayloadError, Rejected, StepFailed
+from ..errors import PayloadError, Rejected, StepFailed
 from .entries import NULL, Fault, Raw
 
 MESSAGE_LIMIT = 4000
 
 
 def fault_of(error: BaseException) -> Fault:
-    """The journal's form of an exception: its type's name, its text, and its details or arguments."""
-    message = error.message if isinstance(error, AmendsError) else str(error)
+    """The journal's form of an exception: its type's name, its text (our own errors: with what to do about
+    it), and its details or arguments.
+    """
+    message = str(error)
     if len(message) > MESSAGE_LIMIT:
         message = message[:MESSAGE_LIMIT] + "…"
     details = error.details if isinstance(error, Rejected) else list(error.args)

@@ -95,8 +95,7 @@ class Instance:
     def activate(self, events: Sequence[e.Event], now: float) -> Decision:
         """Apply events at a time; returns what follows. Raises `Parked` when this execution cannot go on."""
         ledger = self.ledger
-        if now < ledger.now:
-            now = ledger.now
+        now = max(now, ledger.now)
         ledger.now = now
         commands: list[Any] = []
         self.commands = commands

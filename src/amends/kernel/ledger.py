@@ -77,7 +77,7 @@ class Ledger:
 
     @property
     def doomed(self) -> bool:
-        """Will the execution certainly be undone? (While the ancestors are asked about the pivot, a cancel waits.)"""
+        """Will it certainly be undone? (While the ancestors are asked about the pivot, a cancel waits.)"""
         if self.phase == FORWARD:
             return self.cancel is not None and not self.asking
         return self.phase in (UNWINDING, BACKWARD)
@@ -285,6 +285,7 @@ def _retried(self: Ledger, event: e.Retried, position: int) -> None:
             action.undo_state = UNDO_RUNNING
             action.undo_attempts = 0
             action.undo_retry_at = 0.0
+            action.undo_opened_at = self.now
 
 
 def _skipped(self: Ledger, event: e.Skipped, position: int) -> None:
@@ -407,6 +408,7 @@ def _undo(self: Ledger, command: e.Undo, position: int) -> None:
         self.residue.append(Residue(action.id, action.name, "irreversible"))
     else:
         action.undo_state = UNDO_RUNNING
+        action.undo_opened_at = self.now
 
 
 def _pivot(self: Ledger, command: e.Pivot, position: int) -> None:

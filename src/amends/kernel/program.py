@@ -271,7 +271,7 @@ class Program:
             self.instance.begin_rollback(id, task, future)
 
     def _hold_back(self, future: SagaFuture, begin: Callable[[], None], *, always: bool = False) -> None:
-        """While the ancestors are asked about the pivot nothing new may be in flight: it begins after the answer.
+        """While the ancestors are asked about the pivot nothing new begins: it waits for the answer.
 
         Not if all is to be undone by then, unless shielded (or `always`).
         """

@@ -10,6 +10,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from ..definition.compensation import CompensationOptions
 from ..definition.policy import Recovery
 from ..definition.step import Step, StepOptions
 from ..errors import NotSent, PayloadError, Rejected
@@ -129,15 +130,15 @@ def conclude_undo(
 ) -> e.UndoAttemptFailed | e.UndoFailed:
     """What a failed compensation attempt means: another one, an alternate, or a person."""
     fault = fault_of(error)
-    if step is None or step.undo is None:
-        return e.UndoFailed(action.id, fault)
-    options = step.undo.options
+    undo = None if step is None or action.kind == "adhoc" else step.undo
+    options = CompensationOptions() if undo is None else undo.options
+    candidates = 1 if undo is None else len(undo.candidates)
     retry = options.retry
     each = retry.attempts
     within = attempt if each is None else (attempt - 1) % each + 1
-    due = retry.next(within, error, action.opened_at, now, chance)
-    if due is None and each is not None and attempt // each < len(step.undo.candidates):
+    due = retry.next(within, error, action.undo_opened_at, now, chance)
+    if due is None and each is not None and attempt // each < candidates:
         due = now
-    if due is not None and (each is None or attempt < each * len(step.undo.candidates)):
+    if due is not None and (each is None or attempt < each * candidates):
         return e.UndoAttemptFailed(action.id, attempt, fault, due)
     return e.UndoFailed(action.id, fault, options.critical)

@@ -368,14 +368,11 @@ class Dispatcher:
         if error is None:
             self.worker.deliver_to(current.uid, e.Undone(action.id))
             return
-        if isinstance(error, Interrupted):
-            return
-        owner = None if action.kind == "adhoc" else step
         event = conclude_undo(
             action,
             current.attempt,
             error,
-            owner,
+            step,
             now=self.worker.clock.now(),
             chance=self.chance,
         )

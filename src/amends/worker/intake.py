@@ -54,7 +54,7 @@ async def _claim(worker: Worker) -> None:
         if worker.dead:
             return
         if claim.header.uid not in worker.lives:
-            worker.adopt(claim)
+            worker.loader.adopt(claim)
         if place % 32 == 31:  # replay runs in slices: others go on in between
             await asyncio.sleep(0)
 

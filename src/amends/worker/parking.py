@@ -8,11 +8,12 @@ gets it done from the journal alone.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import AmendsError, CorruptJournal, Parked
+from ..errors import AmendsError, CorruptJournal, Parked, StoreBusy, StoreFull
 from ..kernel import entries as e
 from ..kernel.ledger import RETURNED
 from ..store import port
@@ -37,7 +38,7 @@ class Parking:
         """An activation could not go on. Its events are kept in a row of their own."""
         instance = live.instance
         if not events:
-            self.park(live, error, [])
+            self._set_aside(live, error)
             return
         row = e.seal(instance.position, max(now, instance.ledger.now), events, [e.Defer()], instance.checksum)
         write = Write(live.header.uid, row)
@@ -60,9 +61,22 @@ class Parking:
                 return
             if live.fresh:
                 live.settle_start(accepted=True)
-            self.park(live, error, [])
+            self._set_aside(live, error)
 
         worker.committer.add(write, kept)
+
+    def _set_aside(self, live: Live, error: Parked) -> None:
+        """Its code cannot go on. Look at all that is journaled and waits: perhaps no code is needed."""
+        self._worker.leave(live)
+        self._worker.spawn(self._look_again(live.header.uid, error))
+
+    async def _look_again(self, uid: str, error: Parked) -> None:
+        worker = self._worker
+        found = await worker.store.read(uid)
+        if found is not None and not worker.dead:
+            header, rows, inbox = found
+            worker.lives[uid] = live = Live(header, worker.loader.instance(header))
+            self.unable(live, error, Claim(header, rows, inbox))
 
     def unable(self, live: Live, error: Parked, claim: Claim) -> None:
         """The journal cannot be replayed, or a message not read. If somebody asked for an end, give it from
@@ -82,7 +96,7 @@ class Parking:
         worker = self._worker
         asked = [(m.seq, event) for m in claim.inbox if isinstance(event := _read(m), ENDS)]
         live.instance.discard()
-        live.instance = instance = worker.instance(live.header)
+        live.instance = instance = worker.loader.instance(live.header)
         try:
             instance.fold(claim.rows)
         except Parked:
@@ -97,11 +111,12 @@ class Parking:
             return False  # recorded and refused once the code is back; until then only a person can help
         now = worker.clock.now()
         if claim.lost:
-            worker.mark_lost(live, now)
+            worker.loader.mark_lost(live, now)
         decision = instance.abandon([event for _, event in asked], error.cause, now)
         live.consumed = [seq for seq, _ in asked]
         row = instance.seal(decision)
         worker.submit(live, writes.build(live, decision, row, worker.incarnation), decision)
+        worker.deliver_stashed(live)
         worker.committer.flush()
         return True
 
@@ -124,7 +139,7 @@ class Parking:
         return True
 
     def park(self, live: Live, error: AmendsError, inbox: list[Message]) -> None:
-        """Set the execution aside in the store; messages stay in its inbox."""
+        """Set the execution aside in the store; messages (`inbox`: those seen) stay in its inbox."""
         worker = self._worker
         cause = getattr(error, "cause", "poison")
         header = live.header
@@ -132,14 +147,32 @@ class Parking:
         item = {"why": cause, "message": error.message, "do": error.hint}
         header.detail = msgspec.json.encode({"items": [item]}).decode()
         worker.log.error("[%s] parked (%s): %s", header.id, cause, error)
+        live.last_seq = max((m.seq for m in inbox), default=live.last_seq)
         worker.leave(live)
         worker.spawn(self._store(live, cause))
 
     async def _store(self, live: Live, cause: str) -> None:
-        worker = self._worker
-        now = worker.clock.now()
-        await worker.store.park(worker.incarnation, live.header.uid, cause, live.header.detail or "", now)
-        worker.changed(live)
+        worker, header = self._worker, live.header
+        pause = 0.1
+        while True:
+            try:
+                now = worker.clock.now()
+                await worker.store.park(worker.incarnation, header.uid, cause, header.detail or "", now)
+                break
+            except (StoreFull, StoreBusy) as error:
+                worker.log.warning("[%s] cannot be parked yet: %s", header.id, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 2.0)
+        worker.on_change(live)
+        await self._heed(live)
+
+    async def _heed(self, live: Live) -> None:
+        """Who asked for an end while the execution was being parked did not know that it was."""
+        store, uid = self._worker.store, live.header.uid
+        found = await store.read(uid)
+        if found and any(m.seq > live.last_seq and isinstance(_read(m), ENDS) for m in found[2]):
+            why = "its end was asked for while it was being parked"
+            await store.unpark(uid, port.AuditRecord(self._worker.clock.now(), uid, "amends", "unpark", why))
 
 
 def _read(message: Message) -> e.Event | None:

@@ -129,6 +129,7 @@ class Residency:
             for a in live.instance.ledger.actions.values()
             for direction in ("do", "undo", "probe")
         ) and not any(
-            a.outcome == OPEN and a.kind == "step" and not a.hold and not a.retry_at
+            (a.outcome == OPEN and a.kind == "step" and not a.hold and not a.retry_at)
+            or (a.undo_state == UNDO_RUNNING and a.kind != "child" and not a.undo_retry_at)
             for a in live.instance.ledger.actions.values()
         )

@@ -74,11 +74,11 @@ async def _transact(
         ended(action, step, policy, current, None, certain)
         return
     if verdict.code is not Code.COMMITTED:
-        worker.reload(live, f"the journal moved under a transactional step: {verdict.reason}")
+        worker.loader.reload(live, f"the journal moved under a transactional step: {verdict.reason}")
         return
     instance.absorb(row[-1], kept)
     _go_on(worker, live)
-    worker.nudge(live)
+    worker.schedule(live)
 
 
 def _rolled_back(error: Exception) -> Exception:

@@ -24,16 +24,15 @@ from ..clock import Clock
 from ..definition.registry import Registry
 from ..errors import AmendsError, CorruptJournal, Parked, Poison, StoreError
 from ..kernel import entries as e
-from ..kernel.actions import OPEN, UNDO_RUNNING, Action
-from ..kernel.instance import PYTHON, Decision, Instance
+from ..kernel.instance import PYTHON, Decision
 from ..kernel.ledger import FINISHED
-from ..store import port
-from ..store.port import Claim, Code, Header, Message, Release, Store, Verdict, Write
+from ..store.port import Code, Message, Release, Store, Verdict, Write
 from . import writes
 from .attempts import Attempts
 from .committer import Committer
 from .dispatcher import Dispatcher
 from .live import Live
+from .loading import Loader
 from .parking import Parking
 from .residency import Residency
 from .resources import Resources
@@ -41,7 +40,6 @@ from .settings import Settings
 from .watchdog import Watchdog
 
 _EMPTY = contextvars.Context()
-_ENDS = (e.Completed, e.Failed, e.AttemptFailed, e.Undone, e.UndoAttemptFailed, e.UndoFailed)
 
 
 class Worker:
@@ -78,131 +76,18 @@ class Worker:
             self.dispatcher.worker = self
         self.residency = Residency(self)
         self.parking = Parking(self)
+        self.loader = Loader(self)
         self.watchdog = Watchdog(clock, settings.limits.seconds)
         self.committer = Committer(store, incarnation, clock, batch=settings.batch, on_lost=self.lost)
         self.draining = False
         self.dead = False
         self.stir = asyncio.Event()
         self._on_lost = on_lost
-        self._on_change = on_change
-        self._loop = asyncio.get_running_loop()
+        self.on_change = on_change
+        self.loop = asyncio.get_running_loop()
         self._line: list[Live] = []
         self._scheduled = False
-        self._stash: dict[str, list[Any]] = {}
-        self._early: dict[str, list[Message]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-
-    # ------------------------------------------------------------ into memory
-
-    def start(self, header: Header) -> Live:
-        """Begin a new execution; header and first row become durable together (`Live.accepted`)."""
-        live = Live(header, self.instance(header))
-        live.fresh = True
-        live.accepted = self._loop.create_future()
-        header.owner = self.incarnation
-        self.lives[header.uid] = live
-        self._begin(live)
-        return live
-
-    def _begin(self, live: Live) -> None:
-        header = live.header
-        args = e.Raw(header.input.encode())
-        self.deliver(live, e.Started(args, 0, PYTHON, 1, header.deadline))
-
-    def instance(self, header: Header) -> Instance:
-        return Instance(
-            header.uid,
-            header.id,
-            header.saga,
-            header.version,
-            self.registry,
-            self.settings.limits,
-            parent=header.parent,
-            depth=header.depth,
-        )
-
-    def adopt(self, claim: Claim) -> None:
-        """Bring a claimed execution to the head of its journal and go on with it. Replay happens here."""
-        header = claim.header
-        live = Live(header, self.instance(header))
-        self.lives[header.uid] = live
-        if claim.deaths >= self.settings.limits.deaths:
-            error = Poison(
-                f"{claim.deaths} workers in a row died while this execution was at row {len(claim.rows)}",
-                hint="find what kills the process (memory, a native crash), then retry",
-            )
-            self.parking.park(live, error, claim.inbox)
-            return
-        try:
-            with self.watchdog:
-                live.instance.load(claim.rows)
-        except Parked as error:
-            self.parking.unable(live, error, claim)
-            return
-        except Exception as error:
-            self.log.exception("[%s] cannot be loaded", header.id)
-            self.parking.unable(live, Poison(f"cannot be loaded: {error!r}"), claim)
-            return
-        if not claim.rows:
-            self._begin(live)
-        self._resume(live, claim)
-
-    def _resume(self, live: Live, claim: Claim) -> None:
-        """Send open commands again, with their old keys; attempts lost with a worker leave a taint."""
-        try:
-            for message in claim.inbox:
-                self._receive(live, message)
-        except CorruptJournal as error:
-            self.parking.unable(live, error, claim)
-            return
-        now = self.clock.now()
-        ledger = live.instance.ledger
-        uid = live.header.uid
-        kept = self._stash.pop(uid, [])
-        ended = {event.id for event in (*kept, *live.instance.deferred) if isinstance(event, _ENDS)}
-        for action in list(ledger.actions.values()):
-            if action.id in ended:
-                continue
-            if action.outcome == OPEN and not action.hold:
-                if self.attempts.adopt((uid, action.id, "do")):
-                    continue
-                if claim.lost and action.kind == "step" and action.retry_at <= now:
-                    action.tainted = True
-                    action.attempts += 1
-                    live.lost[action.id] = self._lost_until(live, action, now)
-                if action.interrupted:
-                    self.dispatcher.interrupt(live, action)
-                else:
-                    self.dispatcher.run(live, action)
-            elif action.undo_state == UNDO_RUNNING:
-                self.dispatcher.undo(live, action)
-        self.receive(self._early.pop(uid, []))
-        for event in kept:
-            self.deliver(live, event)
-        if ledger.next_args is not None and not any(type(x) is e.Started for x in live.instance.deferred):
-            self._begin_next(live, ledger.next_args)
-        if live.instance.deferred:
-            self.schedule(live)
-        self._after(live)
-
-    def mark_lost(self, live: Live, now: float) -> None:
-        """Attempts of open actions may have died with a worker: nobody knows when they end at the participant."""
-        for action in live.instance.ledger.open():
-            running = self.attempts.adopt((live.header.uid, action.id, "do"))
-            if action.kind == "step" and not action.hold and action.retry_at <= now and not running:
-                live.lost[action.id] = self._lost_until(live, action, now)
-
-    def _lost_until(self, live: Live, action: Action, now: float) -> float:
-        """Until when an attempt that died with its worker may still be running at the participant."""
-        timeout = None
-        try:
-            timeout = self.dispatcher.definition(live, action)[1].timeout
-        except AmendsError:
-            self.log.warning("the step %s is not defined here", action.name)
-        if timeout is None:
-            return 0.0
-        began = max(action.opened_at, action.retry_at)
-        return min(now, began) + timeout + self.settings.grace
 
     # ------------------------------------------------------------ events
 
@@ -217,22 +102,28 @@ class Worker:
         if live is not None:
             self.deliver(live, event)
         elif not self.dead:
-            self._stash.setdefault(uid, []).append(event)
+            self.loader.stash.setdefault(uid, []).append(event)
+
+    def deliver_stashed(self, live: Live) -> None:
+        """Give an execution the ends of attempts that came while it was not in memory."""
+        for event in self.loader.stash.pop(live.header.uid, ()):
+            self.deliver(live, event)
 
     def receive(self, messages: list[Message]) -> None:
         """Inbox messages for resident executions."""
         for message in messages:
             live = self.lives.get(message.uid)
             if live is None:
-                self._early.setdefault(message.uid, []).append(message)
+                self.loader.early.setdefault(message.uid, []).append(message)
             elif message.seq > live.last_seq:
                 live.inbox_seq += 1
                 try:
-                    self._receive(live, message)
+                    self.take(live, message)
                 except CorruptJournal as error:
                     self.parking.unreadable(live, error)
 
-    def _receive(self, live: Live, message: Message) -> None:
+    def take(self, live: Live, message: Message) -> None:
+        """One inbox message, unless it was taken already."""
         if message.seq > live.last_seq:
             live.last_seq = message.seq
             live.consumed.append(message.seq)
@@ -245,11 +136,7 @@ class Worker:
             self._line.append(live)
             if not self._scheduled:
                 self._scheduled = True
-                self._loop.call_soon(self._round, context=_EMPTY)
-
-    def nudge(self, live: Live) -> None:
-        """Activate it even without a new event (a deferred row waits)."""
-        self.schedule(live)
+                self.loop.call_soon(self._round, context=_EMPTY)
 
     def _round(self) -> None:
         """Activate all that stand in line. A defect of ours must not strand them: read all again."""
@@ -320,17 +207,15 @@ class Worker:
         if decision is not None:
             self._carry_out(live, decision)
         for header in write.children:
-            child = Live(header, self.instance(header))
-            self.lives[header.uid] = child
-            self._begin(child)
+            self.loader.begin_child(header)
         if write.change is not None:
-            self._on_change(live)
+            self.on_change(live)
         if write.release is not None and not verdict.awake:
-            self._leave(live)
+            self.leave(live)
             if write.release.wake_at is not None:
                 self.stir.set()
         else:
-            self._after(live, busy=decision is not None and any(not a.retry_at for a in decision.run))
+            self.go_on(live, busy=decision is not None and any(not a.retry_at for a in decision.run))
 
     def _carry_out(self, live: Live, decision: Decision) -> None:
         for action in decision.run:
@@ -340,14 +225,14 @@ class Worker:
         for action in decision.interrupt:
             self.dispatcher.interrupt(live, action)
         if decision.next_args is not None:
-            self._begin_next(live, decision.next_args)
+            self.begin_next(live, decision.next_args)
 
-    def _begin_next(self, live: Live, args: e.Raw) -> None:
+    def begin_next(self, live: Live, args: e.Raw) -> None:
         """The run was continued as new, and the next one has not begun."""
         ledger = live.instance.ledger
         self.deliver(live, e.Started(args, ledger.run + 1, PYTHON, 1, ledger.deadline))
 
-    def _after(self, live: Live, *, busy: bool = False) -> None:
+    def go_on(self, live: Live, *, busy: bool = False) -> None:
         """Go on: with work that waits, or rest until something is due."""
         if live.exclusive:
             live.exclusive.pop(0)()
@@ -365,31 +250,18 @@ class Worker:
 
     def _refused(self, live: Live, write: Write, verdict: Verdict) -> None:
         if verdict.code is Code.POISON and live.fresh:
-            self._leave(live)
+            self.leave(live)
             live.refuse_start(StoreError(f"the store refuses this execution: {verdict.reason}"))
         elif verdict.code is Code.POISON:
             self.parking.park(live, Poison(f"the store refuses its row: {verdict.reason}"), [])
         elif write.start is not None:
-            self._leave(live)
+            self.leave(live)
             live.settle_start(accepted=False)
         else:
-            self.reload(live, verdict.reason)
+            self.loader.reload(live, verdict.reason)
 
-    def reload(self, live: Live, why: str) -> None:
-        """Memory and store disagree: the store counts."""
-        self.log.warning("[%s] loading again: %s", live.header.id, why)
-        uid = live.header.uid
-        self._leave(live)
-        self.spawn(self._load_again(uid))
-
-    async def _load_again(self, uid: str) -> None:
-        found = await self.store.read(uid)
-        if found is not None and not self.dead:
-            header, rows, inbox = found
-            if header.status not in port.FINAL and header.owner == self.incarnation:
-                self.adopt(Claim(header, rows, inbox, lost=True))
-
-    def _leave(self, live: Live) -> None:
+    def leave(self, live: Live) -> None:
+        """Out of memory (its owner in the store is settled by the caller)."""
         self.residency.wanted(live)
         self.dispatcher.forget(live)
         if self.lives.get(live.header.uid) is live:
@@ -402,19 +274,11 @@ class Worker:
         consumed, live.consumed = live.consumed, []
         self.submit(live, Write(live.header.uid, release=release, consumed=consumed), None)
 
-    def leave(self, live: Live) -> None:
-        """Out of memory (its owner in the store is settled by the caller)."""
-        self._leave(live)
-
-    def changed(self, live: Live) -> None:
-        """Tell whoever waits that the status changed."""
-        self._on_change(live)
-
     # ------------------------------------------------------------ the end
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run something beside the rounds; it ends with the worker."""
-        task = self._loop.create_task(coroutine)
+        task = self.loop.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
@@ -458,16 +322,3 @@ class Worker:
         clean = not self.attempts.running
         self.kill()
         return clean
-
-    def statistics(self) -> dict[str, Any]:
-        """Counts for `engine.stats()`."""
-        counted = self.committer.statistics
-        return {
-            "resident": len(self.lives),
-            "attempts": len(self.attempts),
-            "commits": counted.commits,
-            "commits_inline": counted.inline,
-            "writes": counted.writes,
-            "rows": counted.rows,
-            "commit_seconds": list(counted.seconds),
-        }

@@ -46,6 +46,7 @@ class Noise(logging.Handler):
 
 @pytest.fixture
 def noise(monkeypatch: pytest.MonkeyPatch) -> Iterator[Noise]:
+    gc.collect()  # what earlier tests left
     found = Noise()
     monkeypatch.setattr(sys, "unraisablehook", lambda it: found.unraisable.append((it.exc_value, it.object)))
     logging.getLogger().addHandler(found)

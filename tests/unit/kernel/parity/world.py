@@ -115,7 +115,7 @@ class Program(msgspec.Struct, frozen=True):
 
     cancel_at: somebody cancels it from outside at that tick.  signals: what is sent to it, and when.  real:
     does it make sense on the real loop too?  since: the first Python whose own asyncio does what the kernel
-    does everywhere (`why`: what was different before).  broken: kinds of tests that are known to fail, and why.
+    does everywhere (`why`: what was different before).  broken: kinds of tests known to fail, and why.
     """
 
     name: str

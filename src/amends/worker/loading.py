@@ -1,0 +1,170 @@
+"""How executions come into a worker's memory: started here, claimed, or read again.
+
+Recovery is replay, by the front door: the rows of a claimed execution go through the same `activate`
+as live work, then what is open is sent again with its old key.  What a dead worker may have
+dispatched leaves a taint.  Ends of attempts and messages that come for an execution while it is being
+read wait here for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import AmendsError, CorruptJournal, Parked, Poison
+from ..kernel import entries as e
+from ..kernel.actions import OPEN, UNDO_RUNNING, UNKNOWN, Action
+from ..kernel.instance import PYTHON, Instance
+from ..store import port
+from ..store.port import Claim, Header, Message
+from .live import Live
+
+if TYPE_CHECKING:
+    from .worker import Worker
+
+_ENDS = (e.Completed, e.Failed, e.AttemptFailed, e.Undone, e.UndoAttemptFailed, e.UndoFailed)
+
+
+class Loader:
+    """See the module's head."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self.stash: dict[str, list[Any]] = {}
+        self.early: dict[str, list[Message]] = {}
+
+    def start(self, header: Header) -> Live:
+        """Begin a new execution; header and first row become durable together (`Live.accepted`)."""
+        live = Live(header, self.instance(header))
+        live.fresh = True
+        live.accepted = self._worker.loop.create_future()
+        header.owner = self._worker.incarnation
+        self._worker.lives[header.uid] = live
+        self._begin(live)
+        return live
+
+    def _begin(self, live: Live) -> None:
+        header = live.header
+        args = e.Raw(header.input.encode())
+        self._worker.deliver(live, e.Started(args, 0, PYTHON, 1, header.deadline))
+
+    def begin_child(self, header: Header) -> None:
+        """Begin a child that its parent's commit has just made durable."""
+        live = Live(header, self.instance(header))
+        self._worker.lives[header.uid] = live
+        self._begin(live)
+
+    def instance(self, header: Header) -> Instance:
+        """The kernel's side of an execution, at the beginning of its journal."""
+        return Instance(
+            header.uid,
+            header.id,
+            header.saga,
+            header.version,
+            self._worker.registry,
+            self._worker.settings.limits,
+            parent=header.parent,
+            depth=header.depth,
+        )
+
+    def adopt(self, claim: Claim) -> None:
+        """Bring a claimed execution to the head of its journal and go on with it. Replay happens here."""
+        header = claim.header
+        live = Live(header, self.instance(header))
+        self._worker.lives[header.uid] = live
+        if claim.deaths >= self._worker.settings.limits.deaths:
+            error = Poison(
+                f"{claim.deaths} workers in a row died while this execution was at row {len(claim.rows)}",
+                hint="find what kills the process (memory, a native crash), then retry",
+            )
+            self._worker.parking.park(live, error, claim.inbox)
+            return
+        try:
+            with self._worker.watchdog:
+                live.instance.load(claim.rows)
+        except Parked as error:
+            self._worker.parking.unable(live, error, claim)
+            return
+        except Exception as error:
+            self._worker.log.exception("[%s] cannot be loaded", header.id)
+            self._worker.parking.unable(live, Poison(f"cannot be loaded: {error!r}"), claim)
+            return
+        if not claim.rows:
+            self._begin(live)
+        self._resume(live, claim)
+
+    def _resume(self, live: Live, claim: Claim) -> None:
+        """Send open commands again, with their old keys; attempts lost with a worker leave a taint."""
+        try:
+            for message in claim.inbox:
+                self._worker.take(live, message)
+        except CorruptJournal as error:
+            self._worker.parking.unable(live, error, claim)
+            return
+        ledger = live.instance.ledger
+        uid = live.header.uid
+        kept = self.stash.pop(uid, [])
+        ended = {event.id for event in (*kept, *live.instance.deferred) if isinstance(event, _ENDS)}
+        for action in list(ledger.actions.values()):
+            if action.id not in ended:
+                self._send_again(live, action, lost=claim.lost)
+        self._worker.receive(self.early.pop(uid, []))
+        for event in kept:
+            self._worker.deliver(live, event)
+        if ledger.next_args is not None and not any(type(x) is e.Started for x in live.instance.deferred):
+            self._worker.begin_next(live, ledger.next_args)
+        if live.instance.deferred:
+            self._worker.schedule(live)
+        self._worker.go_on(live)
+
+    def _send_again(self, live: Live, action: Action, *, lost: bool) -> None:
+        """Dispatch what is open, unless it still runs here."""
+        now = self._worker.clock.now()
+        if action.outcome == OPEN and not action.hold:
+            if self._worker.attempts.adopt((live.header.uid, action.id, "do")):
+                return
+            if lost and action.kind == "step" and action.retry_at <= now:
+                action.tainted = True
+                action.attempts += 1
+                live.lost[action.id] = self._lost_until(live, action, now)
+            if action.interrupted:
+                self._worker.dispatcher.interrupt(live, action)
+            else:
+                self._worker.dispatcher.run(live, action)
+        elif action.undo_state == UNDO_RUNNING:
+            if lost and action.outcome == UNKNOWN and not action.undo_attempts:
+                live.lost[action.id] = self._lost_until(live, action, action.undo_opened_at)
+            self._worker.dispatcher.undo(live, action)
+
+    def mark_lost(self, live: Live, now: float) -> None:
+        """Attempts of open actions may have died with a worker, and may still run at the participant."""
+        for action in live.instance.ledger.open():
+            running = self._worker.attempts.adopt((live.header.uid, action.id, "do"))
+            if action.kind == "step" and not action.hold and action.retry_at <= now and not running:
+                live.lost[action.id] = self._lost_until(live, action, now)
+
+    def _lost_until(self, live: Live, action: Action, died: float) -> float:
+        """Until when an attempt that died with its worker (at the latest then) may still be running at
+        the participant.
+        """
+        timeout = None
+        try:
+            timeout = self._worker.dispatcher.definition(live, action)[1].timeout
+        except AmendsError:
+            self._worker.log.warning("the step %s is not defined here", action.name)
+        if timeout is None:
+            return 0.0
+        return died + timeout + self._worker.settings.grace
+
+    def reload(self, live: Live, why: str) -> None:
+        """Memory and store disagree: the store counts."""
+        self._worker.log.warning("[%s] loading again: %s", live.header.id, why)
+        uid = live.header.uid
+        self._worker.leave(live)
+        self._worker.spawn(self._load_again(uid))
+
+    async def _load_again(self, uid: str) -> None:
+        found = await self._worker.store.read(uid)
+        if found is not None and not self._worker.dead:
+            header, rows, inbox = found
+            if header.status not in port.FINAL and header.owner == self._worker.incarnation:
+                self.adopt(Claim(header, rows, inbox, lost=True))

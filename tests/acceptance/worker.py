@@ -1,0 +1,58 @@
+"""The process that gets killed: ``python -m tests.acceptance.worker FOLDER SETTINGS`` (settings as JSON)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from amends import Engine, Limits, Settings
+
+from .book import Book
+from .shop import SAGAS
+
+
+def store_url(folder: Path) -> str:
+    return f"sqlite:///{folder / 'sagas.db'}"
+
+
+def settings(given: dict[str, float]) -> Settings:
+    # deaths: what is there each time a worker dies is set aside as its likely cause, and here nothing is.
+    # linger: those that wait leave memory soon.  grace: nothing here goes on for longer once its caller is dead.
+    chosen = {"grace": 0.2, "linger": 0.05, **given}
+    return Settings(limits=Limits(deaths=1000), **chosen)  # type: ignore[arg-type]
+
+
+async def serve(folder: Path, given: dict[str, float]) -> None:
+    """Work until SIGTERM. Says "open" when it is ready and "working" once it serves the store."""
+    engine = Engine(store_url(folder), sagas=SAGAS, resources=[Book(folder)], settings=settings(given))
+    async with engine:
+        os.write(1, b"open\n")
+        telling = asyncio.create_task(tell(engine))
+        await engine.serve()
+        telling.cancel()
+
+
+async def tell(engine: Engine) -> None:
+    while not engine.working:
+        await asyncio.sleep(0.005)
+    os.write(1, b"working\n")
+
+
+def follow_parent() -> None:
+    """End when the process that started us is gone: then nobody holds the other end of our input."""
+    while os.read(0, 1):
+        pass
+    os._exit(3)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(process)d %(levelname)s %(name)s %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=follow_parent, daemon=True).start()
+    asyncio.run(serve(Path(sys.argv[1]), json.loads(sys.argv[2])))
