@@ -33,7 +33,7 @@ class Deed:
 
     @property
     def rejected(self) -> bool:
-        """Is it certain that it had no effect: no attempt, or only rejected ones?"""
+        """Does the book say that it had no effect: only rejected attempts?"""
         return all(d.outcome == REJECTED for d in self.dispatches)
 
 
@@ -74,14 +74,15 @@ class Audit:
             self._find("dispatched more often than workers were killed", line)
 
     def _went_on(self, last: Dispatch) -> bool:
-        """Did a later place of the same execution begin after this end? Then the end was durable."""
+        """Did the next place of the same execution begin after this end? Then the end was durable."""
         assert last.ended is not None
         mine = last.line
-        return mine.direction == "do" and any(
+        later = 1 if mine.direction == "do" else -1
+        return any(
             line.id == mine.id
-            and line.direction == "do"
+            and line.direction == mine.direction
             and line.outcome == BEGUN
-            and line.place > mine.place
+            and (line.place - mine.place) * later > 0
             for line in self.lines[last.ended : self._end_of_life(last)]
         )
 
@@ -134,6 +135,8 @@ class Audit:
 
     def _judge(self, id: str, status: str, do: Deed, undo: Deed) -> None:
         if not do.dispatches:
+            if self._perhaps_lost(undo.dispatches[0]):
+                return
             self.findings.append(f"{id}: undid what was never dispatched: {undo.dispatches[0].line}")
             return
         name = f"{id}: {do.dispatches[0].line.action}@{do.dispatches[0].line.place}"
@@ -142,12 +145,25 @@ class Audit:
             self.findings.append(f"{name} was undone, but the execution completed")
         if (status == "compensated" or not stands) and not do.rejected and undo.done is None:
             self.findings.append(f"{name} was not undone, though the execution {status}")
-        if do.rejected and undo.dispatches:
+        certain = len(do.dispatches) == 1 and not self._perhaps_lost(do.dispatches[0])
+        if do.rejected and undo.dispatches and certain:
             self.findings.append(f"{name} was undone, though it certainly had no effect")
         if undo.dispatches and any(d.began > undo.dispatches[0].began for d in do.dispatches):
             self.findings.append(f"{name} was dispatched after it had been undone")
         if undo.dispatches and any((d.ended or 0) > undo.dispatches[0].began for d in do.dispatches):
             self.findings.append(f"{name} was undone while it ran")
+
+    def _perhaps_lost(self, dispatch: Dispatch) -> bool:
+        """Could an attempt have been lost with a worker before this: was one killed since the tree's last deed?
+
+        A command that was durable at a kill may have been dispatched, so it counts as unknown, line or no line.
+        """
+        for line in reversed(self.lines[: dispatch.began]):
+            if line.outcome == KILLED:
+                return True
+            if line.root == dispatch.line.root and line.direction == "do":
+                return False
+        return False
 
     def _order(self) -> None:
         """What took place later in a tree of executions is undone before what took place earlier."""

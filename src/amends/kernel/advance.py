@@ -213,7 +213,7 @@ def _roll_back(self: Instance) -> None:
     """Go on with each savepoint's rollback; tell the saga when one is settled."""
     program, ledger = self.program, self.ledger
     for rollback in list(self.rollbacks):
-        if not rollback.quiet:
+        if rollback.running(program):
             continue
         while turn := ready(ledger.owed(rollback.scope)):  # what is irreversible is settled at once
             for action in turn:

@@ -228,7 +228,8 @@ class Instance:
         self.issue(e.RollBack(id))
         rollback = Rollback(task.scope, task, future)
         self.rollbacks.append(rollback)
-        rollback.cancel_tasks(self.program)
+        for inner in rollback.running(self.program):
+            inner.cancel("the savepoint is rolled back")
 
     def busy_with(self, but: str = "") -> list[str]:
         """Names of actions in flight (all but the one with that id)."""

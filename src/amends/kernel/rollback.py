@@ -12,29 +12,19 @@ if TYPE_CHECKING:
 
 
 class Rollback:
-    """First the tasks created inside end (settling their actions), then the members are undone."""
+    """First the tasks created inside end (settling their actions), then the members are undone.
 
-    __slots__ = ("future", "scope", "task", "tasks")
+    They are cancelled once. What they create while they clean up is a member too, and is waited for.
+    """
+
+    __slots__ = ("future", "scope", "task")
 
     def __init__(self, scope: str, task: SagaTask, future: ActionFuture) -> None:
         self.scope = scope
         self.task = task
         self.future = future
-        self.tasks: list[SagaTask] = []
 
-    def cancel_tasks(self, program: Program | None) -> None:
-        """Cancel what was created inside the savepoint and still runs."""
-        if program is None:
-            return
-        self.tasks = [
-            t
-            for t in program.loop.tasks
-            if t is not self.task and not t.done() and within(t.scope, self.scope)
-        ]
-        for task in self.tasks:
-            task.cancel("the savepoint is rolled back")
-
-    @property
-    def quiet(self) -> bool:
-        """Have the inner tasks ended?"""
-        return all(t.done() for t in self.tasks)
+    def running(self, program: Program | None) -> list[SagaTask]:
+        """The tasks created inside that have not ended."""
+        tasks = [] if program is None else program.loop.tasks
+        return [t for t in tasks if t is not self.task and not t.done() and within(t.scope, self.scope)]

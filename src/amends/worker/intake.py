@@ -9,6 +9,7 @@ hundred thousand that wake at once do not become one burst.
 from __future__ import annotations
 
 import asyncio
+import math
 
 from .worker import Worker
 
@@ -17,6 +18,7 @@ async def intake(worker: Worker) -> None:
     """Feed the worker until it drains."""
     cursor = 0
     next_wake: float | None = 0.0
+    quiet = (0, 0.0)
     while not worker.dead and not worker.draining:
         stirred = worker.stir.is_set()
         worker.stir.clear()
@@ -31,6 +33,7 @@ async def intake(worker: Worker) -> None:
             await _claim(worker)
             next_wake = await worker.store.next_wake()
         _evict(worker, worker.clock.now())
+        quiet = await _tidy(worker, quiet)
         await _sleep(worker, next_wake)
 
 
@@ -63,6 +66,21 @@ def _evict(worker: Worker, now: float) -> None:
     for live in worker.residency.expired(now):
         worker.put_to_sleep(live)
     worker.committer.flush()
+
+
+async def _tidy(worker: Worker, quiet: tuple[int, float]) -> tuple[int, float]:
+    """Once after each stretch of work, when nothing was committed for `linger`, the store tidies up.
+
+    `quiet` is the number of commits seen, and since when (infinity: tidied since).
+    """
+    commits, now = worker.committer.statistics.commits, worker.clock.monotonic()
+    seen, since = quiet
+    if commits != seen:
+        return commits, now
+    if now - since < worker.settings.linger or not worker.committer.idle:
+        return quiet
+    await worker.store.tidy()
+    return commits, math.inf
 
 
 async def _sleep(worker: Worker, next_wake: float | None) -> None:

@@ -13,7 +13,18 @@ from typing import Any
 
 import pytest
 
-from amends import DefinitionError, Recovery, Rejected, Resource, Retry, Step, StepCall, injected, step
+from amends import (
+    DefinitionError,
+    NotInSaga,
+    Recovery,
+    Rejected,
+    Resource,
+    Retry,
+    Step,
+    StepCall,
+    injected,
+    step,
+)
 from amends.definition.registry import REGISTRY
 
 place: ContextVar[str] = ContextVar("place", default="nowhere")
@@ -43,7 +54,7 @@ def weigh(order: Order) -> tuple[str, str]:
 
 @step(name="unit.steps.insert", timeout=timedelta(seconds=3), limit=2)
 async def insert(order: Order, db: Resource[Pool] = injected) -> str:
-    return f"{order.number} {db.name if db else 'no pool'}"
+    return f"{order.number} {db.name}"
 
 
 async def wait(call: StepCall[Any]) -> Any:
@@ -209,8 +220,13 @@ def test_resources_are_no_arguments() -> None:
 
 
 def test_a_resource_is_handed_in_by_name_in_tests() -> None:
-    assert asyncio.run(wait(insert(ORDER))) == "order-1 no pool"
     assert asyncio.run(wait(insert(ORDER, db=Pool("test")))) == "order-1 test"
+
+
+def test_a_resource_that_nobody_gave_is_explained() -> None:
+    with pytest.raises(NotInSaga, match=r"a resource was used \(\.name\) that nobody gave") as caught:
+        asyncio.run(wait(insert(ORDER)))
+    assert "outside of an engine pass it yourself" in caught.value.hint
 
 
 # ---------------------------------------------------------------- fallback

@@ -12,6 +12,8 @@ import selectors
 from collections.abc import Callable
 from typing import Any
 
+from amends.kernel.discard import throw_out
+
 from .world import START, Program, Trace, observed, writing_to
 
 TIE = 1e-9
@@ -104,8 +106,14 @@ def run_real(program: Program) -> tuple[str, Trace]:
 
 
 def _close(loop: VirtualLoop) -> None:
-    for task in loop.created:
-        if not task.done():
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
-            task.get_coro().close()  # type: ignore[union-attr]
-    loop.close()
+    """Throw out what never ended (a deadlock), as the kernel does, and close the loop."""
+    asyncio._set_running_loop(loop)
+    try:
+        with writing_to(Trace()):
+            for task in loop.created:
+                if not task.done():
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    throw_out(task.get_coro())
+    finally:
+        asyncio._set_running_loop(None)
+        loop.close()
