@@ -37,6 +37,8 @@ def main() -> int:
     mode = "quick" if given.quick else "full"
     where = describe()
     print(f"amends benchmarks ({mode})\n  {short(where)}\n", flush=True)
+    if where["load_at_start"] > where["cores"]:
+        print("  BUSY: others use this machine; repeat before believing a pass or a miss\n", flush=True)
     reports: list[Report] = []
     broken: list[str] = []
     for name in given.names or SCENARIOS:

@@ -20,6 +20,7 @@ def describe() -> dict[str, Any]:
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
+        "load_at_start": os.getloadavg()[0],
         "fsync_p50_ms": percentile(flush, 0.5) * 1e3,
         "fsync_p99_ms": percentile(flush, 0.99) * 1e3,
     }

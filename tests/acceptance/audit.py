@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from .book import BEGUN, DONE, KILLED, REJECTED, Line
+from .book import BEGUN, DONE, FAILED, KILLED, REJECTED, Line
 
 
 @dataclass
@@ -90,7 +90,9 @@ class Audit:
         return self.kills[dispatch.life] if dispatch.life < len(self.kills) else len(self.lines)
 
     def _ended(self, number: int, line: Line) -> None:
-        running = [d for d in self.deeds[line.key].dispatches if d.ended is None and d.life == len(self.kills)]
+        running = [
+            d for d in self.deeds[line.key].dispatches if d.ended is None and d.life == len(self.kills)
+        ]
         if len(running) != 1:
             self._find("ended without having begun", line)
             return
@@ -154,9 +156,9 @@ class Audit:
             self.findings.append(f"{name} was undone while it ran")
 
     def _perhaps_lost(self, dispatch: Dispatch) -> bool:
-        """Could an attempt have been lost with a worker before this: was one killed since the tree's last deed?
+        """Could an attempt have been lost with a worker before this: was one killed since the last deed?
 
-        A command that was durable at a kill may have been dispatched, so it counts as unknown, line or no line.
+        A command that was durable at a kill may have been dispatched, so it is unknown, line or no line.
         """
         for line in reversed(self.lines[: dispatch.began]):
             if line.outcome == KILLED:
@@ -171,17 +173,22 @@ class Audit:
         for key, deed in list(self.deeds.items()):
             if key.endswith("/undo") and deed.dispatches:
                 trees[deed.dispatches[0].line.root].append((self.deeds[f"{key[:-5]}/do"], deed))
-        for root, pairs in trees.items():
+        for pairs in trees.values():
             for do, undo in pairs:
                 first = undo.dispatches[0]
                 for later, undone in pairs:
                     if later.dispatches and do.dispatches and _after(later, do, first):
-                        done = undone.done
-                        if done is None or (done.ended or 0) > first.began:
-                            self.findings.append(
-                                f"{root}: {first.line.action}@{first.line.place} was undone"
-                                f" before {undone.dispatches[0].line.action}@{undone.dispatches[0].line.place}"
-                            )
+                        if not self._settled(undone, first):
+                            other = undone.dispatches[0].line
+                            self._find(f"was undone before {other.action}@{other.place}", first.line)
+
+    def _settled(self, undone: Deed, then: Dispatch) -> bool:
+        """Was it undone, or given up until somebody repairs it, when the other began to be undone?"""
+        done = undone.done
+        if done is not None and done.ended is not None and done.ended < then.began:
+            return True
+        failed = [d for d in undone.dispatches if d.outcome == FAILED]
+        return bool(failed) and all(d.ended is not None and d.ended < then.began for d in failed)
 
     # ------------------------------------------------------------ figures
 
@@ -190,8 +197,9 @@ class Audit:
         return {key for key, deed in self.deeds.items() if len(deed.dispatches) > 1}
 
     def in_flight(self, kill: int) -> set[str]:
-        """Keys whose attempt no later line of its execution shows to be journaled when that worker was killed."""
-        life = [line for line in self.lines[: self.kills[kill]] if line.outcome == BEGUN]
+        """Keys of which no later line of the execution shows that they were journaled at that kill."""
+        since = self.kills[kill - 1] if kill else 0
+        life = [line for line in self.lines[since : self.kills[kill]] if line.outcome == BEGUN]
         last = {line.id: line.place for line in life}
         return {line.key for line in life if line.place == last[line.id]}
 

@@ -1,8 +1,9 @@
 """The book: what the steps themselves wrote down of what reached them, one line for each beginning and end.
 
-A line is appended by one `write` of a file opened with O_APPEND, so that a process killed at any moment leaves the
-whole line or nothing, and is on disk (fsync) before the step goes on.  Lines carry no times: their order in the one
-file is the order of events over all processes.  Whoever kills a worker writes a mark of its own once the process is gone.
+A line is appended by one `write` of a file opened with O_APPEND, so that a process killed at any moment
+leaves the whole line or nothing, and is on disk (fsync) before the step goes on.  Lines carry no times: their
+order in the one file is the order of events over all processes.  Whoever kills a worker writes a mark of its
+own once the process is gone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import Any, NamedTuple, Self
 
 import amends
 
-BEGUN, DONE, REJECTED, FAILED, CANCELLED, KILLED = "begun", "done", "rejected", "failed", "cancelled", "killed"
+BEGUN, DONE, REJECTED, FAILED, CANCELLED, KILLED = (
+    "begun",
+    "done",
+    "rejected",
+    "failed",
+    "cancelled",
+    "killed",
+)
 
 
 class Line(NamedTuple):
@@ -59,7 +67,9 @@ class Book:
         self.close()
 
     def close(self) -> None:
-        os.close(self._file)
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
 
     # ------------------------------------------------------------ writing
 

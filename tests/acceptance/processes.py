@@ -146,6 +146,22 @@ async def all_end(handles: Sequence[Handle[Any]]) -> dict[str, Status]:
     return found
 
 
+async def journaled(handles: Sequence[Handle[Any]]) -> dict[str, str]:
+    """Every action whose end stands in the journal: its key (with direction) and how it ended."""
+    ends = {"completed": "do", "failed": "do", "undone": "undo"}
+    found: dict[str, str] = {}
+    for handle in handles:
+        uid, run = (await handle.status()).uid, -1
+        for row in await handle.history():
+            for event in row["events"]:
+                if event["type"] == "started":
+                    run = event["run"]
+                elif event["type"] in ends:
+                    key = f"{uid}/{run}/{event['id']}/{ends[event['type']]}"
+                    found[key] = event.get("outcome", "done")
+    return found
+
+
 async def start_all(client: Client, wanted: dict[str, Any]) -> list[Handle[Any]]:
     """Start sagas by their ids."""
     handles: list[Handle[Any]] = []

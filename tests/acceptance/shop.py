@@ -1,8 +1,8 @@
 """The sagas of the acceptance tests: small ones, each of another kind, whose steps write in the book.
 
-Every step takes its place in the saga as an argument (what runs in parallel shares a place), so that the book tells
-in which order effects must be undone.  Steps have no timeout but where one is meant to strike: a busy machine
-makes nothing unknown here.
+Every step takes its place in the saga as an argument (what runs in parallel shares a place), so that the book
+tells in which order effects must be undone.  Steps have no timeout but where one is meant to strike: a busy
+machine makes nothing unknown here.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ async def buy(place: int, seconds: float = 0.02, book: Resource[Book] = injected
 
 
 @buy.compensation
-async def sell(bought: int | None, place: int, seconds: float = 0.02, book: Resource[Book] = injected) -> None:
+async def sell(
+    bought: int | None, place: int, seconds: float = 0.02, book: Resource[Book] = injected
+) -> None:
     async with written(book, "buy", place):
         await asyncio.sleep(seconds)
 

@@ -1,4 +1,4 @@
-"""Workers killed with SIGKILL at random moments: nothing lost, nothing silent, nothing done twice without need."""
+"""Workers killed with SIGKILL at random moments: nothing lost, nothing silent, nothing repeated without need."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ import pytest
 from amends import Client, Handle, Refused
 
 from .audit import Audit
-from .book import CANCELLED
-from .processes import FINAL, Shop, all_end, shop_in, start_all, until_so
+from .book import BEGUN, CANCELLED
+from .processes import FINAL, Shop, all_end, journaled, shop_in, start_all, until_so
 from .shop import abreast, forgiving, parent, patient, sleeper, straight, threads
 
 KINDS = {
-    "straight": lambda: straight(3),
-    "refused": lambda: straight(3, "refuse"),
-    "unanswered": lambda: straight(2, "ask"),
-    "sleeping": lambda: sleeper(0.4),
-    "sleeping-refused": lambda: sleeper(0.3, "refuse"),
-    "threads": lambda: threads(3),
-    "threads-refused": lambda: threads(2, "refuse"),
-    "abreast": lambda: abreast(),
-    "abreast-refused": lambda: abreast("refuse"),
-    "parent": lambda: parent(),
-    "parent-refused": lambda: parent("refuse"),
-    "childs-refusal": lambda: parent("", "refuse"),
-    "forgiving": lambda: forgiving(),
-    "forgiving-refused": lambda: forgiving("refuse"),
-    "cancelled": lambda: patient(),
-    "cancelled-at-work": lambda: straight(12),
+    "straight": straight(3),
+    "refused": straight(3, "refuse"),
+    "unanswered": straight(2, "ask"),
+    "sleeping": sleeper(0.4),
+    "sleeping-refused": sleeper(0.3, "refuse"),
+    "threads": threads(3),
+    "threads-refused": threads(2, "refuse"),
+    "abreast": abreast(),
+    "abreast-refused": abreast("refuse"),
+    "parent": parent(),
+    "parent-refused": parent("refuse"),
+    "childs-refusal": parent("", "refuse"),
+    "forgiving": forgiving(),
+    "forgiving-refused": forgiving("refuse"),
+    "cancelled": patient(),
+    "cancelled-at-work": straight(12),
 }
 COMPLETED = {"straight", "sleeping", "threads", "abreast", "parent", "forgiving"}
 
@@ -40,7 +40,7 @@ COMPLETED = {"straight", "sleeping", "threads", "abreast", "parent", "forgiving"
 def wanted(count: int) -> dict[str, Any]:
     """As many sagas, of each kind in turn, by ids that say the kind."""
     kinds = list(KINDS)
-    return {f"{kinds[i % len(kinds)]}-{i}": KINDS[kinds[i % len(kinds)]]() for i in range(count)}
+    return {f"{kinds[i % len(kinds)]}-{i}": KINDS[kinds[i % len(kinds)]] for i in range(count)}
 
 
 def kind_of(id: str) -> str:
@@ -84,7 +84,7 @@ class Killing:
         self.shop.kill(worker)
 
     async def _cancel(self) -> None:
-        """Cancel those that are meant to be, when a part of the work is done, whether a worker lives or not."""
+        """Cancel those that are meant to be, a few at a time, whether a worker lives or not."""
         chosen = [h for h in self.handles if kind_of(h.id).startswith("cancelled")]
         self.chance.shuffle(chosen)
         for number, handle in enumerate(chosen):
@@ -118,7 +118,8 @@ class Killing:
         running = [len(audit.cut_off(kill)) for kill in range(self.kills)]
         return (
             f"{len(self.wanted)} sagas, unfinished at the kills {self.busy}, in flight {flight}, "
-            f"functions running {running}; {len(audit.twice())} keys dispatched again, {len(audit.lines)} lines"
+            f"functions running {running}; {len(audit.twice())} keys dispatched again, "
+            f"{len(audit.lines)} lines"
         )
 
 
@@ -147,6 +148,7 @@ def test_many_sagas_survive_many_kills(tmp_path: Path, seed: int) -> None:
 def test_a_thousand_in_flight_and_one_kill(tmp_path: Path) -> None:
     with shop_in(tmp_path) as shop:
         ids = {f"s-{i}": straight(4, seconds=0.02) for i in range(1000)}
+        durable: set[str] = set()  # the actions whose end stood in the journal at the kill
 
         async def main() -> None:
             async with Client(shop.url) as client:
@@ -154,6 +156,7 @@ def test_a_thousand_in_flight_and_one_kill(tmp_path: Path) -> None:
                 worker = shop.start_worker()
                 await until_so(lambda: shop.book.size() >= 3_000, "work")
                 shop.kill(worker)
+                durable.update(await journaled(handles))
                 worker = shop.start_worker()
                 ended = await all_end(handles)
                 assert {status.status for status in ended.values()} == {"completed"}
@@ -166,8 +169,15 @@ def test_a_thousand_in_flight_and_one_kill(tmp_path: Path) -> None:
         assert not audit.findings, "\n".join(audit.findings)
         assert set(known) == set(ids)
         assert not shop.complaints()
-        done = [deed for deed in audit.deeds.values() if deed.done is not None]
-        assert len(done) == len(audit.deeds) == 4 * len(ids)
+        dispatched = [deed for deed in audit.deeds.values() if deed.dispatches]
+        assert len(dispatched) == 4 * len(ids)
+        assert all(deed.done for deed in dispatched)
         twice, flight, running = audit.twice(), audit.in_flight(0), audit.cut_off(0)
-        print(f"dispatched twice {len(twice)}, in flight {len(flight)}, functions running {len(running)}")
+        begun = {line.key for line in audit.lines[: audit.kills[0]] if line.outcome == BEGUN}
+        print(
+            f"dispatched twice {len(twice)}; at the kill {len(flight)} were the last of their saga in the book,"
+            f" {len(running)} functions were running, {len(begun - durable)} were not journaled"
+        )
         assert running <= twice <= flight
+        assert len(twice) <= len(flight) <= len(ids)
+        assert twice == begun - durable, "dispatched again is what was not journaled, and nothing else"

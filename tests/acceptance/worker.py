@@ -22,8 +22,8 @@ def store_url(folder: Path) -> str:
 
 
 def settings(given: dict[str, float]) -> Settings:
-    # deaths: what is there each time a worker dies is set aside as its likely cause, and here nothing is.
-    # linger: those that wait leave memory soon.  grace: nothing here goes on for longer once its caller is dead.
+    # deaths: what is there each time a worker dies is set aside as its likely cause; here nothing is.
+    # linger: those that wait leave memory soon.  grace: nothing here goes on once its caller is dead.
     chosen = {"grace": 0.2, "linger": 0.05, **given}
     return Settings(limits=Limits(deaths=1000), **chosen)  # type: ignore[arg-type]
 
@@ -32,14 +32,14 @@ async def serve(folder: Path, given: dict[str, float]) -> None:
     """Work until SIGTERM. Says "open" when it is ready and "working" once it serves the store."""
     engine = Engine(store_url(folder), sagas=SAGAS, resources=[Book(folder)], settings=settings(given))
     async with engine:
-        os.write(1, b"open\n")
         telling = asyncio.create_task(tell(engine))
         await engine.serve()
         telling.cancel()
 
 
 async def tell(engine: Engine) -> None:
-    while not engine.working:
+    os.write(1, b"open\n")  # by now `serve` listens for SIGTERM
+    while not engine.working:  # noqa: ASYNC110 - the engine does not tell
         await asyncio.sleep(0.005)
     os.write(1, b"working\n")
 

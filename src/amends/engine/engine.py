@@ -27,6 +27,7 @@ from ..worker.live import Live
 from ..worker.resources import Resources
 from ..worker.settings import Settings
 from ..worker.worker import Worker
+from . import collector
 from .backend import Backend
 from .handle import Handle
 from .status import Status, status_of
@@ -89,6 +90,8 @@ class Engine:
             await self._resources.close()
             await self._store.close()
             raise
+        if self.settings.tune_gc:
+            collector.relax()
         return self
 
     async def __aexit__(
@@ -105,6 +108,8 @@ class Engine:
         if self._closing:
             return
         self._closing = True
+        if self._entered and self.settings.tune_gc:
+            collector.restore()
         worker = self._worker
         try:
             if worker is not None and not worker.dead and await worker.drain():

@@ -113,8 +113,9 @@ def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
 
 def _return(self: Instance, value: Any) -> BaseException | None:
     """Record the return value; a value that cannot be journaled is the body's failure."""
+    assert self.program is not None
     try:
-        self.issue(e.Return(self.encode_result(value)))
+        self.issue(e.Return(self.program.payload(value, f"result of {self.saga_name}")))
     except PayloadError as error:
         return error
     _cancel_rest(self)

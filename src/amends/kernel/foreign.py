@@ -102,6 +102,22 @@ def explained(error: BaseException) -> BaseException:
     return better
 
 
+class Surface(asyncio.AbstractEventLoop):
+    """What asyncio may ask of any loop and always gets the same answer to."""
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return True
+
+    def is_closed(self) -> bool:
+        return False
+
+    def get_exception_handler(self) -> None:
+        return None
+
+
 def _refusal(name: str) -> Any:
     right, hint = _RIGHT.get(name, _OTHERWISE)
 
@@ -120,5 +136,5 @@ def _refusal(name: str) -> Any:
 def forbid(loop: type) -> None:
     """Give `loop` a teaching refusal for each method of an event loop that it does not have itself."""
     for name in dir(asyncio.AbstractEventLoop):
-        if not name.startswith("_") and name not in vars(loop):
+        if not name.startswith("_") and name not in vars(loop) and name not in vars(Surface):
             setattr(loop, name, _refusal(name))

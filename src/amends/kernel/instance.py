@@ -27,16 +27,16 @@ from typing import Any
 import msgspec
 
 from ..definition.registry import Registry
-from ..definition.saga import Saga
 from ..errors import Divergence, LimitExceeded, PayloadError
 from . import advance, reactions, replay
 from . import entries as e
 from .actions import OPEN, UNDO_PARKED, UNDO_RUNNING, Action
 from .entries import Row
-from .ledger import BACKWARD, FINISHED, Ledger, open_step
+from .ledger import FINISHED, Ledger, open_step
 from .limits import Limits
-from .program import ActionFuture, Program
+from .program import Program
 from .rollback import Rollback
+from .run import ActionFuture
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -83,7 +83,6 @@ class Instance:
         self.checksum = 0
         self.expected: list[Any] | None = None
         self.journaled_patches: set[str] = set()
-        self.answers: dict[str, bool] = {}
         self.rollbacks: list[Rollback] = []
         self.deferred: list[Any] = []
         self.commands: list[Any] = []
@@ -106,21 +105,25 @@ class Instance:
             self.deferred = []
         program = self.program
         if program is None:
-            for event in applied:
-                self._apply(event)
-            if self.program is None:
-                advance.step(self)
-                return decision
-            program = self.program
-            with program.loop:
-                advance.step(self)
-            return decision
-        program.loop.now = now
-        with program.loop:
-            for event in applied:
-                self._apply(event)
-            advance.step(self)
+            self._go(applied)
+        else:
+            program.loop.now = now
+            if program.loop.entered:
+                self._go(applied)
+            else:
+                with program.loop:
+                    self._go(applied)
         return decision
+
+    def _go(self, events: Sequence[e.Event]) -> None:
+        for event in events:
+            self._apply(event)
+        program = self.program
+        if program is None or program.loop.entered:
+            advance.step(self)
+        else:
+            with program.loop:  # it began with one of these events
+                advance.step(self)
 
     def _apply(self, event: e.Event) -> None:
         ledger = self.ledger
@@ -140,7 +143,7 @@ class Instance:
 
     def start_program(self, args: e.Raw) -> None:
         """Begin the saga's body with journaled arguments. Raises `MissingDefinition`, `Parked`."""
-        saga = self.definition()
+        saga = self.registry.saga(self.saga_name, self.version)
         try:
             values = saga.signature.decode_args(args)
         except PayloadError as error:
@@ -148,10 +151,6 @@ class Instance:
         self.program = Program(self, saga, values)
         self.program.loop.now = self.ledger.now
         self.program.begin()
-
-    def definition(self) -> Saga[Any, Any]:
-        """The saga of this execution's name and version."""
-        return self.registry.saga(self.saga_name, self.version)
 
     # ------------------------------------------------------------ commands
 
@@ -164,28 +163,6 @@ class Instance:
         """The same for the most frequent command; its action is dispatched once the row is durable."""
         self.commands.append(command)
         self.decision.run.append(open_step(self.ledger, command, self.position))  # type: ignore[union-attr]
-
-    def patched(self, change: str) -> bool:
-        """The recorded or first answer to `patched(change)`."""
-        known = self.answers.get(change)
-        if known is not None:
-            return known
-        answer = change in self.journaled_patches or self.expected is None
-        self.answers[change] = answer
-        if answer:
-            self.issue(e.Patch(change))
-        return answer
-
-    def withdraw_timer(self, id: str) -> None:
-        """A timer is not wanted: strike it from this row, or cancel the one in the journal."""
-        for place in range(len(self.commands) - 1, -1, -1):
-            command = self.commands[place]
-            if type(command) is e.StartTimer and command.id == id:
-                self.commands[place] = e.Withdrawn(id)
-                self.ledger.timers.pop(id, None)
-                return
-        if id in self.ledger.timers:
-            self.issue(e.CancelTimer(id))
 
     def interrupt(self, action: Action, future: ActionFuture) -> None:
         """The saga no longer waits for an action: withdraw it, stop it, or let it settle."""
@@ -222,14 +199,6 @@ class Instance:
         self.issue(e.Undo(action.id))
         if action.undo_state == UNDO_RUNNING:
             self.decision.undo.append(action)
-
-    def begin_rollback(self, id: str, task: Any, future: ActionFuture) -> None:
-        """A savepoint was left by an exception."""
-        self.issue(e.RollBack(id))
-        rollback = Rollback(task.scope, task, future)
-        self.rollbacks.append(rollback)
-        for inner in rollback.running(self.program):
-            inner.cancel("the savepoint is rolled back")
 
     def busy_with(self, but: str = "") -> list[str]:
         """Names of actions in flight (all but the one with that id)."""
@@ -320,13 +289,3 @@ class Instance:
         ):
             events.append(e.CancelRequested("the deadline has passed", cause="deadline"))
         return events
-
-    @property
-    def backward(self) -> bool:
-        """Is saga code out of the game?"""
-        return self.ledger.phase in (BACKWARD, FINISHED)
-
-    def encode_result(self, value: Any) -> e.Raw:
-        """The body's return value. Raises `PayloadError`."""
-        assert self.program is not None
-        return self.program._payload(value, f"result of {self.saga_name}")

@@ -257,6 +257,7 @@ def _undo_failed(self: Ledger, event: e.UndoFailed, position: int) -> None:
     action = self.actions.get(event.id)
     if action is None or action.undo_state != UNDO_RUNNING:
         return
+    action.undo_attempts += 1
     action.undo_fault = event.fault
     if event.critical:
         action.undo_state = UNDO_PARKED
@@ -443,6 +444,7 @@ def _unwind(self: Ledger, command: e.Unwind, position: int) -> None:
 def _backward(self: Ledger, command: e.Backward, position: int) -> None:
     """Nothing runs any more, so what has no outcome yet will never tell: it is unknown."""
     self.phase = BACKWARD
+    self.next_args = None
     self.timers.clear()
     self.awaited.clear()
     for action in list(self.open()):

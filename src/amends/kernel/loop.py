@@ -26,7 +26,7 @@ from typing import Any, Protocol
 
 from ..errors import ForeignCall, Overrun
 from .discard import GONE, Evicted, discard, throw_out
-from .foreign import explained, forbid, homemade_task, teach
+from .foreign import Surface, explained, forbid, homemade_task, teach
 
 
 class Timers(Protocol):
@@ -115,6 +115,9 @@ class SagaTask(asyncio.Task[Any]):
     scope: str
     shielded: bool
     chance: Any
+    requests = 0
+    pending = False
+    message: Any = None
 
     def __hash__(self) -> int:
         return self.number
@@ -128,13 +131,35 @@ class SagaTask(asyncio.Task[Any]):
         error = super().exception()
         return error if error is None else explained(error)
 
+    # Cancel requests are counted here, as 3.13 counts them: one that the running task makes itself arrives
+    # when its step has ended, unless it was taken back. (Up to 3.12 asyncio delivers it all the same.)
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.done():
+            return False
+        self.requests += 1
+        loop: Any = self.get_loop()
+        if asyncio.current_task(loop) is self:
+            self.message = msg
+            self.pending = True
+            loop._cancelled_themselves.append(self)
+            return True
+        return super().cancel(msg)
+
+    def cancelling(self) -> int:
+        return self.requests
+
     def uncancel(self) -> int:
-        if self._must_cancel and self.cancelling() == 1:  # type: ignore[attr-defined]
-            raise teach(
-                "uncancel() before the cancellation arrived (Python 3.12 still delivers it, 3.13 does not)",
-                "await something in a `try` first, and call uncancel() where CancelledError is caught",
-            )
-        return super().uncancel()
+        if self.requests:
+            self.requests -= 1
+            self.pending = self.pending and self.requests > 0
+        return self.requests
+
+    def deliver_cancel(self) -> None:
+        """The step in which the task cancelled itself has ended."""
+        if self.pending:
+            self.pending = False
+            super().cancel(self.message)
 
 
 _SHIELD = asyncio.shield.__code__
@@ -142,7 +167,7 @@ _new_task = SagaTask.__new__
 _init_task = asyncio.Task.__init__
 
 
-class SagaLoop(asyncio.AbstractEventLoop):
+class SagaLoop(Surface):
     """See the module's theory of operation."""
 
     def __init__(self, port: Any, timers: Timers, budget: int = 100_000) -> None:
@@ -156,12 +181,22 @@ class SagaLoop(asyncio.AbstractEventLoop):
         self.tasks: list[SagaTask] = []
         self._ready: deque[Callback] = deque()
         self._overdue: list[Timer] = []
-        self._created = 0
+        self._cancelled_themselves: list[SagaTask] = []
+        self._created = 0  # `Program` gives each execution numbers of its own
+        self._spawned = 0  # apart: how many futures there are is asyncio's business, and may change
         self._orphans = 0
         self._prune_at = 64
         self._generators: weakref.WeakSet[AsyncGenerator[Any, Any]] | None = None
         self._outer: Any = None
         self._hooks: Any = ()
+
+    def number_from(self, start: int) -> None:
+        """Count tasks and futures from here.
+
+        asyncio keeps all tasks of a process in one set: executions that all count from 1 would
+        collide there.  `start` leaves the low bits alone, which decide the order within small sets.
+        """
+        self._created = start
 
     # ------------------------------------------------------------ running
 
@@ -219,6 +254,8 @@ class SagaLoop(asyncio.AbstractEventLoop):
                 except BaseException as error:  # noqa: BLE001 - a callback's error is nobody's; a task keeps its own
                     text = f"{type(error).__name__} in a callback of saga code"
                     self.call_exception_handler({"message": text, "exception": error})
+                if self._cancelled_themselves:
+                    self._cancelled_themselves.pop().deliver_cancel()
 
     def kill(self) -> None:
         """Drop everything: nothing runs any more, and code that unwinds can do nothing (see `discard`)."""
@@ -349,9 +386,9 @@ class SagaLoop(asyncio.AbstractEventLoop):
         context: Context | None,
     ) -> SagaTask:
         """A task at a given place (its number must exist before asyncio hashes it)."""
-        self._created += 1
+        self._spawned += 1
         task = _new_task(SagaTask)
-        task.number = self._created
+        task.number = self._spawned
         task.path = path
         task.sequence = 0
         task.scope = ""
@@ -364,22 +401,10 @@ class SagaLoop(asyncio.AbstractEventLoop):
             self._prune_at = max(64, 2 * len(self.tasks))
         return task
 
-    def get_debug(self) -> bool:
-        return False
-
-    def is_running(self) -> bool:
-        return True
-
-    def is_closed(self) -> bool:
-        return False
-
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Report what asyncio would only log (an exception nobody retrieved), unless replaying or dead."""
         if not self.dead:
             self.amends_port.report(context)
-
-    def get_exception_handler(self) -> None:
-        return None
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         self.call_exception_handler(context)

@@ -18,24 +18,49 @@ from .entries import Row
 if TYPE_CHECKING:
     from .instance import Instance
 
+_Decoded = tuple[Row, list[Any], list[Any]]
+
 
 def load(self: Instance, rows: Sequence[Row]) -> None:
     """See `Instance.load`."""
     decoded = _read(self, rows)
-    start = 0
-    for place, (_, events, commands) in enumerate(decoded):
-        if any(type(event) is e.Started for event in events):
-            start = place
+    start, ended = _last_run(decoded)
+    for row, events, commands in decoded[:start]:
+        _fold_row(self, row, events, commands)
+    for _, _, commands in decoded[start:]:
         for command in commands:
             if type(command) is e.Patch:
                 self.journaled_patches.add(command.change)
-    ended = any(type(c) in (e.Backward, e.Finish) for _, _, commands in decoded[start:] for c in commands)
     if ended:
-        start = len(decoded)
-    for row, events, commands in decoded[:start]:
-        _fold_row(self, row, events, commands)
-    for row, events, commands in decoded[start:]:
-        _replay_row(self, row, events, commands)
+        for row, events, commands in decoded[start:]:
+            _fold_row(self, row, events, commands)
+    else:
+        _replay(self, decoded[start:])
+
+
+def _last_run(decoded: list[_Decoded]) -> tuple[int, bool]:
+    """Where the last run starts, and whether its saga code has ended for good."""
+    for place in range(len(decoded) - 1, -1, -1):
+        _, events, commands = decoded[place]
+        for command in commands:
+            if type(command) is e.Backward or type(command) is e.Finish:
+                return place, True
+        for event in events:
+            if type(event) is e.Started:
+                return place, False
+    return 0, False
+
+
+def _replay(self: Instance, decoded: list[_Decoded]) -> None:
+    """Run the saga's code through its rows, entering its loop once for all of them."""
+    place = 0
+    while place < len(decoded) and self.program is None:
+        _replay_row(self, *decoded[place])
+        place += 1
+    if self.program is not None:
+        with self.program.loop:
+            for row, events, commands in decoded[place:]:
+                _replay_row(self, row, events, commands)
 
 
 def fold(self: Instance, rows: Sequence[Row]) -> None:
@@ -44,7 +69,7 @@ def fold(self: Instance, rows: Sequence[Row]) -> None:
         _fold_row(self, row, events, commands)
 
 
-def _read(self: Instance, rows: Sequence[Row]) -> list[tuple[Row, list[Any], list[Any]]]:
+def _read(self: Instance, rows: Sequence[Row]) -> list[_Decoded]:
     """Decode and verify; positions must be gap-free and checksums must chain."""
     decoded = []
     position, checksum = self.position, self.checksum

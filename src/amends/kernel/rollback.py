@@ -8,7 +8,8 @@ from .actions import within
 
 if TYPE_CHECKING:
     from .loop import SagaTask
-    from .program import ActionFuture, Program
+    from .program import Program
+    from .run import ActionFuture
 
 
 class Rollback:

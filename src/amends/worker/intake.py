@@ -56,8 +56,9 @@ async def _claim(worker: Worker) -> None:
     for place, claim in enumerate(claims):
         if worker.dead:
             return
-        if claim.header.uid not in worker.lives:
-            worker.loader.adopt(claim)
+        while claim.header.uid in worker.lives and not worker.dead:
+            await asyncio.sleep(0)  # its release is durable, and about to be carried out
+        worker.loader.adopt(claim)
         if place % 32 == 31:  # replay runs in slices: others go on in between
             await asyncio.sleep(0)
 

@@ -17,6 +17,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ceiling between looks for news from other processes.  grace: how long a drain waits for running
     attempts, and how long after its timeout an attempt that was lost with its worker is believed to
     be still running.
+    tune_gc: raise the thresholds of Python's garbage collector while the engine is open, unless the
+    program has set its own.
     """
 
     steps: int = 1000
@@ -28,4 +30,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     live: int = 5000
     poll: float = 0.1
     grace: float = 5.0
+    tune_gc: bool = True
     limits: Limits = Limits()

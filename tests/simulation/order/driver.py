@@ -250,14 +250,15 @@ class World:
         for action in decision.interrupt:
             self.interrupt(seat, action)
         if decision.next_args is not None:
-            ledger = instance.ledger
-            seat.waiting.append(
-                (True, e.Started(decision.next_args, ledger.run + 1, PYTHON, 1, ledger.deadline))
-            )
+            self._begin_next(seat, decision.next_args)
         if decision.finished:
             if seat.calls:
                 raise Unplayable(f"{seat.uid} finished while attempts still run: {list(seat.calls)}")
             instance.discard()
+
+    def _begin_next(self, seat: Seat, args: e.Raw) -> None:
+        ledger = seat.instance.ledger
+        seat.waiting.append((False, e.Started(args, ledger.run + 1, PYTHON, 1, ledger.deadline)))
 
     def load(self, seat: Seat, *, lost: bool) -> None:
         """From rows to an instance at their head, as `Worker.adopt`."""
@@ -292,6 +293,10 @@ class World:
                     self.run(seat, action)
             elif action.undo_state == UNDO_RUNNING:
                 self.undo(seat, action)
+        next_args = seat.instance.ledger.next_args
+        begun = any(type(event) is e.Started for event in (*waiting, *seat.instance.deferred))
+        if next_args is not None and not begun:
+            self._begin_next(seat, next_args)
 
     # ------------------------------------------------------------ attempts
 

@@ -193,14 +193,6 @@ async def makes_tasks_in_a_task_made_by_its_class() -> None:
     await asyncio.Task(other())
 
 
-@case("await my_step(…)", "await something in a `try` first")
-async def takes_a_cancel_back_too_early() -> None:
-    me = asyncio.current_task()
-    assert me is not None
-    me.cancel()
-    me.uncancel()  # wrong
-
-
 @pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
 @pytest.mark.parametrize(("body", "right", "hint"), CASES, ids=lambda it: getattr(it, "__name__", ""))
 def test_refusal_teaches(body: Body, right: str, hint: str) -> None:

@@ -154,6 +154,58 @@ async def cancel_oneself() -> None:
     await work("a")
 
 
+@program(since=(3, 13), why="3.13 forgets a cancellation that is taken back before it arrives")
+async def cancel_oneself_and_take_it_back() -> None:
+    me().cancel("myself")
+    say("count", me().cancelling(), me().uncancel())
+    try:
+        await asyncio.sleep(1)
+        say("not cancelled")
+    except asyncio.CancelledError:
+        say("cancelled")
+    await work("a")
+
+
+@program(since=(3, 13), why="3.13 forgets a cancellation that is taken back before it arrives")
+async def cancel_twice_and_take_back_once() -> None:
+    async def other() -> None:
+        try:
+            await asyncio.sleep(9)
+        except asyncio.CancelledError:
+            me().cancel("second")
+            say("count", me().cancelling(), me().uncancel())
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError as error:
+                say("again", str(error), me().uncancel())
+            me().cancel()
+            me().uncancel()
+            await work("a")
+            say("went on", me().cancelling())
+
+    task = asyncio.create_task(other())
+    await asyncio.sleep(1)
+    task.cancel("first")
+    await asyncio.wait([task])
+    say(task.cancelled())
+
+
+@program(
+    broken={
+        "parity": "a task that cancels itself and returns without another await counts as done here, not as "
+        "cancelled: asyncio decides that inside of Task, where up to 3.12 a request cannot be taken back"
+    }
+)
+async def cancel_oneself_and_return() -> None:
+    async def other() -> str:
+        me().cancel()
+        return "value"
+
+    task = asyncio.create_task(other())
+    await asyncio.wait([task])
+    say(task.cancelled())
+
+
 @program
 async def cancel_before_the_first_step() -> None:
     async def other() -> None:

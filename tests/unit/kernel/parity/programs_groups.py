@@ -317,6 +317,17 @@ async def group_fails_while_cancelled() -> None:
 
 
 @program
+async def group_fails_in_a_timeout_at_once() -> None:
+    try:
+        async with asyncio.timeout(0), asyncio.TaskGroup() as group:
+            group.create_task(asyncio.sleep(0))
+            raise Boom("in the body")
+    except* Boom as caught:
+        say("caught", shape(caught), asyncio.current_task().cancelling())  # type: ignore[union-attr]
+    await work("after")
+
+
+@program
 async def nested_groups_fail_together() -> None:
     try:
         async with asyncio.TaskGroup() as outer:

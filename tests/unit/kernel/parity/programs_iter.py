@@ -312,6 +312,29 @@ async def as_completed_of_calls() -> list[str]:
     return found
 
 
+@program(since=(3, 13), why="up to 3.12 as_completed is no asynchronous iterator")
+async def as_completed_async_for() -> None:
+    tasks = [asyncio.create_task(work(name, n)) for name, n in (("a", 3), ("b", 1), ("c", 2))]
+    try:
+        async for earliest in asyncio.as_completed(tasks, timeout=2.5):
+            say(tasks.index(earliest), await earliest)
+    except TimeoutError:
+        say("too late")
+
+
+@program(since=(3, 13), why="up to 3.12 as_completed begins when it is first asked")
+async def as_completed_begins_at_once() -> None:
+    async def part(n: int) -> int:
+        say("begins", n)
+        await asyncio.sleep(n)
+        return n
+
+    finishing = asyncio.as_completed([part(2)], timeout=3)
+    await work("meanwhile", 1)
+    for earliest in finishing:
+        say(await earliest)
+
+
 @program
 async def as_completed_with_a_time_limit() -> None:
     tasks = [asyncio.create_task(asyncio.sleep(n, n)) for n in (1, 3, 5)]

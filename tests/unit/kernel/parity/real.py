@@ -57,7 +57,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _make(self, loop: Any, coro: Any, **options: Any) -> asyncio.Task[Any]:
         task = NumberedTask.__new__(NumberedTask)
-        task.number = len(self.created)
+        task.number = len(self.created) + 1
         NumberedTask.__init__(task, coro, loop=loop, **options)
         self.created.append(task)
         return task
