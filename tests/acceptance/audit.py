@@ -177,10 +177,9 @@ class Audit:
             for do, undo in pairs:
                 first = undo.dispatches[0]
                 for later, undone in pairs:
-                    if later.dispatches and do.dispatches and _after(later, do, first):
-                        if not self._settled(undone, first):
-                            other = undone.dispatches[0].line
-                            self._find(f"was undone before {other.action}@{other.place}", first.line)
+                    if _after(later, do, first) and not self._settled(undone, first):
+                        other = undone.dispatches[0].line
+                        self._find(f"was undone before {other.action}@{other.place}", first.line)
 
     def _settled(self, undone: Deed, then: Dispatch) -> bool:
         """Was it undone, or given up until somebody repairs it, when the other began to be undone?"""
@@ -215,5 +214,7 @@ class Audit:
 
 def _after(later: Deed, do: Deed, undone: Dispatch) -> bool:
     """Had `later` (of a later place) been dispatched when `do` began to be undone?"""
+    if not later.dispatches or not do.dispatches:
+        return False
     a, b = later.dispatches[0], do.dispatches[0]
     return a.line.place > b.line.place and a.began < undone.began

@@ -84,9 +84,8 @@ class Shop:
 
     def close(self) -> None:
         for process in self.workers:
-            if process.popen.poll() is None:
-                process.popen.kill()
-                process.end()
+            process.popen.kill()  # does nothing to one that has ended
+            process.end()
         self.book.close()
 
     def complaints(self, *expected: str) -> list[str]:
@@ -134,6 +133,7 @@ async def reaches(handle: Handle[Any], *statuses: str) -> Status:
     """Wait until its status is one of these."""
     deadline = time.monotonic() + PATIENCE
     while (status := await handle.status()).status not in statuses:
+        assert status.status not in {*FINAL, "attention"}, f"{handle.id} is not {statuses}: {status}"
         assert time.monotonic() < deadline, f"waited in vain for {handle.id} to be {statuses}: {status}"
         await asyncio.sleep(0.05)
     return status

@@ -1,4 +1,4 @@
-"""Workers killed with SIGKILL at random moments: nothing lost, nothing silent, nothing repeated without need."""
+"""Workers killed with SIGKILL at random moments: nothing lost, nothing silent, nothing repeated in vain."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_a_thousand_in_flight_and_one_kill(tmp_path: Path) -> None:
         twice, flight, running = audit.twice(), audit.in_flight(0), audit.cut_off(0)
         begun = {line.key for line in audit.lines[: audit.kills[0]] if line.outcome == BEGUN}
         print(
-            f"dispatched twice {len(twice)}; at the kill {len(flight)} were the last of their saga in the book,"
+            f"dispatched twice {len(twice)}; at the kill {len(flight)} were their saga's last in the book,"
             f" {len(running)} functions were running, {len(begun - durable)} were not journaled"
         )
         assert running <= twice <= flight

@@ -254,7 +254,7 @@ def test_threads_share_one_engine(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_synchronous_program_beside_a_worker(tmp_path: Path) -> None:
-    """Its engine stands by while a worker lives, starts and waits meanwhile, and takes over when that dies."""
+    """Its engine stands by while a worker lives, starts and waits meanwhile, takes over when that dies."""
     with shop_in(tmp_path) as shop:
         worker = shop.start_worker()
         with synchronous(shop) as engine:

@@ -122,8 +122,8 @@ class SagaCall(Coroutine[Any, Any, R]):
         return self._driver.send(value)
 
     def throw(self, *exc: Any) -> Any:
-        if self._driver is None:
-            self._driver = self.__await__()
+        if self._driver is None:  # like a coroutine that never started: nothing is issued
+            self._driver = _closed()
         return self._driver.throw(*exc)
 
     def close(self) -> None:
@@ -132,6 +132,11 @@ class SagaCall(Coroutine[Any, Any, R]):
 
     def __repr__(self) -> str:
         return f"<call of saga {self.saga.name}>"
+
+
+def _closed() -> Generator[Any, Any, Any]:
+    """What a call turns into that was thrown into before it started."""
+    yield
 
 
 class _SagaDecorator(Protocol):

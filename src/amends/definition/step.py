@@ -298,8 +298,8 @@ class StepCall(Coroutine[Any, Any, R]):
         return self._driver.send(value)
 
     def throw(self, *exc: Any) -> Any:
-        if self._driver is None:
-            self._driver = self.__await__()
+        if self._driver is None:  # like a coroutine that never started: nothing is issued
+            self._driver = _closed()
         return self._driver.throw(*exc)
 
     def close(self) -> None:
@@ -316,6 +316,11 @@ def _alternatives(fallback: Sequence[Step[..., Any]]) -> tuple[Step[..., Any], .
     if len(steps) < len(items):
         raise DefinitionError(f"fallback takes steps, got {fallback!r}", hint="fallback=[pay_by_invoice, …]")
     return tuple(steps)
+
+
+def _closed() -> Generator[Any, Any, Any]:
+    """What a call turns into that was thrown into before it started."""
+    yield
 
 
 class _StepDecorator(Protocol):

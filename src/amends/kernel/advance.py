@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import Parked, PayloadError, Refused, Stuck
 from . import entries as e
-from .actions import OPEN, UNDO_PARKED, UNDO_RUNNING, Action
-from .backward import ready
+from .actions import OPEN, UNDO_PARKED, UNDO_RUNNING, Action, within
+from .backward import Plan
 from .entries import Fault
 from .failures import fault_of
 from .ledger import BACKWARD, FINISHED, FORWARD, RETURNED, UNWINDING
@@ -193,20 +193,13 @@ def _continue_as_new(self: Instance) -> None:
 
 def _compensate(self: Instance) -> None:
     """Start every compensation whose turn has come; end when nothing is owed."""
-    ledger = self.ledger
-    while True:
-        owed = ledger.owed()
-        running = [a for a in ledger.open() if a.kind == "child"]
-        for action in running:
-            action.undo_state = UNDO_RUNNING
-        turn = ready([*owed, *running])
-        for action in running:
-            action.undo_state = ""
-        if not turn:
-            break
+    ledger, plan = self.ledger, self.plan
+    if plan is None:
+        plan = self.plan = Plan(a for a in ledger.actions.values() if a.owed or a.outcome == OPEN)
+    while turn := plan.turn():  # again, because what is irreversible is settled at once
         for action in turn:
             self.undo(action)
-    if not owed and not running:
+    if not plan.waits and not ledger.parked():
         _finish(self, "partially_compensated" if ledger.residue else "compensated")
 
 
@@ -216,12 +209,14 @@ def _roll_back(self: Instance) -> None:
     for rollback in list(self.rollbacks):
         if rollback.running(program):
             continue
-        while turn := ready(ledger.owed(rollback.scope)):  # what is irreversible is settled at once
+        plan = rollback.plan
+        if plan is None:
+            plan = rollback.plan = Plan(ledger.owed(rollback.scope))
+        while turn := plan.turn():
             for action in turn:
                 self.undo(action)
-        left = ledger.owed(rollback.scope)
-        parked_only = all(a.undo_state == UNDO_PARKED for a in left)
-        if not left or (parked_only and ledger.doomed):
+        parked = any(a.undo_state and within(a.scope, rollback.scope) for a in ledger.parked())
+        if not plan.waits and (ledger.doomed or not parked):
             self.rollbacks.remove(rollback)
             if program is not None:
                 program.rolled_back(rollback.future)
@@ -298,19 +293,34 @@ def _answer_children(self: Instance) -> None:
 def _refuse_to_hang(self: Instance) -> None:
     """Code that waits for what nothing can deliver makes no progress: say so instead of sleeping for ever."""
     program, ledger = self.program, self.ledger
-    if program is None or ledger.phase == FINISHED or (self.decision and self.decision.run):
+    if program is None or ledger.phase == FINISHED or (self.decision and (self.decision.run or self.decision.undo)):
         return
     waits = (
         ledger.timers
         or ledger.asking
         or self.rollbacks
         or any(ledger.awaited.values())
-        or any(
-            a.outcome == OPEN or a.undo_state in (UNDO_RUNNING, UNDO_PARKED) for a in ledger.actions.values()
-        )
+        or _something_runs(self)
     )
     if not waits:
         raise Stuck(
             "the saga waits for something that no step, timer, signal or child of it can deliver",
             hint="look for a future, lock, queue or event that is never set",
         )
+
+
+def _something_runs(self: Instance) -> bool:
+    """Is an action open, or being undone?
+
+    The one found last time mostly still is. If not, we look from the young or from the old end by turns:
+    in whatever order ten thousand actions end, few activations look at many of them.
+    """
+    if self.witness is None or not _runs(self.witness):
+        actions = self.ledger.actions.values()
+        found = reversed(actions) if self.position % 2 else iter(actions)
+        self.witness = next((a for a in found if _runs(a)), None)
+    return self.witness is not None
+
+
+def _runs(action: Action) -> bool:
+    return action.outcome == OPEN or action.undo_state in (UNDO_RUNNING, UNDO_PARKED)

@@ -267,10 +267,16 @@ class StartChild(Entry, frozen=True, tag="child"):
 
 
 class AwaitSignal(Entry, frozen=True, tag="await"):
-    """The saga waits for a signal (shown by status; compared by replay)."""
+    """The saga takes the oldest kept signal of that name, or waits for the next one."""
 
     id: str
     name: str
+
+
+class StopAwait(Entry, frozen=True, tag="unawait"):
+    """The saga no longer waits for the signal."""
+
+    id: str
 
 
 class Interrupt(Entry, frozen=True, tag="interrupt"):
@@ -381,6 +387,7 @@ Command = (
     | CancelTimer
     | StartChild
     | AwaitSignal
+    | StopAwait
     | Interrupt
     | Undo
     | UndoWith

@@ -31,6 +31,7 @@ from ..errors import Divergence, LimitExceeded, PayloadError
 from . import advance, reactions, replay
 from . import entries as e
 from .actions import OPEN, UNDO_PARKED, UNDO_RUNNING, Action
+from .backward import Plan
 from .entries import Row
 from .ledger import FINISHED, Ledger, open_step
 from .limits import Limits
@@ -84,6 +85,8 @@ class Instance:
         self.expected: list[Any] | None = None
         self.journaled_patches: set[str] = set()
         self.rollbacks: list[Rollback] = []
+        self.plan: Plan | None = None  # of the way back, made when that begins
+        self.witness: Action | None = None  # see `advance._something_runs`
         self.deferred: list[Any] = []
         self.commands: list[Any] = []
         self.decision: Decision | None = None

@@ -53,6 +53,7 @@ class Ledger:
         self.signals: dict[str, deque[Raw]] = {}
         self.signal_keys: set[str] = set()
         self.awaited: dict[str, str] = {}
+        self.given: tuple[str, Raw] = ("", NULL)
         self.patches: set[str] = set()
         self.residue: list[Residue] = []
         self.started: e.Started | None = None
@@ -66,7 +67,7 @@ class Ledger:
         self.pivoted = False
         self.asking = ""
         self.asked_by: list[str] = []
-        self.troubled = False
+        self.troubled: dict[str, Action] = {}
         self.terminated: e.TerminateRequested | None = None
         self.next_args: Raw | None = None
         self.deadline: float | None = None
@@ -99,9 +100,8 @@ class Ledger:
         """Actions that wait for a person."""
         if not self.troubled:
             return []
-        found = [a for a in self.actions.values() if a.parked]
-        self.troubled = bool(found)
-        return found
+        self.troubled = {id: action for id, action in self.troubled.items() if action.parked}
+        return list(self.troubled.values())
 
     # ------------------------------------------------------------ the fold
 
@@ -159,7 +159,7 @@ def _failed(self: Ledger, event: e.Failed, position: int) -> None:
     action.tainted = event.outcome == UNKNOWN
     if event.hold and not action.interrupted:
         action.hold = event.hold
-        self.troubled = True
+        self.troubled[action.id] = action
     else:
         _end_failed(self, action, event.outcome, position)
 
@@ -192,7 +192,12 @@ def _signalled(self: Ledger, event: e.Signalled, position: int) -> None:
         if key in self.signal_keys:
             return
         self.signal_keys.add(key)
-    self.signals.setdefault(event.name, deque()).append(event.value)
+    waiting = next((id for id, name in self.awaited.items() if name == event.name), None)
+    if waiting is None:
+        self.signals.setdefault(event.name, deque()).append(event.value)
+    else:
+        del self.awaited[waiting]
+        self.given = (waiting, event.value)
 
 
 def _cancel_requested(self: Ledger, event: e.CancelRequested, position: int) -> None:
@@ -261,7 +266,7 @@ def _undo_failed(self: Ledger, event: e.UndoFailed, position: int) -> None:
     action.undo_fault = event.fault
     if event.critical:
         action.undo_state = UNDO_PARKED
-        self.troubled = True
+        self.troubled[action.id] = action
     else:
         action.undo_state = UNDO_RESIDUE
         reason = f"compensation failed: {event.fault.type}: {event.fault.message}"
@@ -389,7 +394,15 @@ def _cancel_timer(self: Ledger, command: e.CancelTimer, position: int) -> None:
 
 
 def _await_signal(self: Ledger, command: e.AwaitSignal, position: int) -> None:
-    self.awaited[command.id] = command.name
+    kept = self.signals.get(command.name)
+    if kept:
+        self.given = (command.id, kept.popleft())
+    else:
+        self.awaited[command.id] = command.name
+
+
+def _stop_await(self: Ledger, command: e.StopAwait, position: int) -> None:
+    self.awaited.pop(command.id, None)
 
 
 def _interrupt(self: Ledger, command: e.Interrupt, position: int) -> None:
@@ -464,6 +477,7 @@ def _finish(self: Ledger, command: e.Finish, position: int) -> None:
     self.phase = FINISHED
     self.status = command.status
     self.timers.clear()
+    self.awaited.clear()
 
 
 _ISSUE: dict[type, Callable[[Ledger, Any, int], object]] = {
@@ -472,6 +486,7 @@ _ISSUE: dict[type, Callable[[Ledger, Any, int], object]] = {
     e.CancelTimer: _cancel_timer,
     e.StartChild: _start_child,
     e.AwaitSignal: _await_signal,
+    e.StopAwait: _stop_await,
     e.Interrupt: _interrupt,
     e.Undo: _undo,
     e.UndoWith: _undo_with,

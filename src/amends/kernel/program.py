@@ -11,7 +11,6 @@ import hashlib
 import logging
 import random
 from asyncio import Future
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -111,14 +110,13 @@ class Program(Run):
         """Wait for a signal, or take one that came before."""
         id, _ = self._place()
         reader = codec.decoder(type_)
-        future = self.loop.create_future()
-        kept = self.ledger.signals.get(name)
-        if kept:
-            self._give(future, reader, kept.popleft(), name)
+        future = self._signal_future(id)
+        self.instance.issue(e.AwaitSignal(id, name))
+        given, value = self.ledger.given
+        if given == id:
+            self._give(future, reader, value, name)
         else:
-            self.instance.issue(e.AwaitSignal(id, name))
-            future.add_done_callback(lambda _: self.ledger.awaited.pop(id, None))  # also when it is cancelled
-            self.waiting.setdefault(name, deque()).append((future, reader, id))
+            self.waiting[id] = (future, reader)
         return future
 
     def undo_with(self, step: Step[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import entries as e
-from .actions import OPEN, UNDO_DONE, UNDO_PARKED, UNDO_RESIDUE, UNDO_RUNNING, UNKNOWN
+from .actions import OPEN, UNDO_DONE, UNDO_PARKED, UNDO_RESIDUE, UNDO_RUNNING, UNKNOWN, within
 from .ledger import complete
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def _child_ended(self: Instance, event: e.ChildEnded) -> None:
     action = ledger.actions.get(event.id)
     was_open = action is not None and action.outcome == OPEN
     ledger.take(event, self.position)
+    if was_open and action is not None and self.plan is not None:
+        self.plan.enter(action)
     if program is None or action is None:
         return
     if not was_open:
@@ -192,6 +194,16 @@ def _retried(self: Instance, event: e.Retried) -> None:
     for action, hold in before:
         if not action.parked:
             (self.decision.run if hold else self.decision.undo).append(action)
+            if not hold:
+                _enter_again(self, action)
+
+
+def _enter_again(self: Instance, action: Any) -> None:
+    """A parked compensation is tried again: what it follows waits for it again."""
+    plans = [r.plan for r in self.rollbacks if within(action.scope, r.scope)]
+    for plan in (self.plan, *plans):
+        if plan is not None:
+            plan.enter(action)
 
 
 REACTIONS: dict[type, Callable[[Any, Any], None]] = {

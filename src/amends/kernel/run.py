@@ -12,7 +12,6 @@ import asyncio
 import logging
 import random
 import zlib
-from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -52,13 +51,27 @@ class ActionFuture(SagaFuture):
         if not self.asked:
             self.asked = True
             self.message = msg
-            loop.amends_port.cancel_action(self)
+            loop.amends_port._cancel_action(self)
         return True
 
     def give_up(self) -> None:
         """End as cancelled."""
         if not self.done():
             _cancel_future(self, self.message)
+
+
+class SignalFuture(SagaFuture):
+    """The saga's end of a signal. Cancelling it is journaled: the next one goes to who waits then."""
+
+    id: str
+
+    def cancel(self, msg: Any = None) -> bool:
+        if self.done():
+            return False
+        loop: Any = self.get_loop()
+        if not loop.dead:
+            loop.amends_port._stop_waiting(self.id)
+        return _cancel_future(self, msg)
 
 
 class Run:
@@ -70,7 +83,7 @@ class Run:
         self.loop = SagaLoop(self, self, instance.limits.callbacks)  # type: ignore[abstract]  # `forbid` fills in the rest
         self.futures: dict[str, ActionFuture] = {}
         self.timers: dict[str, Timer] = {}
-        self.waiting: dict[str, deque[tuple[SagaFuture, codec.Decoder, str]]] = {}
+        self.waiting: dict[str, tuple[SagaFuture, codec.Decoder]] = {}
         self.asking: SagaFuture | None = None
         self.held_back: list[tuple[SagaFuture, bool, Callable[[], None]]] = []
         self.next_args: Any = None
@@ -142,6 +155,14 @@ class Run:
         self.futures[id] = future
         return future
 
+    def _signal_future(self, id: str) -> SignalFuture:
+        loop = self.loop
+        loop._created += 1
+        future = SignalFuture(loop=loop)
+        future.number = loop._created
+        future.id = id
+        return future
+
     # ------------------------------------------------------------ the loop's timers
 
     def start_timer(self, handle: Timer) -> None:
@@ -176,14 +197,11 @@ class Run:
             self.loop.fire(timer)
 
     def signalled(self, name: str) -> None:
-        """A signal arrived: the first that waits gets it."""
-        kept = self.ledger.signals.get(name)
-        waiting = self.waiting.get(name)
-        while kept and waiting:
-            future, reader, id = waiting.popleft()
-            self.ledger.awaited.pop(id, None)
-            if not future.done():
-                self._give(future, reader, kept.popleft(), name)
+        """A signal arrived: who waited longest gets it (the ledger knows)."""
+        id, value = self.ledger.given
+        waiting = self.waiting.pop(id, None)
+        if waiting is not None:
+            self._give(*waiting, value, name)
 
     def _give(self, future: SagaFuture, reader: codec.Decoder, value: Raw, name: str) -> None:
         try:
@@ -271,7 +289,12 @@ class Run:
             else:
                 begin()
 
-    def cancel_action(self, future: ActionFuture) -> None:
+    def _stop_waiting(self, id: str) -> None:
+        """Nobody waits for that signal any more."""
+        if self.waiting.pop(id, None) is not None:
+            self.instance.issue(e.StopAwait(id))
+
+    def _cancel_action(self, future: ActionFuture) -> None:
         """Somebody cancelled the awaiting of an action."""
         if future.call is None:
             return

@@ -261,7 +261,7 @@ class ClientSide(Protocol):
         ...
 
     async def unpark(self, uid: str, audit: AuditRecord) -> None:
-        """Make an execution parked by `park` claimable again, with its status before."""
+        """Make an execution parked by `park` claimable again, with its status before and no `deaths`."""
         ...
 
     async def find(self, namespace: str, id: str) -> Header | None:

@@ -57,7 +57,7 @@ async def _claim(worker: Worker) -> None:
         if worker.dead:
             return
         while claim.header.uid in worker.lives and not worker.dead:
-            await asyncio.sleep(0)  # its release is durable, and about to be carried out
+            await asyncio.sleep(0)  # noqa: ASYNC110 - its release is durable and is carried out next
         worker.loader.adopt(claim)
         if place % 32 == 31:  # replay runs in slices: others go on in between
             await asyncio.sleep(0)

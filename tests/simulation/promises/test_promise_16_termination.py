@@ -1,4 +1,4 @@
-"""Promise 16: every accepted execution ends, or waits in attention. None silent, none lost, none without progress."""
+"""Promise 16: every accepted execution ends, or waits in attention. None is silent, none lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 import amends
 from amends import Limits, NotSent, Rejected, Retry, Settings, Signal, StepFailed, saga
-from amends.store.port import ATTENTION, FINAL
 
 from .book import OK, ONCE, hang
 from .world import World, unknown
@@ -39,8 +38,7 @@ def expected(first: str, second: str, undo: str) -> set[str]:
     """How an execution of two steps (the first with that undo) may end."""
     if first in ("ok", "not sent, then ok") and second in ("ok", "not sent, then ok"):
         return {"completed"}
-    owes = first not in ("rejected",)
-    if not owes:
+    if first == "rejected":
         return {"compensated"}
     if undo == "parked" or (undo == "irreversible" and first in ("error", "hangs", "base exception")):
         return {"attention"}
@@ -49,29 +47,32 @@ def expected(first: str, second: str, undo: str) -> set[str]:
     return {"compensated"}
 
 
+def one_after_the_other(world: World, a: Any, b: Any) -> amends.Result[str]:
+    @saga(name="promise16")
+    async def shop() -> str:
+        await a()
+        return await b()
+
+    async def main() -> amends.Result[str]:
+        async with world.engine(shop) as engine:
+            found = await (await engine.start(shop(), id="one")).outcome()
+            assert await engine.list(status=["running", "compensating"]) == []
+            return found
+
+    return world.run(main)
+
+
 @pytest.mark.parametrize("undo", UNDOS)
 @pytest.mark.parametrize("first", ENDS)
 def test_every_execution_ends(worlds: Any, first: str, undo: str) -> None:
     """All ends of two steps in a row: each has the one status that the promises give it."""
-    for second in ENDS:
+    for second, script in ENDS.items():
         world = worlds()
         retry = Retry(attempts=2, delay=1) if "not sent" in first else ONCE
         a = world.book.step("a", *ENDS[first], timeout=5, retry=retry, **UNDOS[undo])
-        b = world.book.step("b", *ENDS[second], timeout=5, retry=Retry(attempts=2, delay=1))
+        b = world.book.step("b", *script, timeout=5, retry=Retry(attempts=2, delay=1))
 
-        @saga(name="promise16")
-        async def shop(a: Any = a, b: Any = b) -> str:
-            await a()
-            return await b()
-
-        async def main(shop: Any = shop, world: World = world) -> amends.Result[str]:
-            async with world.engine(shop) as engine:
-                handle = await engine.start(shop(), id="one")
-                found = await handle.outcome()
-                assert (await engine.list(status=["running", "compensating"])) == []
-                return found
-
-        result = world.run(main)
+        result = one_after_the_other(world, a, b)
         assert {result.status} == expected(first, second, undo), (first, second, undo)
         if result.status == "partially_compensated":
             assert [r["step"] for r in result.residue] == ["a"]
@@ -79,7 +80,7 @@ def test_every_execution_ends(worlds: Any, first: str, undo: str) -> None:
             assert [i["step"] for i in result.items] == ["a"]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_none_is_lost_through_crashes_and_lost_acknowledgements(worlds: Any, seed: int) -> None:
     """Many executions, a worker that dies at a random commit again and again: all end, each exactly once."""
     chance = random.Random(seed)
@@ -139,11 +140,12 @@ def test_none_is_lost_through_crashes_and_lost_acknowledgements(worlds: Any, see
 
 
 @pytest.mark.parametrize(
-    "where", ["waits for a signal", "sleeps", "waits for a retry", "in a step", "in a compensation", "has a child"]
+    "where",
+    ["waits for a signal", "sleeps", "waits for a retry", "in a step", "in a compensation", "has a child"],
 )
 @pytest.mark.parametrize("leave", ["crash", "drain"])
 def test_whoever_stops_where_it_stands_goes_on_later(world: World, leave: str, where: str) -> None:
-    """Wherever an execution is when its worker leaves: the next one brings it to its end without being told."""
+    """Wherever an execution is when its worker leaves: the next brings it to its end, without being told."""
     retry = Retry(attempts=2, delay=100)
     a = world.book.step("a", undo=(lambda call: asyncio.sleep(20),))
     slow = world.book.step("slow", lambda call: asyncio.sleep(20))
@@ -207,45 +209,41 @@ def test_a_deadline_ends_what_waits_for_ever(world: World) -> None:
 
 @pytest.mark.parametrize("limit", ["rows", "depth", "deaths"])
 def test_what_grows_without_bound_stops_and_says_so(world: World, limit: str) -> None:
+    """It waits in attention (a child that does holds its parents), and can be ended by whoever looks."""
     world.settings = Settings(poll=0.1, grace=1.0, limits=Limits(rows=20, depth=3, deaths=2))
-    deadly = world.book.step("deadly", lambda call: die())
-    crashed = asyncio.Event()
-
-    async def die() -> None:
-        crashed.set()
-        await hang(None)  # type: ignore[arg-type]
+    deadly = world.book.step("deadly", hang)
 
     @saga(name="promise16")
     async def shop(depth: int) -> str:
         if limit == "depth":
             return await shop(depth + 1)
-        while limit == "rows":
-            await asyncio.sleep(1)
+        if limit == "rows":
+            for _ in range(1_000):
+                await asyncio.sleep(1)
         return await deadly()
 
     async def main() -> amends.Result[str]:
-        if limit == "deaths":
-            for n in range(2):
-                async with world.engine(shop) as engine:
-                    await engine.start(shop(0), id="one")
-                    await world.book.begun("deadly", count=n + 1)
-                    await world.crash(engine)
+        for n in range(2 if limit == "deaths" else 0):
+            async with world.engine(shop) as engine:
+                await engine.start(shop(0), id="one")
+                await world.book.begun("deadly", count=n + 1)
+                await world.crash(engine)
         async with world.engine(shop) as engine:
-            return await (await engine.start(shop(0), id="one")).outcome()
+            root = await engine.start(shop(0), id="one")
+            for _ in range(100):
+                await asyncio.sleep(1)
+            stuck = await engine.list(status="attention")
+            assert len(stuck) == 1
+            said = {"rows": "continue_as_new", "depth": "continue_as_new", "deaths": "what kills the process"}
+            assert said[limit] in stuck[0].items[0]["do"]
+            await engine.handle(shop, stuck[0].id).cancel("it grows")
+            return await world.ended(root)
 
-    result = world.run(main)
-
-    said = {
-        "rows": "continue_as_new",
-        "depth": "continue_as_new",
-        "deaths": "find what kills the process",
-    }
-    assert result.status in FINAL | {ATTENTION}
-    assert said[limit] in str(result)
+    assert world.run(main).status == "compensated"
 
 
 def test_nobody_waits_in_vain_for_its_end(world: World) -> None:
-    """Whoever waits for it hears of it: in this process, in another handle, and after the worker was replaced."""
+    """Whoever waits for it hears of it: also on another handle, and after the worker was replaced."""
     a = world.book.step("a")
 
     @saga(name="promise16")

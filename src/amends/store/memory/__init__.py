@@ -258,6 +258,7 @@ class _ClientPart(_Core):
         header.status, header.cause, header.detail = execution.parked
         header.updated_at = audit.at
         execution.parked = None
+        execution.deaths = 0
         self._state.let_sleep(execution, 0.0)
         self._state.audit.append(copy.copy(audit))
         self._generation += 1

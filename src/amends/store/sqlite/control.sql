@@ -36,7 +36,8 @@ WHERE num = ?1;
 
 -- name: unpark
 UPDATE amends_executions
-SET status = parked ->> 0, cause = parked ->> 1, detail = parked ->> 2, updated_at = ?2, parked = NULL, wake_at = 0.0
+SET status = parked ->> 0, cause = parked ->> 1, detail = parked ->> 2, updated_at = ?2, parked = NULL, wake_at = 0.0,
+    deaths = 0
 WHERE num = ?1;
 
 -- name: audit [6]
