@@ -83,15 +83,15 @@ def melt(pressed: int | None, place: int, seconds: float = 0.02, book: Resource[
 
 
 @step(name="acceptance.refuse", retry=ONCE)
-async def refuse(place: int, book: Resource[Book] = injected) -> None:
+async def refuse(place: int, seconds: float = 0.02, book: Resource[Book] = injected) -> None:
     """The participant says no: certainly no effect."""
     async with written(book, "refuse", place):
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(seconds)
         raise Rejected("no")
 
 
 @refuse.compensation
-async def nothing_to_undo(result: None, place: int, book: Resource[Book] = injected) -> None:
+async def unrefuse(result: None, place: int, seconds: float = 0.02, book: Resource[Book] = injected) -> None:
     """Runs only for a refusal whose outcome became unknown: an attempt of it was lost with a worker."""
     async with written(book, "refuse", place):
         await asyncio.sleep(0.02)
@@ -133,7 +133,7 @@ async def straight(steps: int, end: str = "", seconds: float = 0.02) -> int:
     """One after the other. `end`: what comes last ("refuse", "ask", or nothing)."""
     for place in range(1, steps + 1):
         await buy(place, seconds)
-    await _end(end, steps + 1)
+    await _end(end, steps + 1, seconds)
     return steps
 
 
@@ -220,9 +220,9 @@ async def stuck() -> None:
     await refuse(4)
 
 
-async def _end(end: str, place: int) -> None:
+async def _end(end: str, place: int, seconds: float = 0.02) -> None:
     if end == "refuse":
-        await refuse(place)
+        await refuse(place, seconds)
     elif end == "ask":
         await ask(place)
 

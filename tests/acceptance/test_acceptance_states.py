@@ -11,7 +11,7 @@ import pytest
 from amends import Client, Status
 
 from .audit import Audit
-from .book import BEGUN, DONE, FAILED, KILLED
+from .book import BEGUN, DONE, FAILED, KILLED, REJECTED
 from .processes import Shop, all_end, reaches, shop_in, start_all, until_so
 from .shop import parent, rounds, sleeper, straight, stuck, threads
 
@@ -88,6 +88,22 @@ def test_killed_while_compensating(tmp_path: Path) -> None:
         assert {status.status for status in found.values()} == {"compensated"}
         audit = audited(shop)
         assert any(key.endswith("/undo") for key in audit.twice()), "a kill met a compensation"
+        assert not shop.complaints()
+
+
+@pytest.mark.slow
+def test_a_refusal_after_a_lost_attempt_is_no_certainty(tmp_path: Path) -> None:
+    """The attempt that died with its worker may have had an effect, so the step is undone after all."""
+    with shop_in(tmp_path) as shop:
+        wanted = {f"s-{i}": straight(1, "refuse", seconds=0.3) for i in range(10)}
+        found = kill_at(shop, wanted, [5], action="refuse", outcome=BEGUN)
+        assert {status.status for status in found.values()} == {"compensated"}
+        audit = audited(shop)
+        lost = {key for key in audit.cut_off(0) if audit.deeds[key].dispatches[0].line.action == "refuse"}
+        assert len(lost) >= 5
+        for key in lost:
+            assert [dispatch.outcome for dispatch in audit.deeds[key].dispatches] == ["", REJECTED]
+            assert audit.deeds[key.replace("/do", "/undo")].done is not None
         assert not shop.complaints()
 
 

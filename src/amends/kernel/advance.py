@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Parked, PayloadError, Refused, Stuck
@@ -292,8 +293,8 @@ def _answer_children(self: Instance) -> None:
 
 def _refuse_to_hang(self: Instance) -> None:
     """Code that waits for what nothing can deliver makes no progress: say so instead of sleeping for ever."""
-    program, ledger = self.program, self.ledger
-    if program is None or ledger.phase == FINISHED or (self.decision and (self.decision.run or self.decision.undo)):
+    program, ledger, decision = self.program, self.ledger, self.decision
+    if program is None or ledger.phase == FINISHED or (decision and (decision.run or decision.undo)):
         return
     waits = (
         ledger.timers
@@ -312,13 +313,13 @@ def _refuse_to_hang(self: Instance) -> None:
 def _something_runs(self: Instance) -> bool:
     """Is an action open, or being undone?
 
-    The one found last time mostly still is. If not, we look from the young or from the old end by turns:
-    in whatever order ten thousand actions end, few activations look at many of them.
+    The one found last time mostly still is. If not, mostly the youngest is. If neither, we look from the
+    young or the old end by turns: in whatever order ten thousand actions end, few activations look at many.
     """
     if self.witness is None or not _runs(self.witness):
         actions = self.ledger.actions.values()
-        found = reversed(actions) if self.position % 2 else iter(actions)
-        self.witness = next((a for a in found if _runs(a)), None)
+        rest = reversed(actions) if self.position % 2 else iter(actions)
+        self.witness = next((a for a in chain(islice(reversed(actions), 1), rest) if _runs(a)), None)
     return self.witness is not None
 
 

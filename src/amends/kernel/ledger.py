@@ -107,14 +107,12 @@ class Ledger:
 
     def take(self, event: e.Event, position: int) -> None:
         """Apply an event of the row at `position`."""
-        handler = _TAKE.get(type(event))
-        if handler is not None:
-            handler(self, event, position)
+        _TAKE[type(event)](self, event, position)
 
     def issue(self, command: e.Command, position: int) -> None:
         """Apply a command of the row at `position`."""
         handler = _ISSUE.get(type(command))
-        if handler is not None:
+        if handler is not None:  # some only show in the history
             handler(self, command, position)
 
     def instant(self, position: int) -> float:

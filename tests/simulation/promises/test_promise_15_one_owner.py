@@ -164,8 +164,8 @@ def test_a_message_in_the_moment_of_falling_asleep_is_not_lost(world: World, del
     assert world.run(main) == "hello"
 
 
-def test_a_drained_worker_hands_over_without_a_taint(world: World) -> None:
-    """What a drain gives up was not lost: nothing counts as an unknown attempt, nothing waits for a grace."""
+def test_a_drained_worker_hands_over(world: World) -> None:
+    """What runs is ended and journaled first, so nothing is dispatched twice."""
     shop = shop_of(world, 0.5)
 
     async def main() -> amends.Result[str]:
@@ -176,7 +176,7 @@ def test_a_drained_worker_hands_over_without_a_taint(world: World) -> None:
             return await engine.handle(shop, "one").outcome()
 
     assert world.run(main).status == "completed"
-    assert [c.attempt for c in world.book.calls] == [1, 1]
+    assert [c.name for c in world.book.calls] == ["a", "b"]
     world.book.audit()
 
 

@@ -8,6 +8,7 @@ nothing is left to do.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import selectors
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,8 @@ from amends.kernel.discard import throw_out
 from .world import START, Program, Trace, observed, writing_to
 
 TIE = 1e-9
+AT_ONCE = 1e-12
+"""Later than now, but before all else that is due at this time."""
 
 
 class _Jumping(selectors.SelectSelector):
@@ -48,10 +51,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(selector)
         self.at = START
         self.ties = 0.0
+        self.turn = 0
         self.created: list[asyncio.Task[Any]] = []
         self.awaited: asyncio.Task[Any] | None = None
         self.errors: list[dict[str, Any]] = []
-        self._clock_resolution = 1e-12
+        self._clock_resolution = 0.0
         self.set_task_factory(self._make)
         self.set_exception_handler(lambda _, context: self.errors.append(context))
 
@@ -71,8 +75,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             when += self.ties
         return super().call_at(when, callback, *args, context=context)
 
+    async def a_turn_of_its_own(self) -> None:
+        """Come back when all is quiet; not to be cancelled."""
+        turn = self.create_future()
+        super().call_at(self.at + AT_ONCE, turn.set_result, None)
+        while not turn.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(turn)
+
     def _idle(self) -> None:
         """All is quiet: end, or jump to the next timer."""
+        self.turn += 1
         if self.awaited is None or self.awaited.done() or not self._scheduled:
             self.stop()
         else:

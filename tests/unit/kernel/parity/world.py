@@ -75,14 +75,21 @@ def withdrawn(at: float, name: str) -> None:
 
 @step(name="parity.work", raises=(Boom, Bang))
 async def work(name: str, ticks: float = 1, fail: str = "") -> str:
-    """A step that takes some ticks and returns its name, or fails (``fail="boom: no luck"``)."""
-    start = tick()
+    """A step that takes some ticks and returns its name, or fails (``fail="boom: no luck"``).
+
+    Its code runs on the real loop only.  To stop it takes a turn of its own, as in a saga, where it is settled first; unless it
+    has not been sent off yet.
+    """
+    loop: Any = asyncio.get_running_loop()
+    start, turn = tick(), loop.turn
     begun(start, name)
     try:
         await asyncio.sleep(ticks)
     except asyncio.CancelledError:
-        if tick() == start:
+        if loop.turn == turn:
             withdrawn(start, name)
+        else:
+            await loop.a_turn_of_its_own()
         raise
     if fail:
         raise failure(fail)
