@@ -39,7 +39,7 @@ async def serve(folder: Path, given: dict[str, float]) -> None:
 
 async def tell(engine: Engine) -> None:
     os.write(1, b"open\n")  # by now `serve` listens for SIGTERM
-    while not engine.working:  # noqa: ASYNC110 - the engine does not tell
+    while not engine.working:
         await asyncio.sleep(0.005)
     os.write(1, b"working\n")
 

@@ -56,8 +56,9 @@ async def _claim(worker: Worker) -> None:
     for place, claim in enumerate(claims):
         if worker.dead:
             return
-        while claim.header.uid in worker.lives and not worker.dead:
-            await asyncio.sleep(0)  # noqa: ASYNC110 - its release is durable and is carried out next
+        # a release that is durable already and is carried out next
+        while claim.header.uid in worker.lives and not worker.dead:  # noqa: ASYNC110 - one turn
+            await asyncio.sleep(0)
         worker.loader.adopt(claim)
         if place % 32 == 31:  # replay runs in slices: others go on in between
             await asyncio.sleep(0)

@@ -201,7 +201,7 @@ async def shows_a_misfit(handle: Handle[Any], fault: str) -> None:
 
 @pytest.mark.parametrize("answer", ["retry after a fixed deploy", "retry in vain", "cancel", "terminate"])
 @pytest.mark.parametrize("fault", ["divergence", "missing_definition"])
-def test_a_deploy_that_does_not_fit(world: World, fault: str, answer: str) -> None:  # noqa: C901 - a matrix
+def test_a_deploy_that_does_not_fit(world: World, fault: str, answer: str) -> None:
     a, b, other = (world.book.step(name) for name in ("a", "b", "other"))
     neighbours = Neighbours(world)
 

@@ -160,7 +160,7 @@ def test_a_child_in_attention_holds_its_parent(world: World, answer: str) -> Non
     async def main() -> amends.Result[str]:
         async with world.engine(*family.both) as engine:
             handle = await engine.start(family.parent(), id="one")
-            while not (found := await engine.list(status="attention")):  # noqa: ASYNC110 - another's state
+            while not (found := await engine.list(status="attention")):
                 await asyncio.sleep(1)
             await asyncio.sleep(100)
             assert [s.saga for s in found] == ["promise12.child"]

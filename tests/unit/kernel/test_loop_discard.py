@@ -125,7 +125,7 @@ async def cleans_up_in_a_nested_coroutine() -> None:
 
     try:
         await inner()
-    except Exception:  # noqa: BLE001 - that is the case
+    except Exception:
         say("must not be said")
     finally:
         say("outer")
@@ -137,7 +137,7 @@ async def catches_every_exception() -> None:
     while True:
         try:
             await work("a", 9)
-        except Exception:  # noqa: BLE001 - that is the case
+        except Exception:
             say("must not be said")
 
 
@@ -201,7 +201,7 @@ async def rolls_back_on_its_way_out() -> None:
     async with amends.savepoint():
         try:
             await paid("a", 9)
-        except BaseException:  # noqa: BLE001 - that is the case
+        except BaseException:
             raise ValueError("turned into an error") from None
 
 

@@ -102,7 +102,7 @@ def test_a_timer_that_is_due_waits_for_the_next_round() -> None:
 
 def test_endless_callbacks_overrun() -> None:
     async def spins() -> None:
-        while True:  # noqa: ASYNC110 - that is the case
+        while True:
             await asyncio.sleep(0)
 
     wanted = Run(program(spins))

@@ -148,7 +148,7 @@ async def _shield(tree: Tree, at: str, shared: Shared) -> None:
 async def _guarded(tree: Tree, at: str, shared: Shared) -> None:
     try:
         await _play(tree[1], f"{at}.g", shared)
-    except Exception as error:  # noqa: BLE001 - that is the case
+    except Exception as error:
         say(at, "catches", shape(error))
 
 
@@ -174,7 +174,7 @@ async def _first(tree: Tree, at: str, shared: Shared) -> None:
     for earliest in asyncio.as_completed(tasks):
         try:
             await earliest
-        except Exception as error:  # noqa: BLE001 - that is the case
+        except Exception as error:
             say(at, "sees", shape(error))
 
 
