@@ -26,7 +26,7 @@ class AmendsError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message}\n  → {self.hint}" if self.hint else self.message
+        return f"{self.message}\n  → {self.hint}" if self.hint else str(self.message)
 
 
 # ---------------------------------------------------------------- writing sagas

@@ -20,7 +20,7 @@ from .shop import Order, orders, place_order
 from .worker import READY, store_url
 
 ENDED = ("completed", "compensated", "partially_compensated", "terminated")
-PATIENCE = 60.0  # seconds after which a run counts as hung
+PATIENCE = 30.0  # seconds in which at least one order must end, or a worker start
 
 
 class WorkerFailed(Exception):
@@ -94,12 +94,14 @@ class Run:
         self._began = self._clock.monotonic()
         self._handles: dict[str, Handle[str]] = {}
         self._too_late = 0
+        self._seen = 0
+        self._moved = 0.0
 
     async def main(self) -> None:
-        """Start, kill, watch, until every order has ended. Raises `WorkerFailed`, TimeoutError."""
+        """Start, kill, watch, until every order has ended. Raises `WorkerFailed`, TimeoutError (it hangs)."""
         try:
-            async with asyncio.timeout(PATIENCE), Client(store_url(self.folder)) as client:
-                self._say(f"worker 1 (process {await self.worker.start()}) is ready")
+            async with Client(store_url(self.folder)) as client:
+                self._say(f"worker 1 (process {await self._start_worker()}) is ready")
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._customers(client, group))
                     group.create_task(self._watch())
@@ -130,13 +132,15 @@ class Run:
     async def _watch(self) -> None:
         """Show how it goes, and kill a worker each time another share of the orders has ended."""
         killed, next_line = 0, 0.0
-        while len(self._ended()) < len(self.wanted):
+        while (ended := len(self._ended())) < len(self.wanted):
             await self._look()
             self.worker.check()
             share = len(self.wanted) * (killed + 1) // (self.kills + 1)
-            if killed < self.kills and len(self._ended()) >= share:
+            if killed < self.kills and ended >= share:
                 killed += 1
                 await self._replace_worker(killed)
+            if self._hangs(ended):
+                raise TimeoutError
             if self._elapsed() >= next_line:
                 self._progress()
                 next_line = self._elapsed() + 0.5
@@ -156,8 +160,20 @@ class Run:
         self._say(
             f"SIGKILL for worker {self.worker.number}, {busy} orders under way ({killed} of {self.kills})"
         )
-        pid = await self.worker.start()
+        pid = await self._start_worker()
         self._say(f"worker {self.worker.number} (process {pid}) goes on")
+
+    async def _start_worker(self) -> int:
+        async with asyncio.timeout(PATIENCE):
+            pid = await self.worker.start()
+        self._moved = self._elapsed()
+        return pid
+
+    def _hangs(self, ended: int) -> bool:
+        """Has no order ended for long, with a worker there?"""
+        if ended != self._seen:
+            self._seen, self._moved = ended, self._elapsed()
+        return self._elapsed() - self._moved > PATIENCE
 
     def _ended(self) -> set[str]:
         return {number for number, status in self.statuses.items() if status.status in ENDED}

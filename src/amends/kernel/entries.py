@@ -422,6 +422,8 @@ class Row(msgspec.Struct, array_like=True, gc=False, frozen=True):
     checksum: int
 
 
+RESTORE = "restore it from a backup, or terminate this execution"
+
 _encoder = msgspec.json.Encoder()
 _events = msgspec.json.Decoder(list[Event])
 _commands = msgspec.json.Decoder(list[Command])
@@ -464,7 +466,7 @@ def decode_events(text: str) -> list[Event]:
     try:
         return _events.decode(text)
     except msgspec.MsgspecError as error:
-        raise CorruptJournal(f"events of a journal row cannot be read: {error}") from error
+        raise CorruptJournal(f"events of a journal row cannot be read: {error}", hint=RESTORE) from error
 
 
 def decode_commands(text: str) -> list[Command]:
@@ -472,7 +474,7 @@ def decode_commands(text: str) -> list[Command]:
     try:
         return _commands.decode(text)
     except msgspec.MsgspecError as error:
-        raise CorruptJournal(f"commands of a journal row cannot be read: {error}") from error
+        raise CorruptJournal(f"commands of a journal row cannot be read: {error}", hint=RESTORE) from error
 
 
 def decode_event(data: bytes | str) -> Event:
@@ -481,4 +483,4 @@ def decode_event(data: bytes | str) -> Event:
         event: Event = _event.decode(data)
         return event
     except msgspec.MsgspecError as error:
-        raise CorruptJournal(f"an inbox message cannot be read: {error}") from error
+        raise CorruptJournal(f"an inbox message cannot be read: {error}", hint=RESTORE) from error

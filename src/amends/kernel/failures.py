@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from .. import codec
 from ..definition.step import Step
-from ..errors import PayloadError, Rejected, StepFailed
+from ..errors import Rejected, StepFailed
 from .entries import NULL, Fault, Raw
 
 MESSAGE_LIMIT = 4000
@@ -18,11 +19,29 @@ def fault_of(error: BaseException) -> Fault:
     """The journal's form of an exception: its type's name, its text (our own errors: with what to do about
     it), and its details or arguments.
     """
-    message = str(error)
+    message = _text(error)
+    if isinstance(error, BaseExceptionGroup):
+        message += "".join(f"\n  {type(leaf).__name__}: {_text(leaf)}" for leaf in _leaves(error))
     if len(message) > MESSAGE_LIMIT:
         message = message[:MESSAGE_LIMIT] + "…"
     details = error.details if isinstance(error, Rejected) else list(error.args)
     return Fault(type(error).__name__, message, _details(details))
+
+
+def _text(error: BaseException) -> str:
+    """What it says, as text that can be stored, whatever its class makes of that."""
+    try:
+        return str(error).encode("utf-8", "backslashreplace").decode()
+    except Exception as broken:  # noqa: BLE001 - an error must not get lost because it cannot speak
+        return f"(no text: str() of it raised {type(broken).__name__})"
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 def _details(value: Any) -> Raw:
@@ -30,7 +49,7 @@ def _details(value: Any) -> Raw:
         return NULL
     try:
         data = codec.encode(value)
-    except PayloadError:
+    except Exception:  # noqa: BLE001 - likewise: what it carries cannot be told, and may be anything
         return NULL
     return Raw(data) if len(data) <= MESSAGE_LIMIT else NULL
 

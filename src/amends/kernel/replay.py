@@ -123,24 +123,27 @@ def reconcile(self: Instance, row: Row, issued: list[Any], journaled: list[Any])
     for command in issued:
         other = theirs.pop(_key(command), None)
         if other is None or not _same(self, command, other):
-            raise _divergence(self, row, command, other, journaled)
+            raise _divergence(self, row, command, other, list(theirs.values()))
         _adopt(self, command, other)
     if theirs:
-        raise _divergence(self, row, None, next(iter(theirs.values())), journaled)
+        raise _divergence(self, row, None, next(iter(theirs.values())), [])
 
 
 def _key(command: Any) -> tuple[str, str]:
-    return type(command).__struct_config__.tag, getattr(command, "id", "")
+    name = command.change if type(command) is e.Patch else getattr(command, "id", "")
+    return type(command).__struct_config__.tag, name
 
 
 def _same(self: Instance, mine: Any, theirs: Any) -> bool:
     if mine == theirs:
         return True
-    if type(mine) is e.RunStep:
+    if type(mine) in (e.RunStep, e.UndoWith):
         return mine.step == theirs.step and mine.scope == theirs.scope and _same_args(self, mine, theirs)
     if type(mine) is e.StartChild:
         return mine.saga == theirs.saga and mine.uid == theirs.uid and _same_args(self, mine, theirs)
-    return type(mine) in (e.Return, e.ContinueAsNew, e.UndoWith, e.Unwind)
+    if type(mine) is e.ContinueAsNew:
+        return _same_args(self, mine, theirs)
+    return type(mine) in (e.Return, e.Unwind)
 
 
 def _same_args(self: Instance, mine: Any, theirs: Any) -> bool:
@@ -148,10 +151,12 @@ def _same_args(self: Instance, mine: Any, theirs: Any) -> bool:
     if mine.args == theirs.args:
         return True
     try:
-        if type(mine) is e.RunStep:
-            signature = self.registry.step(mine.step).signature
-        else:
+        if type(mine) is e.StartChild:
             signature = self.registry.saga(mine.saga, mine.version).signature
+        elif type(mine) is e.ContinueAsNew:
+            signature = self.registry.saga(self.saga_name, self.version).signature
+        else:
+            signature = self.registry.step(mine.step).signature
         old, new = signature.decode_args(theirs.args), signature.decode_args(mine.args)
     except (PayloadError, AmendsError):
         return False
@@ -159,19 +164,22 @@ def _same_args(self: Instance, mine: Any, theirs: Any) -> bool:
 
 
 def _adopt(self: Instance, mine: Any, theirs: Any) -> None:
-    """The journal's arguments and undo flag hold, not today's."""
+    """The journal's arguments, undo flag and return value hold, not today's."""
     action = self.ledger.actions.get(getattr(mine, "id", ""))
-    if action is not None and type(mine) is e.RunStep:
+    if action is not None and type(mine) in (e.RunStep, e.StartChild, e.UndoWith):
         action.args = theirs.args
-        action.undo = theirs.undo
+        action.undo = getattr(theirs, "undo", action.undo)
     if type(mine) is e.Return:
         self.ledger.value = theirs.value
+    if type(mine) is e.ContinueAsNew:
+        self.ledger.next_args = theirs.args
 
 
-def _divergence(self: Instance, row: Row, mine: Any, theirs: Any, journaled: list[Any]) -> Divergence:
+def _divergence(self: Instance, row: Row, mine: Any, theirs: Any, others: list[Any]) -> Divergence:
+    """`others`: commands of the journal for which the code has shown nothing yet."""
     if mine is not None and theirs is None:
-        near = [c for c in journaled if getattr(c, "id", "") == getattr(mine, "id", None)]
-        theirs = near[0] if near else None
+        near = [c for c in others if getattr(c, "id", "") == getattr(mine, "id", None)]
+        theirs = next(iter((*near, *others)), None)
     return Divergence(
         f"the code of {self.saga_name} no longer does what journal row {row.position} says\n"
         f"    journal:  {_show(theirs)}\n"

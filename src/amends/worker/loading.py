@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 _ENDS = (e.Completed, e.Failed, e.AttemptFailed, e.Undone, e.UndoAttemptFailed, e.UndoFailed)
 
 
+READ_THE_LOG = (
+    "see the traceback in the log; deploy a fix and retry, cancel to undo it from its journal, or terminate"
+)
+
+
 class Loader:
     """See the module's head."""
 
@@ -86,7 +91,9 @@ class Loader:
             return
         except Exception as error:
             self._worker.log.exception("[%s] cannot be loaded", header.id)
-            self._worker.parking.unable(live, Poison(f"cannot be loaded: {error!r}"), claim)
+            self._worker.parking.unable(
+                live, Poison(f"cannot be loaded: {error!r}", hint=READ_THE_LOG), claim
+            )
             return
         if not claim.rows:
             self._begin(live)

@@ -32,7 +32,7 @@ from .attempts import Attempts
 from .committer import Committer
 from .dispatcher import Dispatcher
 from .live import Live
-from .loading import Loader
+from .loading import READ_THE_LOG, Loader
 from .parking import Parking
 from .residency import Residency
 from .resources import Resources
@@ -179,7 +179,9 @@ class Worker:
             return
         except Exception as error:
             self.log.exception("[%s] the activation failed", live.header.id)
-            self.parking.held(live, Poison(f"the activation failed: {error!r}"), events, now)
+            self.parking.held(
+                live, Poison(f"the activation failed: {error!r}", hint=READ_THE_LOG), events, now
+            )
             return
         write = writes.build(live, decision, row, self.incarnation)
         if decision.finished:
@@ -253,7 +255,9 @@ class Worker:
             self.leave(live)
             live.refuse_start(StoreError(f"the store refuses this execution: {verdict.reason}"))
         elif verdict.code is Code.POISON:
-            self.parking.park(live, Poison(f"the store refuses its row: {verdict.reason}"), [])
+            self.parking.park(
+                live, Poison(f"the store refuses its row: {verdict.reason}", hint=READ_THE_LOG), []
+            )
         elif write.start is not None:
             self.leave(live)
             live.settle_start(accepted=False)

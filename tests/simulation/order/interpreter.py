@@ -177,7 +177,11 @@ async def _stubborn(node: Node) -> None:
 
 
 async def _within(node: Node) -> None:
-    await asyncio.wait_for(run(node.kids[0]), node.options["seconds"])
+    body = run(node.kids[0])
+    try:
+        await asyncio.wait_for(body, node.options["seconds"])
+    finally:
+        body.close()  # after a cancel, wait_for raises before it has begun to wait
 
 
 async def _until(node: Node) -> None:

@@ -42,6 +42,7 @@ PROFILES: dict[str, dict[str, int]] = {
     "savepoints": {"savepoint": 40, "attempt": 12, "spawn": 8},
     "cuts": {"within": 20, "until": 10, "shield": 10, "ending": 10, "stubborn": 8},
     "pivots": {"pivot": 25, "child": 14, "spawn": 6},
+    "cleanups": {"savepoint": 25, "spawn": 20, "ending": 20, "stubborn": 8, "fail": 16},
 }
 
 

@@ -219,8 +219,9 @@ def test_a_patch_lets_both_go_on(world: World) -> None:
         if way == "new":
             await b("new")
         await a(way)
+        if way == "old":
+            await wait()
         await asyncio.sleep(100)
-        await wait()
         return way
 
     assert deploy(world, before, after).value == "old"
@@ -338,7 +339,7 @@ def changed_bodies(world: World) -> dict[str, tuple[Body, Body, str, str]]:
         "another undo": (with_note, with_other_undo, '"c"', '"b"'),
         "another child": (with_child, with_other_child, "promise13.child", "promise13.child2"),
         "a child otherwise": (with_child, with_child_otherwise, '"n":1', '"n":2'),
-        "another scope": (base, saved, '"a"', '"a"'),
+        "another scope": (base, saved, '"a"', '"savepoint"'),
         "an early return": (base, early, '"gate"', "return"),
         "an early failure": (base, fails, '"gate"', "unwind"),
         "a pivot": (base, pivots, '"gate"', "pivot"),

@@ -1,10 +1,10 @@
-"""``python -m tests.unit.kernel.parity digest`` and ``… record``: the table in a process of its own.
+"""``python -m tests.unit.kernel.parity digest``, ``… record`` and ``… corpus``: the table in its own process.
 
 digest: a line of JSON, the digest of each program's journal and trace.  ``--shake N`` scatters memory first,
 ``--by-address`` lets tasks and futures hash as Python would have them (to show that this is noticed).
 
 record: write the journals of this Python version's run as golden journals; those that exist stay as they are,
-unless named.
+unless named.  corpus: draw random programs and keep them with the digests of their journals.
 """
 
 from __future__ import annotations
@@ -32,9 +32,12 @@ def main() -> None:
     digest.add_argument("--by-address", action="store_true")
     record = commands.add_parser("record")
     record.add_argument("again", nargs="*", help="programs to record although they are recorded already")
+    corpus = commands.add_parser("corpus")
+    corpus.add_argument("count", type=int)
     options = parser.parse_args()
-    if options.command == "record":
-        print(golden.record(set(options.again)))
+    if options.command != "digest":
+        recorded = options.command == "record"
+        print(golden.record(set(options.again)) if recorded else golden.record_corpus(options.count))
         return
     kept = scatter(options.shake)
     if options.by_address:

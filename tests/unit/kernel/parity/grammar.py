@@ -13,7 +13,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from .world import Bang, Boom, Program, say, shape, work
+from amends import saga
+
+from .world import Bang, Boom, Program, observed, say, shape, work
 
 Tree = tuple[Any, ...]
 
@@ -210,47 +212,59 @@ TWO = st.sampled_from([0, 1])
 FAILS = st.sampled_from(["", "", "", "boom: step", "bang: step"])
 
 
-def leaves(*, steps: bool) -> st.SearchStrategy[Tree]:
+def leaves(*, steps: bool, without: frozenset[str]) -> st.SearchStrategy[Tree]:
     """Nodes without parts."""
-    kinds = [
-        st.tuples(st.just("sleep"), TICKS),
-        st.tuples(st.just("fail"), st.sampled_from(["boom", "bang"])),
-        st.tuples(st.just("set"), TWO),
-        st.tuples(st.just("wait"), TWO, LONGER),
-        st.tuples(st.just("put"), TWO, LONGER),
-        st.tuples(st.just("get"), TWO, LONGER),
-        st.tuples(st.just("notified"), LONGER),
-        st.tuples(st.just("notify"), LONGER),
-    ]
-    if steps:
-        kinds.insert(0, st.tuples(st.just("step"), LONGER, FAILS))
-    return st.one_of(kinds)
+    kinds = {
+        "step": st.tuples(st.just("step"), LONGER, FAILS),
+        "sleep": st.tuples(st.just("sleep"), TICKS),
+        "fail": st.tuples(st.just("fail"), st.sampled_from(["boom", "bang"])),
+        "set": st.tuples(st.just("set"), TWO),
+        "wait": st.tuples(st.just("wait"), TWO, LONGER),
+        "put": st.tuples(st.just("put"), TWO, LONGER),
+        "get": st.tuples(st.just("get"), TWO, LONGER),
+        "notified": st.tuples(st.just("notified"), LONGER),
+        "notify": st.tuples(st.just("notify"), LONGER),
+    }
+    if not steps:
+        del kinds["step"]
+    return st.one_of([kind for name, kind in kinds.items() if name not in without])
 
 
-def branches(part: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
+def branches(part: st.SearchStrategy[Tree], without: frozenset[str]) -> st.SearchStrategy[Tree]:
     """Nodes with parts."""
     parts = st.lists(part, min_size=1, max_size=4)
-    return st.one_of(
-        st.tuples(st.just("row"), parts),
-        st.tuples(st.just("gather"), parts, st.booleans()),
-        st.tuples(st.just("group"), parts),
-        st.tuples(st.just("timeout"), TICKS, part),
-        st.tuples(st.just("wait_for"), TICKS, part),
-        st.tuples(st.just("cancel_after"), TICKS, part),
-        st.tuples(st.just("shield"), part),
-        st.tuples(st.just("guarded"), part),
-        st.tuples(st.just("finally"), part, part),
-        st.tuples(st.just("lock"), TWO, part),
-        st.tuples(st.just("gate"), TWO, part),
-        st.tuples(st.just("first"), parts),
-    )
+    kinds = {
+        "row": st.tuples(st.just("row"), parts),
+        "gather": st.tuples(st.just("gather"), parts, st.booleans()),
+        "group": st.tuples(st.just("group"), parts),
+        "timeout": st.tuples(st.just("timeout"), TICKS, part),
+        "wait_for": st.tuples(st.just("wait_for"), TICKS, part),
+        "cancel_after": st.tuples(st.just("cancel_after"), TICKS, part),
+        "shield": st.tuples(st.just("shield"), part),
+        "guarded": st.tuples(st.just("guarded"), part),
+        "finally": st.tuples(st.just("finally"), part, part),
+        "lock": st.tuples(st.just("lock"), TWO, part),
+        "gate": st.tuples(st.just("gate"), TWO, part),
+        "first": st.tuples(st.just("first"), parts),
+    }
+    return st.one_of([kind for name, kind in kinds.items() if name not in without])
 
 
-def trees(*, steps: bool) -> st.SearchStrategy[Tree]:
-    """Whole programs."""
-    return st.recursive(leaves(steps=steps), branches, max_leaves=14)
+def trees(*, steps: bool, without: frozenset[str] = frozenset()) -> st.SearchStrategy[Tree]:
+    """Whole programs: with steps or of asyncio alone, and without some kinds of nodes."""
+    leaf = leaves(steps=steps, without=without)
+    return st.recursive(leaf, lambda part: branches(part, without), max_leaves=14)
 
 
-def program_of(tree: Tree, definition: Any) -> Program:
-    """A program of the tree; `definition` is the saga that plays it."""
-    return Program("random", body(tree), saga=definition)
+_playing: list[Callable[[], Awaitable[Any]]] = []
+
+
+@saga(name="parity.random")
+async def _random_saga() -> Any:
+    return await observed(_playing[-1])
+
+
+def program_of(tree: Tree) -> Program:
+    """A program of the tree. (One saga plays them all, one after the other: run it before you make the next.)"""
+    _playing[:] = [body(tree)]
+    return Program("random", _playing[-1], saga=_random_saga)

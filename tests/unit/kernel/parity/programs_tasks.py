@@ -105,13 +105,7 @@ async def task_never_started() -> str:
     return "ok"
 
 
-@program(
-    broken={
-        "parity": "StepCall.throw() on a call that never started issues the step, and nobody waits for it "
-        "(an unstarted coroutine just raises)",
-        "golden": "until the above is mended",
-    }
-)
+@program
 async def step_task_never_started() -> str:
     task = asyncio.create_task(work("b", 5))
     task.cancel()

@@ -18,7 +18,7 @@ from amends.kernel.discard import throw_out
 from .world import START, Program, Trace, observed, writing_to
 
 TIE = 1e-9
-AT_ONCE = 1e-12
+AT_ONCE = 2e-12
 """Later than now, but before all else that is due at this time."""
 
 
@@ -52,10 +52,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.at = START
         self.ties = 0.0
         self.turn = 0
+        self.last_turn = START
         self.created: list[asyncio.Task[Any]] = []
         self.awaited: asyncio.Task[Any] | None = None
         self.errors: list[dict[str, Any]] = []
-        self._clock_resolution = 0.0
+        self._clock_resolution = 5e-13
         self.set_task_factory(self._make)
         self.set_exception_handler(lambda _, context: self.errors.append(context))
 
@@ -78,7 +79,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     async def a_turn_of_its_own(self) -> None:
         """Come back when all is quiet; not to be cancelled."""
         turn = self.create_future()
-        super().call_at(self.at + AT_ONCE, turn.set_result, None)
+        self.last_turn = max(self.at, self.last_turn) + AT_ONCE
+        super().call_at(self.last_turn, turn.set_result, None)
         while not turn.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(turn)
