@@ -154,6 +154,15 @@ def test_each_cause_of_parking_is_explained() -> None:
     assert said == {error.cause for error in errors_table.errors() if issubclass(error, Parked)}
 
 
+def test_each_promise_has_a_place_and_tests() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d+) \|", text.partition("## Where each promise lives")[2], re.MULTILINE)
+    assert rows == [str(number) for number in range(1, 17)]
+    folder = ROOT / "tests" / "simulation" / "promises"
+    missing = [row for row in rows if not list(folder.glob(f"test_promise_{row:0>2}_*.py"))]
+    assert missing == []
+
+
 def test_the_table_of_errors_is_up_to_date() -> None:
     page = ROOT / "docs" / "errors.md"
     text = page.read_text(encoding="utf-8")

@@ -141,8 +141,9 @@ class SagaTask(asyncio.Task[Any]):
         loop: Any = self.get_loop()
         if asyncio.current_task(loop) is self:
             self.message = msg
-            self.pending = True
-            loop._cancelled_themselves.append(self)
+            if not self.pending:
+                self.pending = True
+                loop._cancelled_themselves.append(self)
             return True
         return super().cancel(msg)
 

@@ -129,7 +129,10 @@ class Loader:
         """Dispatch what is open, unless it still runs here."""
         now = self._worker.clock.now()
         if action.outcome == OPEN and not action.hold:
-            if self._worker.attempts.adopt((live.header.uid, action.id, "do")):
+            uid, attempts = live.header.uid, self._worker.attempts
+            if attempts.adopt((uid, action.id, "do")) or attempts.adopt((uid, action.id, "probe")):
+                if action.interrupted:  # perhaps nobody told it
+                    attempts.stop((uid, action.id, "do"), Interrupted(NO_LONGER))
                 return
             if lost and action.kind == "step" and action.retry_at <= now:
                 action.tainted = True

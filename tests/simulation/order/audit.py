@@ -101,7 +101,9 @@ def _undoing(act: object) -> bool:
 def _after_pivot(seat: Seat, account: Account) -> bool:
     """The one way a body may come to a standstill: it failed after the pivot (perhaps in one activation with it)."""
     last = len(seat.rows) - 1
-    just_now = any(row == last and label.startswith("pivot") and what == "ok" for row, label, what in seat.story)
+    just_now = any(
+        row == last and label.startswith("pivot") and what == "ok" for row, label, what in seat.story
+    )
     just_now = just_now or ["pivot_answered", ""] in json.loads(seat.rows[last].events)
     if type(seat.stuck) is Parked and (account.pivoted != NEVER or just_now):
         return True
@@ -126,7 +128,9 @@ def _attempts(world: World, seat: Seat, account: Account) -> None:
             raise Broken(7, f"{act.label} was called with {entry.args}, its intent says {act.args}")
         result = act.value if act.outcome == "succeeded" and entry.direction == "undo" else None
         if entry.result != result:
-            raise Broken(7, f"{act.label} was undone with result {entry.result!r}, the journal says {result!r}")
+            raise Broken(
+                7, f"{act.label} was undone with result {entry.result!r}, the journal says {result!r}"
+            )
     for act in account.acts.values():
         _taint(world, seat, act)
 
@@ -153,11 +157,15 @@ def _children(world: World, account: Account, accounts: dict[str, Account]) -> N
             continue
         status = accounts[act.uid].status if act.uid in accounts else "not even started"
         if act.outcome == "succeeded" and act.undoing == NEVER and status != "completed":
-            raise Broken(12, f"{act.label} completed, its parent has not undone it, but it is {status or 'running'}")
+            raise Broken(
+                12, f"{act.label} completed, its parent has not undone it, but it is {status or 'running'}"
+            )
         if act.how == "done" and status not in FINAL - {"completed"}:
             raise Broken(12, f"{act.label} is settled for its parent, but it is {status or 'running'}")
         if account.status in FINAL - {"completed"} and status not in FINAL - {"completed"}:
-            raise Broken(12, f"the parent of {act.label} is {account.status}, but it is {status or 'running'}")
+            raise Broken(
+                12, f"the parent of {act.label} is {account.status}, but it is {status or 'running'}"
+            )
 
 
 def _effects(world: World, account: Account) -> None:
@@ -165,7 +173,11 @@ def _effects(world: World, account: Account) -> None:
     for act in account.acts.values():
         if act.kind != "step" or act.how == "residue":
             continue
-        effect = world.books.accounts[account.uid, act.id, "do"].effect if _dispatched(world, account, act.id) else False
+        effect = (
+            world.books.accounts[account.uid, act.id, "do"].effect
+            if _dispatched(world, account, act.id)
+            else False
+        )
         if act.how == "done" or act.outcome == "rejected":
             expected = False
         elif act.outcome == "succeeded":
@@ -173,7 +185,9 @@ def _effects(world: World, account: Account) -> None:
         else:
             continue  # unknown, and the step has no compensation
         if effect is not expected:
-            raise Broken(2, f"{account.status}: {act.label} is {act.outcome} {act.how}, its effect stands: {effect}")
+            raise Broken(
+                2, f"{account.status}: {act.label} is {act.outcome} {act.how}, its effect stands: {effect}"
+            )
 
 
 def _dispatched(world: World, account: Account, action: str) -> bool:
@@ -188,7 +202,8 @@ def show(world: World) -> str:
     lines = [repr(world.case), *world.log]
     lines += [f"{seat.uid} saw {seat.story}" for seat in world.seats.values()]
     lines += [
-        f"{entry.uid} {entry.direction} {entry.action} {entry.args} {entry.how}" for entry in world.books.entries
+        f"{entry.uid} {entry.direction} {entry.action} {entry.args} {entry.how}"
+        for entry in world.books.entries
     ]
     return "\n".join(lines)
 

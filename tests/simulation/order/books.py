@@ -74,7 +74,13 @@ class Books:
         call.number = (action.attempts if call.direction == "do" else action.undo_attempts) + 1
         result = json.loads(bytes(action.value)) if action.outcome == "succeeded" else None
         call.entry = Entry(
-            call.uid, action.id, call.direction, action.name, json.loads(bytes(action.args)), result, len(rows)
+            call.uid,
+            action.id,
+            call.direction,
+            action.name,
+            json.loads(bytes(action.args)),
+            result,
+            len(rows),
         )
         self.entries.append(call.entry)
 

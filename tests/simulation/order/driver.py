@@ -121,7 +121,14 @@ class World:
             self._faults.setdefault(at, []).append((fault, whom))
         deadline = EPOCH + case.deadline if case.deadline else None
         self._open(
-            Header(uid="u0", id="root", saga="order.saga", input='{"label":"saga0"}', created_at=EPOCH, deadline=deadline)
+            Header(
+                uid="u0",
+                id="root",
+                saga="order.saga",
+                input='{"label":"saga0"}',
+                created_at=EPOCH,
+                deadline=deadline,
+            )
         )
 
     # ------------------------------------------------------------ the loop
@@ -354,7 +361,9 @@ class World:
         if call.direction == "undo":
             event = e.Undone(action.id)
             if error is not None:
-                owner = None if action.kind == "adhoc" else interpreter.STEPS[action.name.removeprefix("order.")]
+                owner = (
+                    None if action.kind == "adhoc" else interpreter.STEPS[action.name.removeprefix("order.")]
+                )
                 event = conclude_undo(action, call.number, error, owner, now=self.now, chance=_NO_CHANCE)
         elif error is None:
             event = e.Completed(action.id, e.Raw(f'"r:{self.books.label(action)}"'.encode()))
@@ -496,7 +505,9 @@ def refolded(world: World, seat: Seat) -> None:
         instance.fold([row])
         if before is not None and snapshot(instance.ledger) != before:
             raise Unplayable(
-                differing(f"promise 8: {seat.uid} folded up to row {row.position}", before, snapshot(instance.ledger))
+                differing(
+                    f"promise 8: {seat.uid} folded up to row {row.position}",
+                    before,
+                    snapshot(instance.ledger),
+                )
             )
-
-

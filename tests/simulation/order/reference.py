@@ -40,7 +40,9 @@ class Broken(AssertionError):
 class Account:
     """The account of one execution. See the module's head."""
 
-    def __init__(self, uid: str, nodes: dict[str, Node], story: list[tuple[int, str, str]], seen: Counter[str]) -> None:
+    def __init__(
+        self, uid: str, nodes: dict[str, Node], story: list[tuple[int, str, str]], seen: Counter[str]
+    ) -> None:
         self.uid = uid
         self.nodes = nodes
         self.seen = seen
@@ -155,9 +157,11 @@ class Account:
         """Each compensation was commanded as soon as nothing it must wait for was left."""
         if self.status or self.pivoted != NEVER:
             return
-        plans: list[Node | None] = [None] if self.backward != NEVER else [
-            point for point in self.begun.values() if not self._busy(point)
-        ]
+        plans: list[Node | None] = (
+            [None]
+            if self.backward != NEVER
+            else [point for point in self.begun.values() if not self._busy(point)]
+        )
         for point in plans:
             plan = self.plan(point)
             for act in plan:
@@ -228,7 +232,9 @@ class Account:
     def _saw_success(self, node: Node, acts: list[Act]) -> None:
         *failed, last = acts
         if last.outcome != "succeeded" or last.undoing[0] < self.now[0]:
-            raise self.broken(14, f"{node.label} returned, but its action is {last.outcome or 'open'} or undone")
+            raise self.broken(
+                14, f"{node.label} returned, but its action is {last.outcome or 'open'} or undone"
+            )
         if failed:
             self.seen["fell back"] += 1
             self._saw_failure(failed, "its fallback")
@@ -257,8 +263,12 @@ class Account:
             if point is not savepoint:
                 continue
             for act in self.plan(savepoint):
-                if not act.outcome or (act.owed and act.settled == NEVER and not (act.parked and self.doomed)):
-                    raise self.broken(6, f"{savepoint.label} is rolled back, but {act.label} inside is not undone")
+                if not act.outcome or (
+                    act.owed and act.settled == NEVER and not (act.parked and self.doomed)
+                ):
+                    raise self.broken(
+                        6, f"{savepoint.label} is rolled back, but {act.label} inside is not undone"
+                    )
             del self.begun[id]
             self.over.append(savepoint)
             self.seen["rolled back"] += 1
@@ -497,9 +507,7 @@ def _roll_back(self: Account, id: str) -> None:
 
 def _pivot(self: Account, id: str) -> None:
     flying = [
-        a.label
-        for a in self.acts.values()
-        if not a.outcome or (a.undoing != NEVER and a.settled == NEVER)
+        a.label for a in self.acts.values() if not a.outcome or (a.undoing != NEVER and a.settled == NEVER)
     ]
     for label in [self.acts[id].label for id in self.asked_by][:1]:
         flying.remove(label)  # the child that asks
@@ -542,7 +550,9 @@ def _backward(self: Account) -> None:
     self.backward = self.now
     self.begun.clear()
     for act in self.acts.values():
-        if not act.outcome and act.kind == "step":  # only where the saga's code is gone: nothing will ever tell
+        if (
+            not act.outcome and act.kind == "step"
+        ):  # only where the saga's code is gone: nothing will ever tell
             act.outcome, act.ended, act.held = "unknown", self.now[0], False
 
 

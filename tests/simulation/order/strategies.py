@@ -121,3 +121,10 @@ def cases(draw: Draw, profile: str = "mixed") -> Case:
     faults = tuple(draw(st.lists(_fault, max_size=3)))
     deadline = (0, 0, 0, 0, 3, 8)[draw(st.integers(0, 5))]
     return Case(program, draw(_tape), faults, deadline)
+
+
+@st.composite
+def happenings(draw: Draw, program: Callable[[], p.Node]) -> Case:
+    """What may happen to one program."""
+    faults = tuple(draw(st.lists(_fault, max_size=3)))
+    return Case(program(), draw(_tape), faults, (0, 0, 0, 3, 8)[draw(st.integers(0, 4))])

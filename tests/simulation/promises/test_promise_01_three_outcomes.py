@@ -128,14 +128,18 @@ def test_a_rejection_is_final(world: World) -> None:
 
 
 def test_a_participant_that_remembers_rejections_clears_the_taint(world: World) -> None:
-    pay = world.book.step("pay", ConnectionResetError("?"), Rejected("no"), retry=TWICE, remembers_rejections=True)
+    pay = world.book.step(
+        "pay", ConnectionResetError("?"), Rejected("no"), retry=TWICE, remembers_rejections=True
+    )
 
     assert outcome_of(world, pay) == "rejected"
     assert not undo_calls(world.book)
 
 
 def test_a_participant_that_remembers_rejections_clears_nothing_by_other_errors(world: World) -> None:
-    pay = world.book.step("pay", ConnectionResetError("?"), NotSent("no"), retry=TWICE, remembers_rejections=True)
+    pay = world.book.step(
+        "pay", ConnectionResetError("?"), NotSent("no"), retry=TWICE, remembers_rejections=True
+    )
 
     assert outcome_of(world, pay) == "unknown"
     assert len(undo_calls(world.book)) == 1
@@ -173,7 +177,9 @@ def test_a_command_open_at_a_recovery_counts_as_an_unknown_attempt(world: World)
     world.book.audit(crashes=1)
 
 
-def test_a_command_open_at_a_recovery_is_forgotten_by_nobody_when_the_next_worker_dies_too(world: World) -> None:
+def test_a_command_open_at_a_recovery_is_forgotten_by_nobody_when_the_next_worker_dies_too(
+    world: World,
+) -> None:
     """The second recovery has journaled nothing of the first one's taint."""
     pay = world.book.step("pay", hang, hang, hang, Rejected("no"))
 
@@ -185,7 +191,9 @@ def test_a_command_open_at_a_recovery_is_forgotten_by_nobody_when_the_next_worke
 
 
 def test_a_command_open_at_a_recovery_taints_though_later_attempts_are_certain(world: World) -> None:
-    pay = world.book.step("pay", hang, NotSent("a"), NotSent("b"), Rejected("c"), retry=Retry(attempts=9, delay=1))
+    pay = world.book.step(
+        "pay", hang, NotSent("a"), NotSent("b"), Rejected("c"), retry=Retry(attempts=9, delay=1)
+    )
 
     result = crash_in_step(world, pay)
 
@@ -376,5 +384,3 @@ def test_a_probe_that_its_worker_did_not_survive_costs_no_certainty(world: World
     assert result.status == "compensated"
     assert [c.outcome for c in undo_calls(world.book)] == ["unknown"]
     world.book.audit(crashes=1)
-
-

@@ -53,7 +53,9 @@ def order(world: World, *names: str) -> list[str]:
     return [what for _, what in sorted(done) if not names or what[1:] in names]
 
 
-@pytest.mark.parametrize("end", [ConnectionResetError("?"), ValueError("?"), hang], ids=["reset", "error", "timeout"])
+@pytest.mark.parametrize(
+    "end", [ConnectionResetError("?"), ValueError("?"), hang], ids=["reset", "error", "timeout"]
+)
 def test_never_pays_twice(world: World, end: Any) -> None:
     pay_a = world.book.step("pay_a", end, timeout=5)
     pay_b = world.book.step("pay_b")
@@ -103,7 +105,9 @@ def test_a_later_attempt_needs_no_settling_of_the_one_before(world: World) -> No
 
 @pytest.mark.parametrize("manner", ["wait_for", "timeout", "task", "task group", "gather"])
 @pytest.mark.parametrize("obeys", [hang, stubborn, slow_to_stop])
-def test_a_cancelled_action_is_settled_before_the_saga_hears_of_it(world: World, manner: str, obeys: Any) -> None:
+def test_a_cancelled_action_is_settled_before_the_saga_hears_of_it(
+    world: World, manner: str, obeys: Any
+) -> None:
     slow = world.book.step("slow", obeys)
     bad = world.book.step("bad", Rejected("no"))
     after = world.book.step("after")
@@ -215,7 +219,9 @@ def test_a_task_group_that_aborts_leaves_nothing_of_the_others(world: World) -> 
     assert world.book.remaining == ["after", "done"]
 
 
-@pytest.mark.parametrize("end", [ConnectionResetError("?"), hang, Rejected("no")], ids=["reset", "timeout", "rejected"])
+@pytest.mark.parametrize(
+    "end", [ConnectionResetError("?"), hang, Rejected("no")], ids=["reset", "timeout", "rejected"]
+)
 def test_an_alternative_begins_when_the_step_before_it_is_settled(world: World, end: Any) -> None:
     third = world.book.step("third")
     second = world.book.step("second", end, timeout=5)
@@ -285,7 +291,9 @@ def test_a_pending_task_cannot_begin_anything_new_after_the_return(world: World)
 
 def test_completed_means_that_nothing_is_unsettled(world: World) -> None:
     """A settlement that needs a person holds the execution, though its body has returned."""
-    slow = world.book.step("slow", hang, undo=(ValueError("refused"), OK), undo_options={"retry": Retry(attempts=1)})
+    slow = world.book.step(
+        "slow", hang, undo=(ValueError("refused"), OK), undo_options={"retry": Retry(attempts=1)}
+    )
 
     @saga(name="promise2")
     async def shop() -> str:
@@ -310,7 +318,10 @@ def test_completed_means_that_nothing_is_unsettled(world: World) -> None:
 @pytest.mark.parametrize("answer", ["retry", "skip", "resolve"])
 def test_a_settlement_that_fails_holds_the_saga_until_somebody_decides(world: World, answer: str) -> None:
     pay_a = world.book.step(
-        "pay_a", ConnectionResetError("?"), undo=(ValueError("no"), OK), undo_options={"retry": Retry(attempts=1)}
+        "pay_a",
+        ConnectionResetError("?"),
+        undo=(ValueError("no"), OK),
+        undo_options={"retry": Retry(attempts=1)},
     )
     pay_b = world.book.step("pay_b")
 

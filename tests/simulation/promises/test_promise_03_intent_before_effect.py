@@ -152,7 +152,9 @@ def test_nothing_is_dispatched_while_its_intent_cannot_be_written(
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_a_lost_acknowledgement_dispatches_nothing_without_intent_and_nothing_twice(world: World, number: int) -> None:
+def test_a_lost_acknowledgement_dispatches_nothing_without_intent_and_nothing_twice(
+    world: World, number: int
+) -> None:
     missing: list[str] = []
     look = witness(world, "one", missing)
     a, b = world.book.step("a", look), world.book.step("b", look)
@@ -302,4 +304,3 @@ def test_a_command_that_was_withdrawn_at_once_is_never_dispatched(world: World) 
 
     assert (result.status, result.value) == ("completed", "withdrawn")
     assert not world.book.calls
-

@@ -17,7 +17,6 @@ from .world import World, unknown
 go = Signal[str]("go")
 
 
-
 async def settle() -> None:
     """Give everything that could happen the (virtual) time to happen."""
     await asyncio.sleep(30)
@@ -250,7 +249,9 @@ def test_a_fenced_commit_has_no_effect(world: World, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 5))
-def test_a_store_that_fails_in_an_unnamed_way_is_no_reason_to_go_on_by_guess(world: World, number: int) -> None:
+def test_a_store_that_fails_in_an_unnamed_way_is_no_reason_to_go_on_by_guess(
+    world: World, number: int
+) -> None:
     a, b = world.book.step("a"), world.book.step("b")
 
     @saga(name="promise4")

@@ -136,7 +136,10 @@ def test_an_overlap_orders_only_what_follows_one_another(world: World) -> None:
 
 
 def test_a_parked_compensation_holds_nobody_back_and_is_not_forgotten(world: World) -> None:
-    a, b = world.book.step("a"), world.book.step("b", undo=(ValueError("no"), OK), undo_options={"retry": ONCE})
+    a, b = (
+        world.book.step("a"),
+        world.book.step("b", undo=(ValueError("no"), OK), undo_options={"retry": ONCE}),
+    )
     c = world.book.step("c")
     bad = world.book.step("bad", Rejected("no"))
 
@@ -162,7 +165,10 @@ def test_a_parked_compensation_holds_nobody_back_and_is_not_forgotten(world: Wor
 
 def test_a_compensation_that_is_tried_again_still_holds_back_what_came_before(world: World) -> None:
     patient = {"retry": Retry(attempts=5, delay=30)}
-    a, b = world.book.step("a"), world.book.step("b", undo=(*[ValueError("no")] * 3, OK), undo_options=patient)
+    a, b = (
+        world.book.step("a"),
+        world.book.step("b", undo=(*[ValueError("no")] * 3, OK), undo_options=patient),
+    )
     bad = world.book.step("bad", Rejected("no"))
 
     @saga(name="promise6")
@@ -181,7 +187,10 @@ def test_a_compensation_that_is_tried_again_still_holds_back_what_came_before(wo
 
 
 def test_an_unknown_outcome_has_its_place_in_the_order(world: World) -> None:
-    a, b = world.book.step("a", undo=(undo_slowly,)), world.book.step("b", ValueError("?"), undo=(undo_slowly,))
+    a, b = (
+        world.book.step("a", undo=(undo_slowly,)),
+        world.book.step("b", ValueError("?"), undo=(undo_slowly,)),
+    )
 
     @saga(name="promise6")
     async def shop() -> str:
@@ -212,7 +221,9 @@ def test_ad_hoc_compensations_have_their_place_too(world: World) -> None:
 
     world.run(main)
 
-    ended = sorted((c.ended or 0, c.tag or c.name) for c in world.book.calls if c.name == "note" or c.direction == "undo")
+    ended = sorted(
+        (c.ended or 0, c.tag or c.name) for c in world.book.calls if c.name == "note" or c.direction == "undo"
+    )
     assert [name for _, name in ended] == ["fourth", "b", "third", "second", "a", "first"]
 
 
@@ -270,7 +281,11 @@ def test_a_savepoint_undoes_its_own_and_nothing_else(world: World) -> None:
 
 def test_a_savepoint_owns_the_tasks_created_inside_it_and_only_those(world: World) -> None:
     """A task created outside keeps working for the outside, though it runs while the savepoint is open."""
-    outside, inside, slow = world.book.step("outside", takes(20)), world.book.step("inside"), world.book.step("slow", hang)
+    outside, inside, slow = (
+        world.book.step("outside", takes(20)),
+        world.book.step("inside"),
+        world.book.step("slow", hang),
+    )
     bad = world.book.step("bad", Rejected("no"))
 
     async def work_inside() -> None:
@@ -383,7 +398,8 @@ leaf = st.tuples(st.just("step"), st.integers(0, 3), st.sampled_from([0, 0, 0, 5
 shapes = st.recursive(
     leaf,
     lambda inner: st.tuples(
-        st.sampled_from(["sequence", "parallel", "savepoint", "child"]), st.lists(inner, min_size=1, max_size=3)
+        st.sampled_from(["sequence", "parallel", "savepoint", "child"]),
+        st.lists(inner, min_size=1, max_size=3),
     ),
     max_leaves=10,
 )

@@ -26,10 +26,14 @@ def undone_once(world: World, name: str) -> Call:
     return calls[0]
 
 
-@pytest.mark.parametrize("blow", ["cancel", "cancel twice", "deadline", "another failure", "signal", "terminate other"])
+@pytest.mark.parametrize(
+    "blow", ["cancel", "cancel twice", "deadline", "another failure", "signal", "terminate other"]
+)
 def test_nothing_interrupts_a_compensation(world: World, blow: str) -> None:
     a, b = world.book.step("a", undo=(undo_slowly,)), world.book.step("b", undo=(undo_slowly,))
-    fails = world.book.step("fails", undo=(lambda call: fail_after(50),), undo_options={"retry": Retry(attempts=1)})
+    fails = world.book.step(
+        "fails", undo=(lambda call: fail_after(50),), undo_options={"retry": Retry(attempts=1)}
+    )
     bad = world.book.step("bad", Rejected("no"))
     signal = amends.Signal[str]("anything")
 
@@ -39,7 +43,9 @@ def test_nothing_interrupts_a_compensation(world: World, blow: str) -> None:
 
     @saga(name="promise7", deadline=40)
     async def shop() -> str:
-        await asyncio.gather(a(), b(), fails()) if blow == "another failure" else await asyncio.gather(a(), b())
+        await asyncio.gather(a(), b(), fails()) if blow == "another failure" else await asyncio.gather(
+            a(), b()
+        )
         return await bad()
 
     async def main() -> amends.Result[str]:
@@ -273,7 +279,9 @@ def test_no_compensation_begins_while_the_thread_of_its_action_runs(real_world: 
 
 
 @pytest.mark.parametrize("request_", ["cancel", "retry"])
-def test_no_compensation_begins_while_an_attempt_of_a_parked_execution_runs(world: World, request_: str) -> None:
+def test_no_compensation_begins_while_an_attempt_of_a_parked_execution_runs(
+    world: World, request_: str
+) -> None:
     """The body cannot go on, an action of it is in flight; now somebody cancels from outside."""
     slow, quick = world.book.step("slow", deaf), world.book.step("quick")
 

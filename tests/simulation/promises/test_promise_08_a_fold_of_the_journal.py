@@ -177,7 +177,9 @@ def test_what_the_live_worker_would_undo_is_what_the_journal_says(world: World) 
         return undone()
 
     def undone() -> list[str]:
-        return sorted({f"{c.name}:{c.tag} {c.result} {c.outcome}" for c in world.book.calls if c.direction == "undo"})
+        return sorted(
+            {f"{c.name}:{c.tag} {c.result} {c.outcome}" for c in world.book.calls if c.direction == "undo"}
+        )
 
     a, b, c = (world.book.step(name) for name in "abc")
     gone = world.book.step("gone", Rejected("no"))
@@ -211,7 +213,9 @@ def test_what_the_live_worker_would_undo_is_what_the_journal_says(world: World) 
 
 
 @pytest.mark.parametrize("fix", ["redeploy", "resolve", "skip"])
-def test_a_compensation_that_is_no_longer_defined_waits_for_a_person_and_others_go_on(world: World, fix: str) -> None:
+def test_a_compensation_that_is_no_longer_defined_waits_for_a_person_and_others_go_on(
+    world: World, fix: str
+) -> None:
     a, b = world.book.step("a"), world.book.step("b")
     gate = world.book.step("gate", hang, undo=None)
 
@@ -310,4 +314,3 @@ def test_a_compensation_that_came_later_is_used_for_what_was_unclear_only_as_jou
     result = world.run(main)
     assert result.status == "compensated"
     assert world.book.undone == []
-

@@ -151,7 +151,9 @@ def test_every_exception_compensates(world: World, leave: Exit) -> None:
     world.book.audit()
 
 
-@pytest.mark.parametrize("where", ["in a step", "asleep", "at a signal", "in a child", "in parallel", "between"])
+@pytest.mark.parametrize(
+    "where", ["in a step", "asleep", "at a signal", "in a child", "in parallel", "between"]
+)
 @pytest.mark.parametrize("why", ["cancel", "deadline"])
 def test_a_cancel_and_a_deadline_compensate_wherever_they_find_it(world: World, where: str, why: str) -> None:
     a, b, slow = world.book.step("a"), world.book.step("b"), world.book.step("slow", hang)

@@ -18,7 +18,9 @@ go = Signal[str]("go")
 
 def test_later_steps_are_tried_until_they_succeed(world: World) -> None:
     a = world.book.step("a")
-    b = world.book.step("b", *[TimeoutError("?"), ConnectionRefusedError("?"), ValueError("?")] * 5, OK, retry=ONCE)
+    b = world.book.step(
+        "b", *[TimeoutError("?"), ConnectionRefusedError("?"), ValueError("?")] * 5, OK, retry=ONCE
+    )
 
     @saga(name="promise10")
     async def shop() -> str:
@@ -97,7 +99,9 @@ def test_a_pivot_needs_that_nothing_else_is_in_flight(world: World, inside: str)
 
     heard = world.run(main)
     assert len(heard) == 1
-    assert {"step": "slow", "child": "child", "compensation": "settling", "parallel": "slow"}[inside] in heard[0]
+    assert {"step": "slow", "child": "child", "compensation": "settling", "parallel": "slow"}[
+        inside
+    ] in heard[0]
     assert "await" in heard[0], "it says what to do"
 
 
@@ -166,7 +170,9 @@ def test_a_rejection_after_the_pivot_waits_for_a_person(world: World, answer: st
     if answer == "terminate":
         assert result.status == "terminated"
     else:
-        wanted = {"retry": "b:old", "retry with arguments": "b:new", "skip": None, "resolve": "by hand"}[answer]
+        wanted = {"retry": "b:old", "retry with arguments": "b:new", "skip": None, "resolve": "by hand"}[
+            answer
+        ]
         assert (result.status, result.value) == ("completed", wanted)
         assert "c" in world.book.done()
     assert world.book.undone == []

@@ -71,7 +71,9 @@ def test_its_time_counts_from_its_own_begin(world: World) -> None:
 
 
 def test_its_own_timeout_is_a_failure_and_no_interruption_of_others(world: World) -> None:
-    a = world.book.step("a", undo=(hang, OK), undo_options={"timeout": 5, "retry": Retry(attempts=2, delay=1)})
+    a = world.book.step(
+        "a", undo=(hang, OK), undo_options={"timeout": 5, "retry": Retry(attempts=2, delay=1)}
+    )
     b = world.book.step("b", undo=(lambda call: asyncio.sleep(50),))
 
     @saga(name="promise11")
@@ -86,7 +88,13 @@ def test_its_own_timeout_is_a_failure_and_no_interruption_of_others(world: World
 
 @pytest.mark.parametrize(
     "error",
-    [asyncio.CancelledError("leaked"), TimeoutError("own"), Rejected("refund refused"), SystemExit(2), BaseException("?")],
+    [
+        asyncio.CancelledError("leaked"),
+        TimeoutError("own"),
+        Rejected("refund refused"),
+        SystemExit(2),
+        BaseException("?"),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_whatever_it_raises_is_a_failure(world: World, error: BaseException) -> None:
@@ -156,7 +164,9 @@ def test_a_crash_does_not_give_it_more_attempts_than_it_has(world: World) -> Non
 
 
 def test_then_it_waits_for_a_person_who_is_told_all(world: World) -> None:
-    a = world.book.step("a", undo=(ValueError("the bank says no"),), undo_options={"retry": Retry(attempts=3, delay=1)})
+    a = world.book.step(
+        "a", undo=(ValueError("the bank says no"),), undo_options={"retry": Retry(attempts=3, delay=1)}
+    )
     b, c = world.book.step("b"), world.book.step("c")
 
     result = run(world, failing_saga(world, b, a, c))
@@ -227,7 +237,9 @@ def test_two_that_fail_are_both_shown_and_answered_one_by_one(world: World) -> N
 
     result = world.run(main)
     assert result.status == "partially_compensated"
-    assert [(r["step"], "written off" in r["reason"], r["by"]) for r in result.residue] == [("b", True, "ann")]
+    assert [(r["step"], "written off" in r["reason"], r["by"]) for r in result.residue] == [
+        ("b", True, "ann")
+    ]
     assert world.book.undone == ["a"]
 
 
@@ -258,7 +270,9 @@ def test_each_answer_ends_it(world: World, answer: str) -> None:
 def test_a_retry_gives_it_all_its_attempts_and_alternates_again(world: World) -> None:
     other = world.book.alternate("a", ValueError("no"), OK)
     a = world.book.step(
-        "a", undo=(ValueError("no"),), undo_options={"retry": Retry(attempts=2, delay=1), "alternates": [other]}
+        "a",
+        undo=(ValueError("no"),),
+        undo_options={"retry": Retry(attempts=2, delay=1), "alternates": [other]},
     )
     other_calls = 0
 
@@ -270,7 +284,12 @@ def test_a_retry_gives_it_all_its_attempts_and_alternates_again(world: World) ->
 
     shop = failing_saga(world, a)
     assert world.run(main).status == "compensated"
-    assert [c.name for c in world.book.calls if c.direction == "undo"] == ["a", "a", "a/alternate", "a/alternate"]
+    assert [c.name for c in world.book.calls if c.direction == "undo"] == [
+        "a",
+        "a",
+        "a/alternate",
+        "a/alternate",
+    ]
 
 
 def test_not_critical_leaves_a_residue_instead(world: World) -> None:

@@ -442,7 +442,9 @@ def test_code_that_decides_by_chance_is_found_out(world: World) -> None:
 # ---------------------------------------------------------------- same decisions at every eviction
 
 
-@pytest.mark.parametrize("settings", [Settings(linger=0.0, resident=0), Settings()], ids=["evicting", "resident"])
+@pytest.mark.parametrize(
+    "settings", [Settings(linger=0.0, resident=0), Settings()], ids=["evicting", "resident"]
+)
 def test_evicted_at_every_wait_it_decides_the_same(world: World, settings: Settings) -> None:
     world.settings = settings
     a, b, bad = (world.book.step(n, lambda call: asyncio.sleep(7)) for n in ("a", "b", "bad"))

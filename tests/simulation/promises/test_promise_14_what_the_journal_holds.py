@@ -286,7 +286,9 @@ class BadRepr(Exception):
 
 @pytest.mark.parametrize("direction", ["do", "undo"])
 @pytest.mark.parametrize(
-    "error", [*NASTY, BadText(), BadRepr()], ids=[f"{n}-{type(e).__name__}" for n, e in enumerate([*NASTY, BadText(), 0])]
+    "error",
+    [*NASTY, BadText(), BadRepr()],
+    ids=[f"{n}-{type(e).__name__}" for n, e in enumerate([*NASTY, BadText(), 0])],
 )
 def test_an_error_that_cannot_be_told_as_it_is_is_told_as_well_as_possible(
     world: World, error: BaseException, direction: str

@@ -319,7 +319,14 @@ def test_each_program_can_be_discarded_at_each_row(noise: Noise) -> None:
 
 def test_without_care_a_step_would_just_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The ablation: what is only dropped is closed by the collector, on a real loop, where steps just run."""
-    monkeypatch.setattr(loop_module, "discard", lambda code, *, closing=False: None)
+
+    def just_drop(loop: loop_module.SagaLoop) -> None:
+        loop.dead = True
+        for task in loop.tasks:
+            task._log_destroy_pending = False
+        loop.tasks.clear()
+
+    monkeypatch.setattr(loop_module.SagaLoop, "kill", just_drop)
     monkeypatch.setattr(sys, "unraisablehook", lambda it: None)
     with pytest.raises(AssertionError, match="a step was run by code that was discarded"):
         thrown_out(started(CASES[0]))

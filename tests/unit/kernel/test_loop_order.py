@@ -205,11 +205,6 @@ def test_a_signal_goes_to_who_still_waits() -> None:
     assert run(waits_twice, signals=((3, "news", "here"),)).trace.said == [[3.0, "here"]]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="Finish leaves `awaited` in a folded ledger; code that ran has emptied it",
-)
 def test_a_folded_ledger_is_the_same_as_one_that_ran() -> None:
     """The ledger is the fold of the rows, whether live, replayed or folded (its own theory of operation)."""
     finished = Run(TABLE["signals_to_several_tasks"]).begin()

@@ -32,12 +32,16 @@ def main() -> None:
     digest.add_argument("--by-address", action="store_true")
     record = commands.add_parser("record")
     record.add_argument("again", nargs="*", help="programs to record although they are recorded already")
-    corpus = commands.add_parser("corpus")
-    corpus.add_argument("count", type=int)
+    draw = commands.add_parser("corpus")
+    draw.add_argument("count", type=int)
     options = parser.parse_args()
-    if options.command != "digest":
-        recorded = options.command == "record"
-        print(golden.record(set(options.again)) if recorded else golden.record_corpus(options.count))
+    if options.command == "record":
+        print(golden.record(set(options.again)))
+        return
+    if options.command == "corpus":
+        from . import corpus
+
+        print(corpus.record(options.count))
         return
     kept = scatter(options.shake)
     if options.by_address:

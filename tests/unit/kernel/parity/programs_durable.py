@@ -157,15 +157,9 @@ async def continued_as_new() -> str:
     return "not reached"
 
 
-TAKEN_AGAIN = (
-    "a fold of earlier runs gives back the signals that their code has taken; nothing in the journal says so"
-)
-
-
 @program(
     real=False,
     signals=((1, "news", "one"), (3, "news", "two")),
-    broken={"resume": TAKEN_AGAIN, "load": TAKEN_AGAIN, "golden": "until the above is mended"},
 )
 async def continued_as_new_with_signals() -> str:
     first = await news.receive()

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from . import golden
+from . import corpus
 from .driver import left_the_code, replayed, resumed, run_kernel
 from .grammar import Tree, program_of, trees
 from .real import run_real
@@ -73,11 +73,11 @@ def test_random_program_goes_on_from_each_row(tree: Tree) -> None:
 
 def test_a_corpus_of_programs_is_the_same_in_all_versions() -> None:
     """Their commands and traces, as digests recorded once: 300 programs that Hypothesis drew."""
-    corpus = golden.read_corpus()
-    assert len(corpus.trees) >= 300
+    kept = corpus.read()
+    assert len(kept.trees) >= 300
     differ = [
         tree
-        for tree, expected in zip(corpus.trees, corpus.digests, strict=True)
-        if golden.digest(program_of(tree)) != expected
+        for tree, expected in zip(kept.trees, kept.digests, strict=True)
+        if corpus.digest(program_of(tree)) != expected
     ]
     assert differ == []

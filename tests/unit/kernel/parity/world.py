@@ -81,8 +81,9 @@ async def work(name: str, ticks: float = 1, fail: str = "") -> str:
     has not been sent off yet.
     """
     loop: Any = asyncio.get_running_loop()
-    start, turn = tick(), loop.turn
+    start = tick()
     begun(start, name)
+    turn = loop.turn
     try:
         await asyncio.sleep(ticks)
     except asyncio.CancelledError:
