@@ -129,10 +129,12 @@ class Loader:
         """Dispatch what is open, unless it still runs here."""
         now = self._worker.clock.now()
         if action.outcome == OPEN and not action.hold:
-            uid, attempts = live.header.uid, self._worker.attempts
-            if attempts.adopt((uid, action.id, "do")) or attempts.adopt((uid, action.id, "probe")):
-                if action.interrupted:  # perhaps nobody told it
-                    attempts.stop((uid, action.id, "do"), Interrupted(NO_LONGER))
+            uid, running = live.header.uid, self._worker.attempts.adopt
+            if running((uid, action.id, "do")):
+                if action.interrupted:  # perhaps nobody has told it
+                    self._worker.dispatcher.interrupt(live, action)
+                return
+            if running((uid, action.id, "probe")):
                 return
             if lost and action.kind == "step" and action.retry_at <= now:
                 action.tainted = True

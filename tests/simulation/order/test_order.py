@@ -17,7 +17,7 @@ from .shapes import SHAPES
 from .strategies import PROFILES, cases, happenings
 
 EXAMPLES = 850
-EXAMPLES_OF_A_SHAPE = 1500
+EXAMPLES_OF_A_SHAPE = 40
 
 # What must have occurred in each profile, and what a profile is for.
 EVERYWHERE = {

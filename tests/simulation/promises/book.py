@@ -239,7 +239,7 @@ class Book:
             lambda: {"do": [], "undo": []}
         )
         for call in self.calls:
-            actions[call.where][call.direction].append(call)
+            actions[call.where][call.key.rpartition("/")[2]].append(call)
         for (uid, run, action), calls in actions.items():
             for direction, those in calls.items():
                 keys = {c.key for c in those}

@@ -332,6 +332,7 @@ async def open_actions(world: World) -> set[tuple[str, str, str]]:
     store = world.store()
     await store.open()
     found: set[tuple[str, str, str]] = set()
+    parked: set[tuple[str, str, str]] = set()
     try:
         for header in await store.headers(Query(limit=100)):
             _, rows, _ = await store.read(header.uid)
@@ -341,6 +342,10 @@ async def open_actions(world: World) -> set[tuple[str, str, str]]:
                         found.discard((header.uid, event.id, "do"))
                     if isinstance(event, (e.Undone, e.UndoFailed)):
                         found.discard((header.uid, event.id, "undo"))
+                    if isinstance(event, e.UndoFailed):
+                        parked.add((header.uid, event.id, "undo"))
+                    if isinstance(event, e.Retried):
+                        found |= parked
                 for command in e.decode_commands(row.commands):
                     if isinstance(command, e.RunStep):
                         found.add((header.uid, command.id, "do"))
@@ -412,7 +417,7 @@ def test_at_every_commit(worlds: Callable[[], World], shape: Shape, fault: str) 
     base, commits, _ = undisturbed(worlds, shape)
     fired = 0
     for number in range(1, commits + 1):
-        when = fault.split()[-1]
+        when = fault.rsplit(maxsplit=1)[-1]
         what = unknown() if fault.startswith("unknown") else "crash"
         fired += killed_once(worlds(), shape, base, lambda wire: wire.at(number, when, what))  # noqa: B023
     assert fired >= commits - 1, "a fault that never came to pass tests nothing"
@@ -504,5 +509,5 @@ def test_a_transactional_step_takes_effect_once(worlds: Callable[[], World], fau
     for number in range(1, commits + 1):
         world = worlds()
         what = unknown() if fault.startswith("unknown") else "crash"
-        killed_once(world, shape, base, lambda wire: wire.at(number, fault.split()[-1], what))  # noqa: B023
+        killed_once(world, shape, base, lambda wire: wire.at(number, fault.rsplit(maxsplit=1)[-1], what))  # noqa: B023
         assert world.run(lambda: entries(world)) == [1, 2, 3]  # noqa: B023

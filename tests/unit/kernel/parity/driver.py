@@ -186,9 +186,7 @@ def state(instance: Instance) -> list[Any]:
         [a.id, a.name, a.outcome, a.undo_state, a.interrupted, a.scope, a.position, bytes(a.args)]
         for a in ledger.actions.values()
     ]
-    waiting = [sorted(ledger.timers.items()), sorted(ledger.patches)]
-    if ledger.phase != FINISHED:
-        waiting.append(sorted(ledger.awaited.items()))
+    waiting = [sorted(ledger.timers.items()), sorted(ledger.awaited.items()), sorted(ledger.patches)]
     ended = [ledger.phase, ledger.status, ledger.cause, bytes(ledger.value), ledger.run, ledger.pivoted]
     return [instance.position, instance.checksum, actions, waiting, ended, len(ledger.residue)]
 
