@@ -16,7 +16,7 @@ import msgspec
 from .. import codec
 from ..clock import Clock
 from ..definition.naming import RESERVED
-from ..definition.saga import SagaCall
+from ..definition.saga import Saga, SagaCall
 from ..errors import AmendsError, IdInUse, PayloadTooLarge, Refused, UnknownName, did_you_mean
 from ..ids import Ids
 from ..kernel import entries as e
@@ -45,11 +45,13 @@ class Backend:
 
     def header_for(self, call: SagaCall[Any], id: str | None, attributes: Any) -> Header:
         """The header of a new execution. Raises `PayloadError`, `Refused` for an id that cannot be."""
+        _must_be_call(call)
         now = self.clock.now()
         uid = self.ids.uid(now)
         if id is not None:
             check_id(id)
         data = codec.encode(call.args, f"arguments of {call.saga.name}")
+        call.saga.signature.decode_args(data)  # what cannot be read back is refused now, not parked later
         if len(data) > self.limits.payload:
             raise PayloadTooLarge(
                 f"arguments of {call.saga.name}: {len(data):,} bytes, the limit is {self.limits.payload:,}",
@@ -153,6 +155,18 @@ class Backend:
 
     # ------------------------------------------------------------ sending
 
+    def payload(self, value: Any, what: str, reader: codec.Decoder | None = None) -> e.Raw:
+        """A value as it travels, refused here if it is too large, or if its `reader` could not take it."""
+        data = codec.encode(value, what)
+        if len(data) > self.limits.payload:
+            raise PayloadTooLarge(
+                f"{what}: {len(data):,} bytes, the limit is {self.limits.payload:,}",
+                hint="store the data elsewhere and send a reference, or raise Limits(payload=…)",
+            )
+        if reader is not None:
+            reader.decode(data, what)
+        return e.Raw(data)
+
     async def send(self, header: Header, event: Any, *, key: str = "") -> None:
         """Put an event into the execution's inbox. Raises `Refused` when it has ended."""
         if header.status in port.FINAL:
@@ -189,6 +203,20 @@ def _nowhere(uid: str) -> None:
 def _look_again(waiter: asyncio.Future[Header | None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
+
+
+def _must_be_call(call: Any) -> None:
+    if isinstance(call, SagaCall):
+        return
+    if isinstance(call, Saga):
+        raise Refused(
+            f"a call is needed, got the saga {call.name} itself",
+            hint=f"call it: engine.run({call.fn.__name__}(…), id=…)",
+        )
+    raise Refused(
+        f"a call of a saga is needed, got {call!r}",
+        hint="decorate the function with @amends.saga; a step by itself is just awaited",
+    )
 
 
 def check_id(id: str) -> None:

@@ -60,7 +60,7 @@ class Engine:
     ) -> None:
         self.settings = settings or Settings()
         self._clock = clock or SystemClock()
-        self._store: Store = open_store(url) if isinstance(url, str) else url
+        self._store: Store = open_store(url) if isinstance(url, str) else _must_be_store(url)
         self._registry = _registry(sagas, steps)
         self._resources = Resources(tuple(resources))
         self._backend = Backend(self._store, namespace, self._clock, ids or RandomIds(), self.settings.limits)
@@ -303,8 +303,20 @@ class Engine:
             self._worker.stir.set()
 
 
+def _must_be_store(given: Any) -> Store:
+    if not isinstance(given, Store):
+        raise DefinitionError(
+            f"Engine() takes a URL or a Store, got {given!r}", hint=f'for example "sqlite:///{given}"'
+        )
+    return given
+
+
 def _registry(sagas: Sequence[Saga[..., Any]], steps: Sequence[Any]) -> Registry:
     registry = Registry(REGISTRY)
+    if isinstance(sagas, Saga):
+        raise DefinitionError(
+            "Engine(sagas=…) takes a list, got one saga", hint=f"sagas=[{sagas.fn.__name__}]"
+        )
     for saga in sagas:
         if not isinstance(saga, Saga):
             raise DefinitionError(

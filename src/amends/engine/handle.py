@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .. import codec
+from ..definition.registry import REGISTRY
 from ..definition.saga import Saga
 from ..definition.signal import Signal
-from ..errors import Refused
+from ..errors import Refused, UnknownName, did_you_mean
 from ..kernel import entries as e
 from ..kernel.entries import NULL, Raw
 from ..store import port
@@ -82,12 +84,13 @@ class Handle(Generic[R]):
     async def send(self, signal: Signal[T], value: T, *, key: str = "") -> None:
         """Send a signal; durable when this returns. A second one with the same `key` counts once.
 
-        Raises `Refused` when the execution has ended, `PayloadError` for a value that cannot be journaled.
+        Raises `Refused` when the execution has ended, `PayloadError` for a value that cannot be
+        journaled or is not of the signal's type, `PayloadTooLarge`.
         """
         header = await self._backend.find(self.id)
-        data = codec.encode(value, f"signal {signal.name!r}")
+        data = self._backend.payload(value, f"signal {signal.name!r}", codec.decoder(signal.type))
         await self._backend.send(
-            header, e.Signalled(signal.name, Raw(data), key), key=key and f"signal {signal.name} {key}"
+            header, e.Signalled(signal.name, data, key), key=key and f"signal {signal.name} {key}"
         )
 
     async def cancel(self, reason: str, *, by: str | None = None) -> None:
@@ -123,13 +126,12 @@ class Handle(Generic[R]):
         if status_of(header).parked_whole:
             await self._unpark(header, "retry", reason, by)
             return
+        self._items(header, action)
         raw = NULL if args is None else self._new_args(header, action, args)
         event = e.Retried(action, by or "", raw)
         await self._act(header, event, "retry", reason, by, detail=action)
 
     def _new_args(self, header: port.Header, action: str, args: tuple[Any, ...]) -> Raw:
-        from ..definition.registry import REGISTRY  # noqa: PLC0415 - only operators need it
-
         held = [i for i in status_of(header).items if i.get("direction") == "do"]
         chosen = [i for i in held if i.get("action") == action] if action else held
         if len(chosen) != 1:
@@ -143,26 +145,35 @@ class Handle(Generic[R]):
                 hint="retry with the old arguments, or resolve by hand",
             )
         step = REGISTRY.step(str(chosen[0]["step"]))
-        return Raw(codec.encode(step.signature.bind(args, {}), step.name))
+        given = step.signature.bind(args, {})
+        return self._backend.payload(given, f"arguments of {step.name}", codec.decoder(step.signature.args))
 
     async def skip(self, reason: str, *, action: str = "", by: str | None = None) -> None:
         """Give up on what is parked: a compensation becomes residue, a held action yields None."""
         header = await self._backend.find(self.id)
         self._must_have_items(header, "skip")
+        self._items(header, action)
         event = e.Skipped(reason, action, by or "")
         await self._act(header, event, "skip", reason, by, detail=action)
 
     async def resolve(
         self, value: Any = None, reason: str = "", *, action: str = "", by: str | None = None
     ) -> None:
-        """Say that what is parked was settled by hand: `value` is a held action's result; a
-        compensation took place.
+        """Say that what is parked was settled by hand: `value` is a held action's result (which is undone
+        like any other if it comes to that); a compensation took place.
+
+        Raises `PayloadError` when the step could not have given that value.
         """
         if not reason:
             raise Refused("resolve() needs a reason: it is audited", hint='reason="refunded by phone"')
         header = await self._backend.find(self.id)
         self._must_have_items(header, "resolve")
-        event = e.Resolved(reason, Raw(codec.encode(value, "value")), action, by or "")
+        raw = self._backend.payload(value, "value")
+        for item in self._items(header, action):
+            step = REGISTRY.steps.get(str(item.get("step")))
+            if step is not None and item.get("direction") == "do" and value is not None:
+                self._backend.payload(value, f"result of {step.name}", step.signature.result)
+        event = e.Resolved(reason, raw, action, by or "")
         await self._act(header, event, "resolve", reason, by, detail=action)
 
     async def terminate(self, reason: str, *, by: str | None = None) -> None:
@@ -205,6 +216,15 @@ class Handle(Generic[R]):
                 f"{self.id} is {header.status}; {what} is for executions that need attention",
                 hint="see handle.status()",
             )
+
+    def _items(self, header: port.Header, action: str) -> list[Mapping[str, Any]]:
+        """The parked items an operator means: the one of that action, or all. Raises `UnknownName`."""
+        items = status_of(header).items
+        chosen = [item for item in items if not action or item.get("action") == action]
+        if not chosen:
+            known = [str(item.get("action")) for item in items]
+            raise UnknownName(f"{self.id} has no parked action {action!r}", hint=did_you_mean(action, known))
+        return chosen
 
     def _must_have_items(self, header: port.Header, what: str) -> None:
         self._must_be_parked(header, what)

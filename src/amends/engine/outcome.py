@@ -11,6 +11,7 @@ from ..definition.saga import Saga
 from ..errors import Compensated, NeedsAttention, Terminated
 from ..store import port
 from ..store.port import Header
+from .status import detail_of
 
 R = TypeVar("R")
 
@@ -58,7 +59,7 @@ def _one_line(item: Mapping[str, Any]) -> str:
 
 def result_of(header: Header, saga: Saga[..., R] | None) -> Result[R]:
     """The outcome that a header tells. Without a saga the value stays plain JSON values."""
-    detail: dict[str, Any] = msgspec.json.decode(header.detail) if header.detail else {}
+    detail = detail_of(header)
     value: Any = None
     if header.status == port.COMPLETED and header.result is not None:
         if saga is not None and header.result != "null":

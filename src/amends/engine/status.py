@@ -44,9 +44,23 @@ def _time(value: float | None) -> datetime | None:
     return None if value is None else datetime.fromtimestamp(value, UTC)
 
 
+def detail_of(header: Header) -> dict[str, Any]:
+    """What the header tells beside its status. Damage is told, not raised: others are listed with it."""
+    detail, broken = _mapping(header.detail or "{}", "detail")
+    return {"error": broken} if broken else detail
+
+
+def _mapping(text: str, what: str) -> tuple[dict[str, Any], dict[str, str] | None]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any]), None
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        return {}, {"type": "CorruptHeader", "message": f"the {what} of its header cannot be read: {error}"}
+
+
 def status_of(header: Header) -> Status:
     """The snapshot that a header tells."""
-    detail: dict[str, Any] = msgspec.json.decode(header.detail) if header.detail else {}
+    detail = detail_of(header)
+    attributes, broken = _mapping(header.attributes, "attributes")
     created = datetime.fromtimestamp(header.created_at, UTC)
     return Status(
         id=header.id,
@@ -61,8 +75,8 @@ def status_of(header: Header) -> Status:
         deadline=_time(header.deadline),
         wake_at=_time(header.wake_at or None),
         parent=header.parent,
-        attributes=msgspec.json.decode(header.attributes),
-        error=detail.get("error"),
+        attributes=attributes,
+        error=detail.get("error") or broken,
         items=detail.get("items", ()),
         residue=detail.get("residue", ()),
     )

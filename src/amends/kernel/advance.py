@@ -113,12 +113,15 @@ def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
 
 
 def _return(self: Instance, value: Any) -> BaseException | None:
-    """Record the return value; a value that cannot be journaled is the body's failure."""
-    assert self.program is not None
+    """Record the return value; one that cannot be journaled or read back is its failure."""
+    program, what = self.program, f"result of {self.saga_name}"
+    assert program is not None
     try:
-        self.issue(e.Return(self.program.payload(value, f"result of {self.saga_name}")))
+        payload = program.payload(value, what)
+        program.saga.signature.result.decode(payload, what)
     except PayloadError as error:
         return error
+    self.issue(e.Return(payload))
     _cancel_rest(self)
     return None
 

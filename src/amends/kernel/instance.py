@@ -33,7 +33,7 @@ from . import entries as e
 from .actions import OPEN, UNDO_PARKED, UNDO_RUNNING, Action
 from .backward import Plan
 from .entries import Row
-from .ledger import FINISHED, Ledger, open_step
+from .ledger import FINISHED, FORWARD, Ledger, open_step
 from .limits import Limits
 from .program import Program
 from .rollback import Rollback
@@ -221,7 +221,7 @@ class Instance:
 
         Raises `LimitExceeded` when the journal is as long as allowed.
         """
-        if self.position >= self.limits.rows and not decision.finished:
+        if self.position >= self.limits.rows and self.ledger.phase == FORWARD:
             raise LimitExceeded(
                 f"the journal has {self.position:,} rows, the limit is {self.limits.rows:,}",
                 hint="call amends.continue_as_new(…) from time to time, or raise Limits(rows=…)",

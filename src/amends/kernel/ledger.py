@@ -296,6 +296,7 @@ def _skipped(self: Ledger, event: e.Skipped, position: int) -> None:
     for action in _chosen(self, event.id):
         if action.hold:
             _by_hand(self, action, NULL, position)
+            action.undo_state = UNDO_DONE
             if action.tainted:
                 reason = f"skipped by {event.by or 'an operator'}: {event.reason}"
                 self.residue.append(Residue(action.id, action.name, reason, by=event.by))
@@ -309,7 +310,6 @@ def _resolved(self: Ledger, event: e.Resolved, position: int) -> None:
     for action in _chosen(self, event.id):
         if action.hold:
             _by_hand(self, action, event.value, position)
-            action.undo = action.undo if event.value != NULL else e.UNDO_NONE
         else:
             action.undo_state = UNDO_DONE
 
@@ -319,8 +319,6 @@ def _by_hand(self: Ledger, action: Action, value: Raw, position: int) -> None:
     action.outcome = SUCCEEDED
     action.value = value
     action.end = position
-    if value == NULL:
-        action.undo_state = UNDO_DONE
 
 
 def _terminate_requested(self: Ledger, event: e.TerminateRequested, position: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..errors import LimitExceeded
+from ..errors import Refused
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,10 +26,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 10.0
     deaths: int = 5
 
+    def check_fan_out(self, running: int, what: str) -> None:
+        """Raise `Refused` when as many actions as allowed are in flight already."""
+        if running >= self.fan_out:
+            raise Refused(
+                f"{what} would be action number {running + 1:,} in flight, the limit is {self.fan_out:,}",
+                hint="await some first (a Semaphore helps), or raise Limits(fan_out=…)",
+            )
+
     def check_depth(self, depth: int, saga: str) -> None:
-        """Raise `LimitExceeded` past the allowed nesting."""
+        """Raise `Refused` (in the saga, which may catch it) past the allowed nesting."""
         if depth > self.depth:
-            raise LimitExceeded(
+            raise Refused(
                 f"{saga} would be nested {depth} deep, the limit is {self.depth}",
                 hint="use continue_as_new for recursion, or raise Limits(depth=…)",
             )

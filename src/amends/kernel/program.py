@@ -69,6 +69,8 @@ class Program(Run):
     def run_step(self, call: StepCall[Any]) -> Future[Any]:
         """Issue a step."""
         step = call.step
+        if len(self.futures) >= self.instance.limits.fan_out:
+            self.instance.limits.check_fan_out(len(self.futures), step.name)
         id, scope = self._place()
         args = self.payload(call.args, step.name)
         if step.undo is not None:
@@ -87,6 +89,7 @@ class Program(Run):
         """Start a nested saga. Its uid follows from ours, so that a replay names the same child."""
         instance = self.instance
         instance.limits.check_depth(instance.depth + 1, call.saga.name)
+        instance.limits.check_fan_out(len(self.futures), call.saga.name)
         id, scope = self._place()
         now = self.loop.now
         digest = hashlib.blake2b(f"{instance.uid}/{id}".encode(), digest_size=10).hexdigest()

@@ -21,7 +21,8 @@ from .live import Live
 if TYPE_CHECKING:
     from .worker import Worker
 
-_ENDS = (e.Completed, e.Failed, e.AttemptFailed, e.Undone, e.UndoAttemptFailed, e.UndoFailed)
+_UNDO_ENDS = (e.Undone, e.UndoAttemptFailed, e.UndoFailed)
+_ENDS = (e.Completed, e.Failed, e.AttemptFailed, *_UNDO_ENDS)
 
 
 READ_THE_LOG = (
@@ -110,9 +111,10 @@ class Loader:
         ledger = live.instance.ledger
         uid = live.header.uid
         kept = self.stash.pop(uid, [])
-        ended = {event.id for event in (*kept, *live.instance.deferred) if isinstance(event, _ENDS)}
+        waiting = (*kept, *live.instance.deferred)
+        ended = {(event.id, isinstance(event, _UNDO_ENDS)) for event in waiting if isinstance(event, _ENDS)}
         for action in list(ledger.actions.values()):
-            if action.id not in ended:
+            if (action.id, action.outcome != OPEN) not in ended:
                 self._send_again(live, action, lost=claim.lost)
         self._worker.receive(self.early.pop(uid, []))
         for event in kept:

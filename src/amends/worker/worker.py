@@ -174,6 +174,12 @@ class Worker:
             with self.watchdog:
                 decision = live.instance.activate(events, now)
             row = live.instance.seal(decision)
+            if row.position == self.settings.limits.warn_rows:
+                self.log.warning(
+                    "[%s] its journal has %d rows; consider amends.continue_as_new(…)",
+                    live.header.id,
+                    row.position,
+                )
         except Parked as error:
             self.parking.held(live, error, events, now)
             return

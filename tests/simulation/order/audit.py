@@ -27,6 +27,8 @@ def audit(case: Case, seen: Counter[str]) -> None:
     except Exception as error:
         error.add_note(show(world))
         raise
+    finally:
+        world.close()
     for fault in world.fired:
         seen[fault] += 1
 

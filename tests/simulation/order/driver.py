@@ -37,7 +37,8 @@ STEPS = 600
 LIMITS = Limits(callbacks=20_000)
 EPOCH = 1000.0
 FAULTS = ("evict", "cancel", "crash", "cancel_any", "defer", "abandon", "fail_commit")
-ENDS = (e.Completed, e.Failed, e.AttemptFailed, e.Undone, e.UndoAttemptFailed, e.UndoFailed)
+UNDO_ENDS = (e.Undone, e.UndoAttemptFailed, e.UndoFailed)
+ENDS = (e.Completed, e.Failed, e.AttemptFailed, *UNDO_ENDS)
 _NO_CHANCE = random.Random(0)
 
 
@@ -60,6 +61,10 @@ class Case:
 
 class Unplayable(AssertionError):
     """The kernel did what no worker could carry out, or what no execution may come to."""
+
+    def __init__(self, promise: int, text: str) -> None:
+        super().__init__(f"promise {promise}: {text}")
+        self.promise = promise
 
 
 @dataclass
@@ -140,7 +145,9 @@ class World:
         while True:
             self.step += 1
             if self.step > STEPS:
-                raise Unplayable(f"still not at rest after {STEPS} steps: the executions go round in circles")
+                raise Unplayable(
+                    16, f"still not at rest after {STEPS} steps: the executions go round in circles"
+                )
             for fault, whom in self._faults.get(self.step, ()):
                 self._strike(fault, whom)
             choices = self._choices() or self._operate()
@@ -148,6 +155,11 @@ class World:
                 return self
             do, *args = choices[self.draw(len(choices))]
             do(*args)
+
+    def close(self) -> None:
+        """Leave nothing to the garbage collector."""
+        for seat in self.seats.values():
+            seat.instance.discard()
 
     def draw(self, options: int) -> int:
         """The next byte of the tape as a choice among so many; 0 once it is used up."""
@@ -260,7 +272,7 @@ class World:
             self._begin_next(seat, decision.next_args)
         if decision.finished:
             if seat.calls:
-                raise Unplayable(f"{seat.uid} finished while attempts still run: {list(seat.calls)}")
+                raise Unplayable(7, f"{seat.uid} finished while attempts still run: {list(seat.calls)}")
             instance.discard()
 
     def _begin_next(self, seat: Seat, args: e.Raw) -> None:
@@ -274,10 +286,12 @@ class World:
         seat.live.instance = instance = self._instance(seat.live.header)
         instance.load(seat.rows)
         if seat.folds and seat.folds[-1] is not None and snapshot(instance.ledger) != seat.folds[-1]:
-            raise Unplayable(differing(f"{seat.uid} loaded", seat.folds[-1], snapshot(instance.ledger)))
+            raise Unplayable(13, differing(f"{seat.uid} loaded", seat.folds[-1], snapshot(instance.ledger)))
         told = instance.story  # type: ignore[attr-defined]
         if told and told != seat.story[len(seat.story) - len(told) :]:
-            raise Unplayable(f"{seat.uid} replayed shows the saga something else: {told} for {seat.story}")
+            raise Unplayable(
+                13, f"{seat.uid} replayed shows the saga something else: {told} for {seat.story}"
+            )
         instance.story = list(seat.story)  # type: ignore[attr-defined]
         self._resume(seat, lost=lost)
 
@@ -286,9 +300,10 @@ class World:
         for key in [key for key, call in seat.calls.items() if call.due]:
             del seat.calls[key]
         waiting = [event for _, event in seat.waiting]
-        ended = {event.id for event in (*waiting, *seat.instance.deferred) if isinstance(event, ENDS)}
+        waiting += seat.instance.deferred
+        ended = {(event.id, isinstance(event, UNDO_ENDS)) for event in waiting if isinstance(event, ENDS)}
         for action in list(seat.instance.ledger.actions.values()):
-            if action.id in ended or (action.id, "do") in seat.calls:
+            if (action.id, action.outcome != OPEN) in ended or (action.id, "do") in seat.calls:
                 continue
             if action.outcome == OPEN and not action.hold:
                 if lost and action.kind == "step" and action.retry_at <= self.now:
@@ -301,7 +316,7 @@ class World:
             elif action.undo_state == UNDO_RUNNING:
                 self.undo(seat, action)
         next_args = seat.instance.ledger.next_args
-        begun = any(type(event) is e.Started for event in (*waiting, *seat.instance.deferred))
+        begun = any(type(event) is e.Started for event in waiting)
         if next_args is not None and not begun:
             self._begin_next(seat, next_args)
 
@@ -320,7 +335,7 @@ class World:
         if action.kind == "child" or key in seat.calls:
             return
         if (action.id, "do") in seat.calls:
-            raise Unplayable(f"promise 7: {seat.uid} undoes {action.id} while an attempt of it still runs")
+            raise Unplayable(7, f"{seat.uid} undoes {action.id} while an attempt of it still runs")
         self._queue(seat, key, action, action.undo_retry_at)
 
     def interrupt(self, seat: Seat, action: Action) -> None:
@@ -504,10 +519,5 @@ def refolded(world: World, seat: Seat) -> None:
     for row, before in zip(seat.rows, seat.folds, strict=True):
         instance.fold([row])
         if before is not None and snapshot(instance.ledger) != before:
-            raise Unplayable(
-                differing(
-                    f"promise 8: {seat.uid} folded up to row {row.position}",
-                    before,
-                    snapshot(instance.ledger),
-                )
-            )
+            what = f"{seat.uid} folded up to row {row.position}"
+            raise Unplayable(8, differing(what, before, snapshot(instance.ledger)))

@@ -129,6 +129,10 @@ SHAPES: dict[str, Callable[[], Node]] = {
     "a grandchild in attention": lambda: seq(
         child(seq(act(), child(seq(act(), act("undoable", undo=2))))), fails()
     ),
+    # a cut, a cancel, or the loss of the code, where it matters most
+    "irreversible and cut off": lambda: seq(act(), attempt(within(act("irreversible"), 1), act())),
+    "deaf to a cancel": lambda: seq(stubborn(seq(act(), nap(5))), act(), act(), nap(5), act()),
+    "asleep after the pivot": lambda: seq(act(), pivot(), nap(5), act(), nap(5), act()),
     # several runs
     "continued with a task": lambda: seq(
         act(),

@@ -370,7 +370,9 @@ def check(world: World, shape: Shape, base: Any, result: Any, disturbed: set[tup
     for what, count in counts(world).items():
         name, _, direction = what
         where = {
-            (c.uid, c.action, c.direction) for c in world.book.calls if (c.name, c.tag, c.direction) == what
+            (c.uid, c.action, c.key.rpartition("/")[2])
+            for c in world.book.calls
+            if (c.name, c.tag, c.direction) == what
         }
         extra = count - base_counts[what]
         if direction == "undo" and not base_counts[what]:
@@ -403,7 +405,7 @@ def killed_once(world: World, shape: Shape, base: Any, arm: Callable[[Any], None
             disturbed.update(await open_actions(world))
             result = await live(world, shape, definition, None)
         elif world.wires[0].fired:  # a lost acknowledgement: the same process went on
-            disturbed.update((c.uid, c.action, c.direction) for c in world.book.calls)
+            disturbed.update((c.uid, c.action, c.key.rpartition("/")[2]) for c in world.book.calls)
         return result
 
     result = world.run(main)

@@ -6,23 +6,22 @@ import pytest
 
 from tests.unit.kernel.parity import golden
 from tests.unit.kernel.parity.driver import Run, replayed, resumed, run_kernel, state
-from tests.unit.kernel.parity.programs import PROGRAMS, TABLE, params
+from tests.unit.kernel.parity.programs import PROGRAMS, TABLE
 from tests.unit.kernel.parity.world import Program
 
 VERSIONS = ["3.11", "3.12", "3.13"]
-KEPT = [program for program in PROGRAMS if "golden" not in program.broken]
 RECORD = "run `python -m tests.unit.kernel.parity record` under each Python version"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_every_program_has_a_golden_journal(version: str) -> None:
     known = set(golden.read(version))
-    assert {program.name for program in KEPT} - known == set(), RECORD
+    assert {program.name for program in PROGRAMS} - known == set(), RECORD
     assert known - set(TABLE) == set(), "a golden journal has lost its program; programs are never removed"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("program", params(KEPT, "cross"))
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
 def test_golden_journal_replays(program: Program, version: str) -> None:
     journal = golden.read_one(version, program.name)
     again = replayed(program, journal.rows)
@@ -39,7 +38,7 @@ def test_golden_journal_replays(program: Program, version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_golden_journals_are_gone_on_with(version: str) -> None:
     """Begun under one version, ended under another: loaded half-way, and run to the same end."""
-    for program in KEPT:
+    for program in PROGRAMS:
         journal = golden.read_one(version, program.name).rows
         here = run_kernel(program)
         for count in {len(journal) // 2, len(journal) - 1} - {-1, 0}:

@@ -61,7 +61,7 @@ def record(again: set[str]) -> str:
     known = read(VERSION)
     written = []
     for program in PROGRAMS:
-        if "golden" in program.broken or (program.name in known and program.name not in again):
+        if program.name in known and program.name not in again:
             continue
         run = run_kernel(program)
         run.instance.discard()

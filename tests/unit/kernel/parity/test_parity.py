@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from .driver import run_kernel
-from .programs import PROGRAMS, REAL, params
+from .programs import PROGRAMS, REAL
 from .real import run_real
 from .world import Program
 
@@ -36,11 +36,11 @@ def test_the_table_is_large_enough() -> None:
     assert len({program.name for program in PROGRAMS}) == len(PROGRAMS)
 
 
-@pytest.mark.parametrize("program", params(REAL, "parity"))
+@pytest.mark.parametrize("program", REAL, ids=lambda p: p.name)
 def test_program_behaves_alike(program: Program) -> None:
-    """As on the real loop; or, where later versions of asyncio have changed, not as on this version's.
+    """As on the real loop; or, where versions of asyncio differ, perhaps not as on this one's.
 
-    (What the later ones do stands in their golden journals.)
+    (What the kernel does then stands in the golden journals of the others.)
     """
     if program.since <= NOW:
         assert on_kernel(program) == on_asyncio(program)
@@ -49,7 +49,7 @@ def test_program_behaves_alike(program: Program) -> None:
         assert on_kernel(program) != on_asyncio(program)
 
 
-@pytest.mark.parametrize("program", params(PROGRAMS, "batched"))
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
 def test_what_is_due_together_may_come_together(program: Program) -> None:
     """Several events in one activation: other rows, the same behaviour."""
     assert on_kernel(program) == on_kernel(program, batched=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from . import corpus
@@ -24,6 +24,7 @@ if sys.version_info < (3, 13):
 if sys.version_info < (3, 12):
     DIFFERENT |= {"wait_for", "put", "get"}
 
+HALF = settings(max_examples=settings.default.max_examples // 2)
 ALIKE = st.booleans().flatmap(lambda steps: trees(steps=steps, without=DIFFERENT))
 ANY = st.booleans().flatmap(lambda steps: trees(steps=steps))
 
@@ -45,6 +46,7 @@ def until_the_end(ended: str, said: list[Any]) -> Any:
     return json.loads(json.dumps([ended, said]))
 
 
+@HALF
 @given(tree=ALIKE)
 def test_random_program_behaves_alike(tree: Tree) -> None:
     program = program_of(tree)
@@ -54,6 +56,7 @@ def test_random_program_behaves_alike(tree: Tree) -> None:
     assert until_the_end(run.ended, run.trace.said) == until_the_end(ended, trace.said)
 
 
+@HALF
 @given(tree=ANY)
 def test_random_program_goes_on_from_each_row(tree: Tree) -> None:
     program = program_of(tree)

@@ -8,7 +8,7 @@ from amends.kernel import entries as e
 from amends.kernel import replay
 
 from .driver import Run, left_the_code, replayed, resumed, run_kernel, state
-from .programs import PROGRAMS, params
+from .programs import PROGRAMS
 from .world import Program
 
 TIMES = 100
@@ -24,7 +24,7 @@ def _exact(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "reconcile", refuse)
 
 
-@pytest.mark.parametrize("program", params(PROGRAMS, "replay"))
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
 def test_program_replays_a_hundred_times(program: Program) -> None:
     original = run_kernel(program)
     whole = [] if original.stuck else state(original.instance)
@@ -38,7 +38,7 @@ def test_program_replays_a_hundred_times(program: Program) -> None:
     original.instance.discard()
 
 
-@pytest.mark.parametrize("program", params(PROGRAMS, "resume"))
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
 def test_program_goes_on_from_each_row(program: Program) -> None:
     """Evicted at every await: whatever was in memory, the journal brings it back."""
     original = run_kernel(program)
@@ -57,7 +57,7 @@ def test_program_goes_on_from_each_row(program: Program) -> None:
     original.instance.discard()
 
 
-@pytest.mark.parametrize("program", params(PROGRAMS, "load"))
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.name)
 def test_program_loads_from_each_row(program: Program) -> None:
     """What `load` brings back is what the live instance had when it wrote that row."""
     original = run_kernel(program)

@@ -118,12 +118,16 @@ def shape(error: BaseException) -> Any:
 Body = Callable[[], Awaitable[Any]]
 
 
+NEVER = (99, 0)
+"""No Python does this as the kernel does."""
+
+
 class Program(msgspec.Struct, frozen=True):
     """One program of the table.
 
     cancel_at: somebody cancels it from outside at that tick.  signals: what is sent to it, and when.  real:
     does it make sense on the real loop too?  since: the first Python whose own asyncio does what the kernel
-    does everywhere (`why`: what was different before).  broken: kinds of tests known to fail, and why.
+    does everywhere, and why others do not.
     """
 
     name: str
@@ -133,7 +137,6 @@ class Program(msgspec.Struct, frozen=True):
     real: bool = True
     since: tuple[int, int] = (3, 11)
     why: str = ""
-    broken: dict[str, str] = {}
     saga: Any = None
 
 
