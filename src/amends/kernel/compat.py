@@ -6,7 +6,7 @@ processes, because they look through a set in the order of addresses) are rerout
 so that every ``from asyncio import wait_for`` is reached, methods by a new attribute.  Each first asks
 whether it runs in a saga; if not, it does just what it did.  In a saga all versions do what 3.13 does:
 
-    wait_for              3.11 runs what it waits for in a task of its own
+    wait_for              3.11 runs what it waits for in a task of its own; all: see `saga_wait_for`
     gather                3.11 makes a trip through the loop for futures that are done already
     as_completed          all: makes tasks in the order of addresses (before 3.13 not until first asked)
     all_tasks             all: a set filled in the order of addresses
@@ -44,11 +44,18 @@ def _in_saga() -> Any:
 
 
 async def saga_wait_for(awaitable: Awaitable[T], timeout: float | None) -> T:
-    """`asyncio.wait_for` without a task of its own."""
+    """`asyncio.wait_for` without a task of its own.
+
+    While the saga is being undone its timer is refused; then the coroutine never begins, and is closed.
+    """
     if timeout is not None and timeout <= 0:
         return await _now_or_never(awaitable)
-    async with asyncio.timeout(timeout):
-        return await awaitable
+    try:
+        async with asyncio.timeout(timeout):
+            return await awaitable
+    finally:
+        if asyncio.iscoroutine(awaitable):
+            awaitable.close()
 
 
 async def _now_or_never(awaitable: Awaitable[T]) -> T:
@@ -238,6 +245,7 @@ def install() -> None:
     """Make all versions agree (does nothing when done already)."""
     if _originals:
         return
+    _reroute("wait_for", _wait_for)
     _reroute("as_completed", _as_completed)
     _reroute("all_tasks", _all_tasks)
     _reroute("wrap_future", _wrap_future)
@@ -249,7 +257,6 @@ def install() -> None:
         _replace(asyncio.Semaphore, "acquire", _acquire)
         _replace(asyncio.Condition, "wait", _wait)
     if _VERY_DIFFERENT:
-        _reroute("wait_for", _wait_for)
         _reroute("gather", _gather)
 
 

@@ -62,6 +62,7 @@ class Account:
         self.undecided_rollbacks: list[Node] = []
         self.pivoted: Moment = NEVER
         self.asking: Moment = NEVER
+        self.refused: Moment = NEVER
         self.asked_by: set[str] = set()
         self.returned: Moment = NEVER
         self.unwound: Moment = NEVER
@@ -113,6 +114,14 @@ class Account:
     def doomed(self) -> bool:
         """Is it certain by now that all will be undone?"""
         return min(self.cancel, self.unwound, self.backward) != NEVER
+
+    def flying(self, but: Act | None = None) -> list[str]:
+        """What is in flight: open, or being undone, or parked in its undoing."""
+        return [
+            a.label
+            for a in self.acts.values()
+            if a is not but and (not a.outcome or (a.undoing != NEVER and a.settled == NEVER))
+        ]
 
     def open(self, id: str) -> Act | None:
         act = self.acts.get(id)
@@ -241,6 +250,9 @@ class Account:
 
     def _saw_failure(self, acts: list[Act], what: str) -> None:
         for act in acts:
+            undid_itself = act.outcome == "gone" and act.interrupted == NEVER
+            if undid_itself and what not in ("Compensated", "CancelledError"):
+                raise self.broken(12, f"{act.label} undid itself, and saga code saw {what}")
             clean = act.outcome in ("rejected", "gone") or (act.outcome and act.undo == "none")
             passed = self.pivoted != NEVER and act.outcome
             if not (clean or passed or act.settled != NEVER or (act.parked and self.doomed)):
@@ -391,6 +403,7 @@ def _pivot_answered(self: Account, refusal: str) -> None:
     self.asking = NEVER
     undecided, self.undecided = self.undecided, ""
     if refusal:
+        self.refused = self.now
         self.seen["pivot refused"] += 1
         if undecided:
             self.seen["cancel while the pivot was asked for"] += 1
@@ -506,11 +519,8 @@ def _roll_back(self: Account, id: str) -> None:
 
 
 def _pivot(self: Account, id: str) -> None:
-    flying = [
-        a.label for a in self.acts.values() if not a.outcome or (a.undoing != NEVER and a.settled == NEVER)
-    ]
-    for label in [self.acts[id].label for id in self.asked_by][:1]:
-        flying.remove(label)  # the child that asks
+    asking = [self.acts[id] for id in self.asked_by if self.acts[id].interrupted > self.now]
+    flying = self.flying(but=asking[0] if asking else None)  # the child that asks, if it is still waited for
     notes = self.notes.get(self.now[0], ())
     rolling = [p.label for p in self.begun.values() if not any(label == p.label for label, _ in notes)]
     if flying or rolling:
@@ -525,10 +535,16 @@ def _ask_pivot(self: Account, id: str) -> None:
 
 def _answer_pivot(self: Account, id: str, refusal: str) -> None:
     self.asked_by.discard(id)
+    act = self.acts[id]
     if not refusal:
         self.seen["pivot of a child"] += 1
         if self.pivoted == NEVER:
-            raise self.broken(10, f"{self.acts[id].label} may pivot, but its parent has not")
+            raise self.broken(10, f"{act.label} may pivot, but its parent has not")
+        return
+    closed = min(self.cancel, self.returned, self.unwound, self.backward, act.interrupted) != NEVER
+    refused_above = self.refused[0] == self.now[0]
+    if not (closed or refused_above or self.begun or self.flying(but=act)):
+        raise self.broken(10, f"{act.label} may not pivot, though nothing speaks against it")
 
 
 def _return(self: Account, value: Any) -> None:
@@ -540,6 +556,8 @@ def _return(self: Account, value: Any) -> None:
 def _unwind(self: Account, cause: str, fault: Any) -> None:
     if self.pivoted != NEVER:
         raise self.broken(10, "the way back begins after the pivot")
+    if self.returned != NEVER:
+        raise self.broken(16, "the way back begins after the return")
     self.unwound = self.now
     self.cause = self.cause or cause
     if cause != self.cause:

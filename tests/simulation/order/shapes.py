@@ -52,9 +52,13 @@ SHAPES: dict[str, Callable[[], Node]] = {
     "a grandchild pivots beside a step": lambda: group(
         seq(act(), act()), child(seq(act(), child(seq(tries(), act())), fails()))
     ),
+    "a grandchild pivots beside a parked step": lambda: group(
+        act("asking", "fail+"), child(child(seq(act(), tries())))
+    ),
     "a grandchild pivots": lambda: seq(act(), child(child(seq(act(), tries(), act())))),
     # and what goes on beside the question
     "spawned beside the pivot": lambda: child(seq(spawn(seq(nap(1), fails())), pivot(), act())),
+    "a child fails as it pivots": lambda: seq(act(), child(seq(act(), gather(pivot(), fail())))),
     "two pivots in a child": lambda: child(group(pivot(), pivot(), seq(nap(1), act()))),
     "a rollback beside the pivot of a child": lambda: child(
         group(pivot(), seq(nap(1), savepoint(seq(act(), fail()), caught=True)), seq(nap(1), act()))
@@ -104,6 +108,10 @@ SHAPES: dict[str, Callable[[], Node]] = {
         ),
         act(),
         act(),
+    ),
+    "a rollback is parked as the body fails": lambda: gather(
+        seq(nap(1), fails()),
+        savepoint(gather(act("undoable", "reject"), act(), act("undoable", undo=2))),
     ),
     "savepoints one in the other": lambda: seq(
         savepoint(

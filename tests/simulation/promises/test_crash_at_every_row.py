@@ -466,12 +466,10 @@ def test_evicted_at_every_wait(worlds: Callable[[], World]) -> None:
         check(world, shape, base, result, set())
 
 
+@pytest.mark.parametrize("worlds", ["sqlite"], indirect=True)  # (the memory store has no database)
 @pytest.mark.parametrize("fault", ["before", "after", "unknown before", "unknown after"])
 def test_a_transactional_step_takes_effect_once(worlds: Callable[[], World], fault: str) -> None:
     """Its effect and its row are one commit, so even a crash in the middle leaves exactly one of it."""
-    kind = worlds().kind
-    if kind == "memory":
-        pytest.skip("the memory store has no database for transactional steps")
 
     def build(world: World) -> Any:
         a, bad = world.book.step("a", work), world.book.step("bad", TimeoutError("?"))

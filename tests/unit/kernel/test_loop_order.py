@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -232,3 +233,21 @@ def test_the_loop_says_what_it_is() -> None:
     loop.call_soon(say, "never")
     loop.call_later(0, say, "never")
     assert not loop.waiting
+
+
+@pytest.mark.parametrize("limit", [5, None, 0])
+def test_what_is_refused_while_undoing_leaves_no_coroutine_behind(limit: float | None) -> None:
+    """(A warning "never awaited" would be an error here.)"""
+
+    async def waits_once_more() -> None:
+        queue: asyncio.Queue[str] = asyncio.Queue()
+        try:
+            await asyncio.sleep(9)
+        finally:
+            await asyncio.wait_for(queue.get(), limit)
+
+    wanted = program(waits_once_more, cancel_at=2)
+    finished = Run(wanted).begin()
+    assert finished.ended == ("stuck" if limit is None else "compensated")
+    finished.instance.discard()
+    gc.collect()
