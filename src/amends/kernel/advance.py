@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 
 def step(self: Instance) -> None:
     """Apply the rules until nothing more follows."""
-    ledger = self.ledger
-    if _just_goes_on(self):
-        return
+    ledger, program = self.ledger, self.program
+    if (
+        program is not None
+        and self.decision.run  # type: ignore[union-attr]
+        and ledger.phase is FORWARD
+        and ledger.terminated is None
+        and program.next_args is None
+        and not (ledger.asked_by or self.rollbacks)
+        and not program.root.done()  # type: ignore[union-attr]
+    ):
+        return  # the common case: the body runs, has issued a step, and nothing else follows
     if ledger.terminated is not None and ledger.phase != FINISHED:
         _terminate(self)
         return
@@ -49,24 +57,6 @@ def step(self: Instance) -> None:
     if ledger.asked_by and ledger.phase != FINISHED:
         _answer_children(self)
     _refuse_to_hang(self)
-
-
-def _just_goes_on(self: Instance) -> bool:
-    """The common case, told quickly: the body runs, has issued a step, and nothing else follows."""
-    program, ledger, decision = self.program, self.ledger, self.decision
-    return (
-        program is not None
-        and decision is not None
-        and bool(decision.run)
-        and ledger.phase is FORWARD
-        and ledger.terminated is None
-        and not ledger.asked_by
-        and not self.rollbacks
-        and program.next_args is None
-        and program.root is not None
-        and not program.root.done()
-        and not program.loop.waiting
-    )
 
 
 # ---------------------------------------------------------------- the body's end
@@ -135,7 +125,8 @@ def _cancel_rest(self: Instance) -> None:
     for task in program.loop.tasks:
         if not task.done():
             task.cancel("the saga's body has ended")
-    release_parked(self)
+    if self.ledger.troubled:
+        release_parked(self)
     program.loop.drain()
 
 
@@ -144,13 +135,14 @@ def _tasks_ended(self: Instance) -> bool:
     program, ledger = self.program, self.ledger
     if program is not None:
         program.loop.drain()
-        if any(not t.done() for t in program.loop.tasks):
+        for task in program.loop.tasks:
+            if not task.done():
+                return False
+    returned = ledger.phase == RETURNED
+    for action in ledger.actions.values():
+        if action.outcome == OPEN or (returned and action.undo_state in (UNDO_RUNNING, UNDO_PARKED)):
             return False
-    if any(a.outcome == OPEN for a in ledger.actions.values()):
-        return False
-    if ledger.phase == RETURNED:
-        if any(a.undo_state in (UNDO_RUNNING, UNDO_PARKED) for a in ledger.actions.values()):
-            return False
+    if returned:
         _finish(self, "completed")
         return False
     self.issue(e.Backward())

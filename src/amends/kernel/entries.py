@@ -20,8 +20,9 @@ saga needs the value.
 
 from __future__ import annotations
 
-import zlib
+import struct
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -424,6 +425,7 @@ class Row(msgspec.Struct, array_like=True, gc=False, frozen=True):
 
 RESTORE = "restore it from a backup, or terminate this execution"
 
+_place = struct.Struct("<qd").pack  # the text of a float would cost more than all the rest of the checksum
 _encoder = msgspec.json.Encoder()
 _events = msgspec.json.Decoder(list[Event])
 _commands = msgspec.json.Decoder(list[Command])
@@ -439,9 +441,9 @@ def seal(
     previous: int,
 ) -> Row:
     """Encode an activation as the row at `position`, chained to the `previous` checksum."""
-    came = _encoder.encode(events)
-    went = _encoder.encode(commands) if commands else b"[]"
-    sum_ = zlib.crc32(went, zlib.crc32(came, zlib.crc32(b"%d %r" % (position, now), previous)))
+    came = encode_entry(events)
+    went = encode_entry(commands) if commands else b"[]"
+    sum_ = crc32(went, crc32(came, crc32(_place(position, now), previous)))
     return Row(position, now, came.decode(), went.decode(), sum_)
 
 
@@ -453,7 +455,7 @@ def verify(row: Row, position: int, previous: int) -> None:
             hint="restore the journal from a backup, or terminate this execution",
         )
     came, went = row.events.encode(), row.commands.encode()
-    sum_ = zlib.crc32(went, zlib.crc32(came, zlib.crc32(b"%d %r" % (position, row.now), previous)))
+    sum_ = crc32(went, crc32(came, crc32(_place(position, row.now), previous)))
     if sum_ != row.checksum:
         raise CorruptJournal(
             f"journal row {position} does not match its checksum (stored {row.checksum}, computed {sum_})",

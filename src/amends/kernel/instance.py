@@ -35,14 +35,17 @@ from .backward import Plan
 from .entries import Row
 from .ledger import FINISHED, FORWARD, Ledger, open_step
 from .limits import Limits
+from .loop import NO_STAGE, Stage
 from .program import Program
 from .rollback import Rollback
 from .run import ActionFuture
 
+_REACTIONS = reactions.REACTIONS
+
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-class Decision(msgspec.Struct):
+class Decision(msgspec.Struct, gc=False):
     """What one activation decided: the row's contents, and what to carry out once it is durable."""
 
     now: float
@@ -69,6 +72,7 @@ class Instance:
         *,
         parent: str = "",
         depth: int = 0,
+        stage: Stage = NO_STAGE,
     ) -> None:
         self.uid = uid
         self.id = id
@@ -78,6 +82,7 @@ class Instance:
         self.limits = limits
         self.parent = parent
         self.depth = depth
+        self.stage = stage
         self.ledger = Ledger()
         self.program: Program | None = None
         self.position = 0
@@ -94,55 +99,53 @@ class Instance:
 
     # ------------------------------------------------------------ the way in
 
-    def activate(self, events: Sequence[e.Event], now: float) -> Decision:
+    def activate(self, events: list[Any], now: float) -> Decision:
         """Apply events at a time; returns what follows. Raises `Parked` when this execution cannot go on."""
         ledger = self.ledger
-        now = max(now, ledger.now)
-        ledger.now = now
+        if now < ledger.now:
+            now = ledger.now
+        else:
+            ledger.now = now
         commands: list[Any] = []
         self.commands = commands
-        self.decision = decision = Decision(now, list(events), commands, [], [], [])
-        applied = events
+        self.decision = decision = Decision(now, events, commands, [], [], [])
         if self.deferred:
-            applied = [*self.deferred, *events]
+            events = [*self.deferred, *events]
             self.deferred = []
         program = self.program
         if program is None:
-            self._go(applied)
+            self._go(events)
         else:
-            program.loop.now = now
-            if program.loop.entered:
-                self._go(applied)
+            loop = program.loop
+            loop.now = now
+            if loop.entered:
+                self._go(events)
             else:
-                with program.loop:
-                    self._go(applied)
+                with loop:
+                    self._go(events)
         return decision
 
     def _go(self, events: Sequence[e.Event]) -> None:
         for event in events:
-            self._apply(event)
+            reaction = _REACTIONS.get(type(event))
+            if reaction is None:
+                self.ledger.take(event, self.position)
+                continue
+            reaction(self, event)
+            program = self.program
+            if program is not None:
+                loop = program.loop
+                if loop.entered:
+                    loop.drain()
+                else:  # the program began with this event
+                    with loop:
+                        loop.drain()
         program = self.program
         if program is None or program.loop.entered:
             advance.step(self)
         else:
-            with program.loop:  # it began with one of these events
+            with program.loop:
                 advance.step(self)
-
-    def _apply(self, event: e.Event) -> None:
-        ledger = self.ledger
-        reaction = reactions.REACTIONS.get(type(event))
-        if reaction is None:
-            ledger.take(event, self.position)
-            return
-        reaction(self, event)
-        program = self.program
-        if program is not None:
-            loop = program.loop
-            if loop.entered:
-                loop.drain()
-            else:
-                with loop:
-                    loop.drain()
 
     def start_program(self, args: e.Raw) -> None:
         """Begin the saga's body with journaled arguments. Raises `MissingDefinition`, `Parked`."""

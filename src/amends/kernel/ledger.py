@@ -138,9 +138,9 @@ def _started(self: Ledger, event: e.Started, position: int) -> None:
 def complete(self: Ledger, event: e.Completed, position: int) -> None:
     """Apply `Completed` (the most frequent event, so without a table)."""
     action = self.actions.get(event.id)
-    if action is None or action.outcome != OPEN:
+    if action is None or action.outcome:
         return
-    if action.undo == e.UNDO_NONE:
+    if not action.undo:
         del self.actions[event.id]
     action.outcome = SUCCEEDED
     action.value = event.value

@@ -24,6 +24,8 @@ from contextlib import contextmanager
 from contextvars import Context, copy_context
 from typing import Any, Protocol
 
+import msgspec
+
 from ..errors import ForeignCall, Overrun
 from .discard import GONE, Evicted, discard, throw_out
 from .foreign import Surface, explained, forbid, homemade_task, teach
@@ -41,17 +43,12 @@ class Timers(Protocol):
         ...
 
 
-class Callback:
+class Callback(msgspec.Struct, eq=False):
     """A scheduled callback (what `call_soon` returns)."""
 
-    __slots__ = ("args", "callback", "context")
-
-    def __init__(
-        self, callback: Callable[..., Any] | None, args: tuple[Any, ...], context: Context | None
-    ) -> None:
-        self.callback = callback
-        self.args = args
-        self.context = copy_context() if context is None else context
+    callback: Callable[..., Any] | None
+    args: tuple[Any, ...]
+    context: Context
 
     def cancel(self) -> None:
         """Do not run it."""
@@ -63,23 +60,12 @@ class Callback:
         return self.callback is None
 
 
-class Timer(Callback):
+class Timer(Callback, eq=False):
     """A callback that runs when a durable timer fires (what `call_at` returns)."""
 
-    __slots__ = ("due", "id", "loop")
-
-    def __init__(
-        self,
-        due: float,
-        callback: Callable[..., Any],
-        args: tuple[Any, ...],
-        context: Context | None,
-        loop: SagaLoop,
-    ) -> None:
-        super().__init__(callback, args, context)
-        self.due = due
-        self.id = ""
-        self.loop = loop
+    due: float
+    loop: SagaLoop
+    id: str = ""
 
     def when(self) -> float:
         """When it is due, in the loop's time."""
@@ -163,6 +149,31 @@ class SagaTask(asyncio.Task[Any]):
             super().cancel(self.message)
 
 
+class Stage:
+    """What asyncio keeps per thread, saved once for many loops that are entered one after the other.
+
+    While it is open, leaving a loop restores nothing: only the kernel may run before the next loop is
+    entered, or the stage left.
+    """
+
+    __slots__ = ("_hooks", "_outer", "open")
+
+    def __init__(self) -> None:
+        self.open = False
+
+    def __enter__(self) -> None:
+        self._outer = _get_running_loop()
+        self._hooks = sys.get_asyncgen_hooks()
+        self.open = True
+
+    def __exit__(self, *_: object) -> None:
+        self.open = False
+        sys.set_asyncgen_hooks(*self._hooks)
+        _set_running_loop(self._outer)
+
+
+NO_STAGE = Stage()
+_set_hooks = sys.set_asyncgen_hooks
 _SHIELD = asyncio.shield.__code__
 _new_task = SagaTask.__new__
 _init_task = asyncio.Task.__init__
@@ -171,8 +182,9 @@ _init_task = asyncio.Task.__init__
 class SagaLoop(Surface):
     """See the module's theory of operation."""
 
-    def __init__(self, port: Any, timers: Timers, budget: int = 100_000) -> None:
+    def __init__(self, port: Any, timers: Timers, budget: int = 100_000, stage: Stage = NO_STAGE) -> None:
         self.amends_port = port
+        self.stage = stage
         self.timers = timers
         self.budget = budget
         self.now = 0.0
@@ -205,16 +217,18 @@ class SagaLoop(Surface):
         """Make this the running loop of the thread for a while (plain, because it is on every
         activation's way).
         """
-        self._outer = _get_running_loop()
-        self._hooks = sys.get_asyncgen_hooks()
+        if not self.stage.open:
+            self._outer = _get_running_loop()
+            self._hooks = sys.get_asyncgen_hooks()
         _set_running_loop(self)
-        sys.set_asyncgen_hooks(self._adopt_generator, self._finalize)
+        _set_hooks(self._adopt_generator, self._finalize)
         self.entered = True
 
     def __exit__(self, *_: object) -> None:
         self.entered = False
-        sys.set_asyncgen_hooks(*self._hooks)
-        _set_running_loop(self._outer)
+        if not self.stage.open:
+            _set_hooks(*self._hooks)
+            _set_running_loop(self._outer)
 
     def _adopt_generator(self, generator: AsyncGenerator[Any, Any]) -> None:
         if self._generators is None:
@@ -231,32 +245,33 @@ class SagaLoop(Surface):
 
         As asyncio has it, timers that are due join at the beginning of a round.
         """
-        ready = self._ready
+        ready, cancelled = self._ready, self._cancelled_themselves
         left = self.budget
         while ready or self._overdue:
             if self._overdue:
                 ready.extend(self._overdue)
                 self._overdue.clear()
-            left -= len(ready)
+            count = len(ready)
+            left -= count
             if left < 0:
                 raise Overrun(
                     f"one activation ran more than {self.budget} callbacks",
                     hint="look for a loop that awaits only asyncio.sleep(0); await a step or a timer in it",
                 )
-            for _ in range(len(ready)):
+            while count:
+                count -= 1
                 item = ready.popleft()
-                callback = item.callback
-                if callback is None:
+                if item.callback is None:
                     continue
                 try:
-                    item.context.run(callback, *item.args)
+                    item.context.run(item.callback, *item.args)
                 except (KeyboardInterrupt, Overrun):
                     raise
                 except BaseException as error:  # noqa: BLE001 - a callback's error is nobody's; a task keeps its own
                     text = f"{type(error).__name__} in a callback of saga code"
                     self.call_exception_handler({"message": text, "exception": error})
-                if self._cancelled_themselves:
-                    self._cancelled_themselves.pop().deliver_cancel()
+                if cancelled:
+                    cancelled.pop().deliver_cancel()
 
     def kill(self) -> None:
         """Drop everything: nothing runs any more, and code that unwinds can do nothing (see `discard`)."""
@@ -320,7 +335,7 @@ class SagaLoop(Surface):
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Callback:
-        item = Callback(callback, args, context)
+        item = Callback(callback, args, copy_context() if context is None else context)
         if not self.dead:
             self._ready.append(item)
         return item
@@ -333,7 +348,7 @@ class SagaLoop(Surface):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Callback:
-        timer = Timer(when, callback, args, context, self)
+        timer = Timer(callback, args, copy_context() if context is None else context, when, self)
         if self.dead:
             return timer
         if when > self.now:
@@ -428,4 +443,4 @@ def _called_by_shield() -> bool:
 
 forbid(SagaLoop)
 
-__all__ = ["Callback", "ForeignCall", "SagaFuture", "SagaLoop", "SagaTask", "Timer", "teach"]
+__all__ = ["Callback", "ForeignCall", "SagaFuture", "SagaLoop", "SagaTask", "Stage", "Timer", "teach"]

@@ -12,6 +12,7 @@ import logging
 import random
 from asyncio import Future
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import codec
@@ -20,6 +21,7 @@ from ..definition.saga import SagaCall
 from ..definition.step import Step, StepCall
 from ..errors import PivotRefused, Refused
 from . import entries as e
+from .entries import RunStep
 from .loop import SagaFuture
 from .rollback import Rollback
 from .run import ActionFuture, Run
@@ -68,21 +70,21 @@ class Program(Run):
 
     def run_step(self, call: StepCall[Any]) -> Future[Any]:
         """Issue a step."""
-        step = call.step
-        if len(self.futures) >= self.instance.limits.fan_out:
-            self.instance.limits.check_fan_out(len(self.futures), step.name)
+        step, instance, name = call.step, self.instance, call.step.name
+        if len(self.futures) >= instance.limits.fan_out:
+            instance.limits.check_fan_out(len(self.futures), name)
         id, scope = self._place()
-        args = self.payload(call.args, step.name)
+        args = self.payload(call.args, name)
         if step.undo is not None:
             undo = e.UNDO_STEP
         else:
             undo = e.UNDO_IRREVERSIBLE if step.options.irreversible else e.UNDO_NONE
-        command = e.RunStep(id, step.name, args, undo, scope)
+        command = RunStep(id, name, args, undo, scope)
         future = self._action_future(id, call)
         if self.ledger.asking:
-            self._hold_back(future, lambda: self.instance.issue_step(command))
+            self._hold_back(future, partial(instance.issue_step, command))
         else:
-            self.instance.issue_step(command)
+            instance.issue_step(command)
         return future
 
     def run_child(self, call: SagaCall[Any]) -> Future[Any]:

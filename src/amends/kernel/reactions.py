@@ -22,15 +22,16 @@ def _started(self: Instance, event: e.Started) -> None:
 
 
 def _completed(self: Instance, event: e.Completed) -> None:
-    ledger, program = self.ledger, self.program
-    action = ledger.actions.get(event.id)
-    complete(ledger, event, self.position)
+    complete(self.ledger, event, self.position)
+    program = self.program
     if program is None:
         return
     future = program.futures.get(event.id)
-    if future is not None and future.asked and action is not None and _must_settle(self, action):
-        _settle(self, action)
-        return
+    if future is not None and future.asked:
+        action = self.ledger.actions.get(event.id)
+        if action is not None and _must_settle(self, action):
+            _settle(self, action)
+            return
     program.succeed(event.id, event.value)
 
 

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import random
 import zlib
+from asyncio import current_task
 from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -80,7 +81,7 @@ class Run:
     def __init__(self, instance: Instance, saga: Saga[Any, Any], args: Any) -> None:
         self.instance = instance
         self.ledger = instance.ledger
-        self.loop = SagaLoop(self, self, instance.limits.callbacks)  # type: ignore[abstract]  # `forbid` fills in the rest
+        self.loop = SagaLoop(self, self, instance.limits.callbacks, instance.stage)  # type: ignore[abstract]  # `forbid` fills in the rest
         self.futures: dict[str, ActionFuture] = {}
         self.timers: dict[str, Timer] = {}
         self.waiting: dict[str, tuple[SagaFuture, codec.Decoder]] = {}
@@ -124,16 +125,17 @@ class Run:
         loop = self.loop
         if loop.dead:
             raise Refused("this execution was evicted; its code must not act any more")
-        task: Any = asyncio.current_task(loop)
+        task: Any = current_task(loop)
         if task is None:
             loop._orphans += 1
             return f"{self.prefix}c{loop._orphans}", ""
-        if not isinstance(task, SagaTask):
+        if type(task) is not SagaTask:
             raise homemade_task()
         if forward and not task.shielded and self.ledger.closing:
             request = self.ledger.cancel
             raise asyncio.CancelledError(request.reason if request else "the saga is being undone")
-        return task.next_id(), task.scope
+        task.sequence = sequence = task.sequence + 1
+        return f"{task.path}{sequence}", task.scope
 
     def payload(self, args: Any, what: str) -> Raw:
         """A value's JSON, within the limit. Raises `PayloadError`, `PayloadTooLarge`."""
@@ -218,16 +220,16 @@ class Run:
             future.give_up()
             return
         call = future.call
-        if value == NULL:
-            future.set_result(None)
-            return
-        definition = call.step if isinstance(call, StepCall) else call.saga
+        definition = call.step if type(call) is StepCall else call.saga
         try:
-            result = definition.signature.result.decode(value, f"result of {definition.name}")
+            result = definition.signature.result.decode(value, definition.result_name)
         except Exception as error:  # noqa: BLE001 - the saga's business
-            future.set_exception(error)
-            return
-        future.set_result(result)
+            if value == NULL:  # an operator skipped it
+                future.set_result(None)
+            else:
+                future.set_exception(error)
+        else:
+            future.set_result(result)
 
     def fail(self, id: str, fault: Fault, outcome: str) -> None:
         """The (settled) failure reaches the saga."""

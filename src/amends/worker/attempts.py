@@ -8,7 +8,9 @@ cancelled has finished its `finally`, a thread has returned (threads cannot be s
 step that timed out is waited for; if it comes back with a value, the value counts). That is what
 makes it safe to compensate afterwards (promise 7).
 
-`async def` functions run as tasks, `def` functions in threads; both see `amends.current()`.
+`async def` functions run as tasks, `def` functions in threads; both see `amends.current()`.  A task
+started from a plain callback runs at once up to its first wait (`eager`): one that waits for nothing
+has ended when `start` returns, without a turn of the loop and without a timer.
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ import msgspec
 from ..clock import Clock
 from ..definition.context import CURRENT, Current
 from .conclusions import Interrupted, TimedOut
+from .eager import start_eagerly
 
 _log = logging.getLogger("amends.worker")
 
+_set_current = CURRENT.set
 Key = tuple[str, str, str]
 
 
@@ -39,7 +43,7 @@ class Attempt(msgspec.Struct, eq=False):
     key: Key
     function: Callable[[], Any]
     current: Current
-    ended: Callable[[Attempt, Any, BaseException | None], None]
+    ended: Callable[[Current, Any, BaseException | None], None]
     is_async: bool
     timeout: float | None = None
     heartbeat: float | None = None
@@ -72,7 +76,7 @@ class Attempts:
 
     def adopt(self, key: Key) -> bool:
         """Is such an attempt under way (or queued) already?"""
-        return key in self.running or (bool(self._waiting) and any(a.key == key for a in self._waiting))
+        return key in self.running or (len(self._waiting) > 0 and any(a.key == key for a in self._waiting))
 
     def follow(self, key: Key, then: Callable[[], None]) -> bool:
         """Call `then` once that attempt has ended; False when there is none."""
@@ -83,7 +87,7 @@ class Attempts:
 
     def start(self, attempt: Attempt) -> None:
         """Run it now, or as soon as the limits allow."""
-        if len(self.running) >= self._limit or not self._allowed(attempt):
+        if len(self.running) >= self._limit or (attempt.limit is not None and not self._allowed(attempt)):
             self._waiting.append(attempt)
         else:
             self._begin(attempt)
@@ -97,7 +101,8 @@ class Attempts:
         for queued in self._waiting:
             if queued.key == key:
                 self._waiting.remove(queued)
-                self._end(queued, None, reason)
+                queued.ended(queued.current, None, reason)
+                self._go_ahead(queued)
                 return True
         return False
 
@@ -127,12 +132,14 @@ class Attempts:
         if attempt.limit is not None:
             self._by_name[attempt.limit_name] = self._by_name.get(attempt.limit_name, 0) + 1
         context = self._context.copy()
-        context.run(CURRENT.set, attempt.current)
+        context.run(_set_current, attempt.current)
         if attempt.heartbeat is not None:
             attempt.beat_at = self._clock.monotonic()
             attempt.current._beat = lambda progress: self._beat(attempt)
         if attempt.is_async:
-            attempt.task = asyncio.Task(self._drive(attempt), loop=self._loop, context=context)
+            attempt.task = task = start_eagerly(self._drive(attempt), self._loop, context)
+            if task.done():
+                return
         else:
             attempt.started = True
             attempt.current._cancelled = threading.Event()
@@ -212,13 +219,15 @@ class Attempts:
             attempt.timer.cancel()
         if attempt.limit is not None:
             self._by_name[attempt.limit_name] -= 1
-        self._end(attempt, value, error)
+        attempt.ended(attempt.current, value, error)
+        if self._followers:
+            self._go_ahead(attempt)
         if self._waiting:
-            self._begin_waiting()
+            self._loop.call_soon(self._begin_waiting)
 
-    def _end(self, attempt: Attempt, value: Any, error: BaseException | None) -> None:
-        attempt.ended(attempt, value, error)
-        if self._followers and (then := self._followers.pop(attempt.key, None)) is not None:
+    def _go_ahead(self, attempt: Attempt) -> None:
+        then = self._followers.pop(attempt.key, None)
+        if then is not None:
             then()
 
     def _begin_waiting(self) -> None:

@@ -16,7 +16,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from ..clock import Clock
 from ..errors import AmendsError, CommitUnknown, StoreBusy, StoreFull
@@ -25,11 +24,8 @@ from ..store.port import Store, Verdict, Write
 _log = logging.getLogger("amends.worker")
 
 
-class Pending(NamedTuple):
-    """A write, and who wants to know its verdict."""
-
-    write: Write
-    done: Callable[[Verdict], None]
+Pending = tuple[Write, Callable[[Verdict], None]]
+"""A write, and who wants to know its verdict."""
 
 
 class Statistics:
@@ -47,7 +43,7 @@ class Statistics:
         self.commits += 1
         self.inline += inline
         self.writes += len(batch)
-        self.rows += sum(item.write.row is not None for item in batch)
+        self.rows += sum([write.row is not None for write, _ in batch])
         self.seconds.append(seconds)
 
 
@@ -77,7 +73,7 @@ class Committer:
 
     def add(self, write: Write, done: Callable[[Verdict], None]) -> None:
         """Queue a write for the next commit; call `flush` when the round is complete."""
-        self._waiting.append(Pending(write, done))
+        self._waiting.append((write, done))
 
     @property
     def idle(self) -> bool:
@@ -102,7 +98,7 @@ class Committer:
     def _inline(self, batch: list[Pending]) -> bool:
         began = self._clock.monotonic()
         try:
-            verdicts = self._store.commit_now(self._incarnation, [item.write for item in batch])
+            verdicts = self._store.commit_now(self._incarnation, [write for write, _ in batch])
         except (StoreFull, StoreBusy):
             return False
         except Exception as error:  # noqa: BLE001 - nobody can know what is durable
@@ -130,7 +126,7 @@ class Committer:
         self.flush()
 
     async def _commit(self, batch: list[Pending]) -> list[Verdict]:
-        writes = [item.write for item in batch]
+        writes = [write for write, _ in batch]
         pause = 0.05
         while True:
             began = self._clock.monotonic()
@@ -153,8 +149,8 @@ class Committer:
 
     def _tell(self, batch: list[Pending], verdicts: list[Verdict]) -> None:
         try:
-            for item, verdict in zip(batch, verdicts, strict=True):
-                item.done(verdict)
+            for (_, done), verdict in zip(batch, verdicts, strict=True):
+                done(verdict)
         except Exception as error:  # noqa: BLE001 - a defect of ours: reported, and all is read again
             _log.error("carrying out a commit failed", exc_info=error)
             self._lose(AmendsError(f"carrying out a commit failed: {error!r}"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import codec
@@ -43,6 +44,7 @@ class Dispatcher:
         self.worker = worker
         self.attempts = attempts
         self.chance = random.Random()
+        self._payload_limit = worker.settings.limits.payload
         self._loop = asyncio.get_running_loop()
         self._later: dict[Key, asyncio.TimerHandle] = {}
 
@@ -50,7 +52,7 @@ class Dispatcher:
 
     def run(self, live: Live, action: Action) -> None:
         """Begin (or, when a retry waits, schedule) the next attempt of an action."""
-        if action.kind == "child" or action.hold or action.outcome or self.worker.draining:
+        if action.hold or action.outcome or action.kind == "child" or self.worker.draining:
             return
         key = (live.header.uid, action.id, "do")
         if self.attempts.adopt(key) or key in self._later:
@@ -124,22 +126,22 @@ class Dispatcher:
             signature = step.signature
             args = signature.decode_args(action.args)
             if step.options.transaction:
-                run_transaction(self.worker, live, action, step, args, self._ended)
+                run_transaction(self.worker, live, action, step, args, self.ended)
                 return
             resources = self.worker.resources.for_function(signature) if signature.plan[2] else None
         except AmendsError as error:
             self._refuse(live, action, error)
             return
-        current = self._current(live, action, action.attempts + 1, "do", policy.timeout)
+        timeout = policy.timeout
+        if policy.schedule_to_close is not None:
+            timeout = self._time_left(action, policy, policy.schedule_to_close)
         attempt = Attempt(
             (live.header.uid, action.id, "do"),
-            lambda: step.invoke(args, resources),
-            current,
-            lambda done, value, error: self._ended(action, step, policy, current, value, error),
+            step.bound(args, resources),
+            self._current(live, action, action.attempts + 1, "do", policy.timeout),
+            partial(self.ended, action, step, policy),
             step.is_async,
-            policy.timeout
-            if policy.schedule_to_close is None
-            else self._time_left(action, policy, policy.schedule_to_close),
+            timeout,
             policy.heartbeat,
             policy.limit,
             step.name,
@@ -150,8 +152,8 @@ class Dispatcher:
         """The step and this call's policies: as the saga's code said, else as registered."""
         program = live.instance.program
         future = program.futures.get(action.id) if program is not None else None
-        if future is not None and isinstance(future.call, StepCall):
-            return future.call.step, future.call.policy
+        if future is not None and type(call := future.call) is StepCall:
+            return call.step, call.overrides or call.step.options
         step = self.worker.registry.step(action.name)
         return step, step.options
 
@@ -183,7 +185,7 @@ class Dispatcher:
         outcome = UNKNOWN if action.tainted else REJECTED
         self.worker.deliver(live, e.Failed(action.id, fault_of(error), outcome, "missing_definition"))
 
-    def _ended(
+    def ended(
         self,
         action: Action,
         step: Step[..., Any],
@@ -223,11 +225,11 @@ class Dispatcher:
     def _encoded(self, step: Step[..., Any], value: Any) -> e.Raw:
         """A result's JSON, within the limit and readable by its annotation."""
         try:
-            data = codec.encode(value, f"result of {step.name}")
-            step.signature.result.decode(data, f"result of {step.name}")
+            data = codec.encode(value, step.result_name)
+            step.signature.result.decode(data, step.result_name)
         except PayloadError as error:
             raise Unreadable(error.message, hint=error.hint) from error
-        limit = self.worker.settings.limits.payload
+        limit = self._payload_limit
         if len(data) > limit:
             raise PayloadTooLarge(
                 f"result of {step.name}: {len(data):,} bytes, the limit is {limit:,}",
@@ -248,7 +250,7 @@ class Dispatcher:
         prober: Any = step.prober
         args = step.signature.decode_args(action.args)
 
-        def answered(attempt: Attempt, value: Any, error: BaseException | None) -> None:
+        def answered(_: Current, value: Any, error: BaseException | None) -> None:
             event: Any = failed
             if error is None and value is SEALED:
                 event = e.Failed(failed.id, failed.fault, REJECTED, failed.hold)
@@ -289,7 +291,7 @@ class Dispatcher:
             (live.header.uid, action.id, "undo"),
             function,
             self._current(live, action, number, "undo", timeout),
-            lambda done, value, error: self._undo_ended(action, chosen, done.current, error),
+            lambda current, _, error: self._undo_ended(action, chosen, current, error),
             is_async=is_async,
             timeout=timeout,
         )

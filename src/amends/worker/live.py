@@ -13,10 +13,11 @@ from ..store.port import Header
 class Live:
     """One resident execution.
 
-    events: what came and is not yet activated.  consumed: inbox numbers among them.  busy: a row
-    (or a transactional step) is on its way to the store.  queued: waits for the next round of
-    activations.  lost: action ids whose attempt died with an earlier worker, and until when it may
-    still run.  exclusive: work that needs the journal's next position for itself.
+    events: what came and is not yet activated.  given: what the activation under way was given.
+    consumed: inbox numbers among them.  busy: a row (or a transactional step) is on its way to the
+    store.  queued: waits for the next round of activations.  resting: has nothing to do for now.
+    lost: action ids whose attempt died with an earlier worker, and until when it may still run.
+    exclusive: work that needs the journal's next position for itself.
     """
 
     __slots__ = (
@@ -26,13 +27,14 @@ class Live:
         "events",
         "exclusive",
         "fresh",
+        "given",
         "header",
-        "idle_since",
         "inbox_seq",
         "instance",
         "last_seq",
         "lost",
         "queued",
+        "resting",
         "wake_at",
     )
 
@@ -40,6 +42,7 @@ class Live:
         self.header = header
         self.instance = instance
         self.events: list[Any] = []
+        self.given: list[Any] = []
         self.consumed: list[int] = []
         self.inbox_seq = header.inbox_seq
         self.last_seq = 0
@@ -47,7 +50,7 @@ class Live:
         self.busy = False
         self.queued = False
         self.fresh = False
-        self.idle_since = 0.0
+        self.resting = False
         self.wake_at: float | None = None
         self.lost: dict[str, float] = {}
         self.exclusive: list[Callable[[], None]] = []

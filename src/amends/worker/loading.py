@@ -70,6 +70,7 @@ class Loader:
             self._worker.settings.limits,
             parent=header.parent,
             depth=header.depth,
+            stage=self._worker.stage,
         )
 
     def adopt(self, claim: Claim) -> None:

@@ -57,10 +57,12 @@ class Residency:
 
     def wanted(self, live: Live) -> None:
         """It has work: it is not idle."""
+        live.resting = False
         self._idle.pop(live.header.uid, None)
 
     def rest(self, live: Live, now: float) -> None:
         """It has nothing to do at the moment."""
+        live.resting = True
         self._idle[live.header.uid] = now
 
     def release_now(self, live: Live, now: float) -> Release | None:
@@ -114,6 +116,8 @@ class Residency:
                 break
             del self._idle[uid]
             live = self._worker.lives.get(uid)
+            if live is not None:
+                live.resting = False
             if live is not None and not live.busy and not live.queued and self.evictable(live):
                 leaving.append(live)
         return leaving

@@ -18,6 +18,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from ..clock import Clock
@@ -26,7 +27,8 @@ from ..errors import AmendsError, CorruptJournal, Parked, Poison, StoreError
 from ..kernel import entries as e
 from ..kernel.instance import PYTHON, Decision
 from ..kernel.ledger import FINISHED
-from ..store.port import Code, Message, Release, Store, Verdict, Write
+from ..kernel.loop import Stage
+from ..store.port import COMMITTED, Code, Message, Release, Store, Verdict, Write
 from . import writes
 from .attempts import Attempts
 from .committer import Committer
@@ -78,6 +80,7 @@ class Worker:
         self.parking = Parking(self)
         self.loader = Loader(self)
         self.watchdog = Watchdog(clock, settings.limits.seconds)
+        self.stage = Stage()
         self.committer = Committer(store, incarnation, clock, batch=settings.batch, on_lost=self.lost)
         self.draining = False
         self.dead = False
@@ -85,6 +88,7 @@ class Worker:
         self._on_lost = on_lost
         self.on_change = on_change
         self.loop = asyncio.get_running_loop()
+        self._warn_rows = settings.limits.warn_rows
         self._line: list[Live] = []
         self._scheduled = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -100,7 +104,8 @@ class Worker:
         """Give an execution the end of an attempt; one that is being loaded again gets it later."""
         live = self.lives.get(uid)
         if live is not None:
-            self.deliver(live, event)
+            live.events.append(event)
+            self.schedule(live)
         elif not self.dead:
             self.loader.stash.setdefault(uid, []).append(event)
 
@@ -150,62 +155,83 @@ class Worker:
             self.lost(AmendsError(f"a round failed: {error!r}"))
 
     def _activate_line(self) -> None:
+        """First all saga code runs, then the worker acts on what it decided (see `Stage`)."""
         line, self._line = self._line, []
         now = self.clock.now()
+        active = []
         for live in line:
             live.queued = False
-            if not live.busy and not live.instance.dead:
-                self._activate(live, now)
+            if live.busy or live.instance.dead:
+                continue
+            special = live.exclusive or live.resting or live.instance.ledger.phase == FINISHED
+            if special and not self._turn_to(live):
+                continue
+            live.given, live.events = live.events, []
+            active.append(live)
+        with self.stage:
+            decided = [self._decide(live, now) for live in active]
+        for live, outcome in zip(active, decided, strict=True):
+            if isinstance(outcome, Decision):
+                self._journal(live, outcome)
+            else:
+                self.parking.held(live, outcome, live.given, now)
         if not self.dead:
             self.committer.flush()
 
-    def _activate(self, live: Live, now: float) -> None:
+    def _turn_to(self, live: Live) -> bool:
+        """It does not just go on: what must happen before its activation, or (False) instead of it?"""
         if live.exclusive and not live.events:
             live.exclusive.pop(0)()
-            return
-        events, live.events = live.events, []
+            return False
         self.residency.wanted(live)
         if live.instance.ledger.phase == FINISHED:
-            events = [event for event in events if type(event) is e.UndoRequested]
-            if not events:
+            live.events = [event for event in live.events if type(event) is e.UndoRequested]
+            if not live.events:
                 self.put_to_sleep(live)
-                return
+                return False
+        return True
+
+    def _decide(self, live: Live, now: float) -> Decision | Parked:
+        """Run one activation; a failure is returned, so that it concerns nobody else."""
         try:
             with self.watchdog:
-                decision = live.instance.activate(events, now)
-            row = live.instance.seal(decision)
-            if row.position == self.settings.limits.warn_rows:
-                self.log.warning(
-                    "[%s] its journal has %d rows; consider amends.continue_as_new(…)",
-                    live.header.id,
-                    row.position,
-                )
+                return live.instance.activate(live.given, now)
         except Parked as error:
-            self.parking.held(live, error, events, now)
-            return
+            return error
         except Exception as error:
             self.log.exception("[%s] the activation failed", live.header.id)
-            self.parking.held(
-                live, Poison(f"the activation failed: {error!r}", hint=READ_THE_LOG), events, now
-            )
+            return Poison(f"the activation failed: {error!r}", hint=READ_THE_LOG)
+
+    def _journal(self, live: Live, decision: Decision) -> None:
+        """Make the row, and hand it to the committer with all that belongs to it."""
+        try:
+            row = live.instance.seal(decision)
+        except Parked as error:
+            self.parking.held(live, error, live.given, decision.now)
             return
+        if row.position == self._warn_rows:
+            self.log.warning(
+                "[%s] its journal has %d rows; consider amends.continue_as_new(…)",
+                live.header.id,
+                row.position,
+            )
         write = writes.build(live, decision, row, self.incarnation)
         if decision.finished:
             write.release = Release(None, live.inbox_seq)
         elif not decision.run and not decision.undo and decision.next_args is None:
-            write.release = self.residency.release_now(live, now)
+            write.release = self.residency.release_now(live, decision.now)
         self.submit(live, write, decision)
 
     def submit(self, live: Live, write: Write, decision: Decision | None) -> None:
         """Hand a write to the committer; the execution is busy until its verdict."""
         live.busy = True
-        self.committer.add(write, lambda verdict: self._committed(live, write, decision, verdict))
+        self.committer.add(write, partial(self._committed, live, write, decision))
 
     # ------------------------------------------------------------ what became of it
 
     def _committed(self, live: Live, write: Write, decision: Decision | None, verdict: Verdict) -> None:
         live.busy = False
-        if verdict.code is not Code.COMMITTED:
+        if verdict is not COMMITTED and verdict.code is not Code.COMMITTED:
             self._refused(live, write, verdict)
             return
         if live.fresh:
@@ -213,7 +239,10 @@ class Worker:
         if write.messages or verdict.awake:
             self.stir.set()
         if decision is not None:
-            self._carry_out(live, decision)
+            for action in decision.run:
+                self.dispatcher.run(live, action)
+            if decision.undo or decision.interrupt or decision.next_args is not None:
+                self._carry_out_rest(live, decision)
         for header in write.children:
             self.loader.begin_child(header)
         if write.change is not None:
@@ -222,12 +251,10 @@ class Worker:
             self.leave(live)
             if write.release.wake_at is not None:
                 self.stir.set()
-        else:
-            self.go_on(live, busy=decision is not None and any(not a.retry_at for a in decision.run))
+        elif not live.queued:
+            self.go_on(live, busy=decision is not None and _runs_now(decision))
 
-    def _carry_out(self, live: Live, decision: Decision) -> None:
-        for action in decision.run:
-            self.dispatcher.run(live, action)
+    def _carry_out_rest(self, live: Live, decision: Decision) -> None:
         for action in decision.undo:
             self.dispatcher.undo(live, action)
         for action in decision.interrupt:
@@ -332,3 +359,11 @@ class Worker:
         clean = not self.attempts.running
         self.kill()
         return clean
+
+
+def _runs_now(decision: Decision) -> bool:
+    """Has the decision begun an attempt whose end will bring the execution back?"""
+    for action in decision.run:  # noqa: SIM110 - a plain loop: on every activation's way
+        if not action.retry_at:
+            return True
+    return False

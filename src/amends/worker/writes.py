@@ -10,7 +10,7 @@ from ..definition.naming import RESERVED
 from ..kernel import entries as e
 from ..kernel.entries import Row
 from ..kernel.instance import Decision
-from ..kernel.ledger import BACKWARD, FINISHED, UNWINDING, Ledger
+from ..kernel.ledger import BACKWARD, FINISHED, FORWARD, UNWINDING, Ledger
 from ..store import port
 from ..store.port import Change, Header, Message, Write
 from .live import Live
@@ -31,15 +31,18 @@ def build(live: Live, decision: Decision, row: Row, incarnation: int) -> Write:
     if live.fresh:
         write.start = header
     for command in decision.commands:
-        maker = _OUTWARD.get(type(command))
-        if maker is not None:
+        kind = type(command)
+        if kind is not e.RunStep and (maker := _outward(kind)) is not None:
             maker(live, command, write, incarnation)
     if decision.finished and header.parent:
         write.messages = [*write.messages, ended(live, decision.finished)]
     if live.consumed:
         write.consumed = live.consumed
         live.consumed = []
-    status = status_of(live.instance.ledger)
+    ledger = live.instance.ledger
+    if ledger.phase is FORWARD and header.status is port.RUNNING and not ledger.troubled:
+        return write
+    status = status_of(ledger)
     if decision.finished or status != header.status or status == port.ATTENTION:
         write.change = _change(live, status, decision)
     return write
@@ -177,3 +180,4 @@ _OUTWARD: dict[type, Any] = {
     e.AskPivot: _ask_pivot,
     e.AnswerPivot: _answer_pivot,
 }
+_outward = _OUTWARD.get

@@ -130,8 +130,7 @@ class Batch:
         for index, write in enumerate(self.writes):
             if verdicts[index] is not COMMITTED:
                 continue
-            uid = write.uid
-            num = owned.get(uid) or gained.get(uid)
+            num = owned.get(write.uid) or gained.get(write.uid)
             if num is None:
                 verdicts[index] = NOT_OWNED
                 continue
@@ -140,17 +139,18 @@ class Batch:
                 rows += (num, row.position, row.now, row.events, row.commands, row.checksum)
             if write.change is not None or write.release is not None:
                 self._gather_header(index, write, num)
-            if write.consumed:
-                self._consumed += write.consumed
-            if write.messages:
-                self._messages += [(each.uid, each.key or None, each.event) for each in write.messages]
-            if write.children:
-                for child in write.children:
-                    if child.owner == self._incarnation:
-                        self._mine.add(child.uid)
-                        self._children += header_values(child, child.owner, None)
-                    else:
-                        self._children += header_values(child, None, 0.0)
+            if write.consumed or write.messages or write.children:
+                self._gather_mail(write)
+
+    def _gather_mail(self, write: Write) -> None:
+        self._consumed += write.consumed
+        self._messages += [(each.uid, each.key or None, each.event) for each in write.messages]
+        for child in write.children:
+            if child.owner == self._incarnation:
+                self._mine.add(child.uid)
+                self._children += header_values(child, child.owner, None)
+            else:
+                self._children += header_values(child, None, 0.0)
 
     def _gather_header(self, index: int, write: Write, num: int) -> None:
         now = write.row.now if write.row is not None else None

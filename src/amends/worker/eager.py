@@ -1,0 +1,36 @@
+"""Tasks that run at once, up to their first wait.
+
+Python 3.12 and later can start a task eagerly.  Python 3.11 queues its first step; there we take it from
+the end of the loop's queue, where the task has just put it, and run it as the loop would.  That is
+possible only outside of other tasks, and in asyncio's own loops; elsewhere the task starts with the
+loop's next turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from contextvars import Context
+from typing import Any
+
+if sys.version_info >= (3, 12):
+
+    def start_eagerly(
+        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
+    ) -> asyncio.Task[None]:
+        """A task that has run to its first wait (or to its end)."""
+        return asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
+
+else:
+    from asyncio.tasks import Task, _current_tasks  # type: ignore[attr-defined]
+
+    def start_eagerly(
+        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
+    ) -> asyncio.Task[None]:
+        """A task that has run to its first wait (or to its end), where that is possible."""
+        task = Task(coroutine, loop=loop, context=context)
+        queue: Any = getattr(loop, "_ready", None)
+        if queue and loop not in _current_tasks:
+            queue.pop()._run()
+        return task
