@@ -447,8 +447,11 @@ def seal(
     return Row(position, now, came.decode(), went.decode(), sum_)
 
 
-def verify(row: Row, position: int, previous: int) -> None:
-    """Raise `CorruptJournal` unless `row` stands at `position` and its checksum chains."""
+def opened(row: Row, position: int, previous: int) -> tuple[bytes, bytes]:
+    """The row's events and commands as JSON.
+
+    Raises `CorruptJournal` unless it stands at `position` and its checksum chains to the `previous` one.
+    """
     if row.position != position:
         raise CorruptJournal(
             f"journal row {position} is missing; found row {row.position} in its place",
@@ -461,9 +464,10 @@ def verify(row: Row, position: int, previous: int) -> None:
             f"journal row {position} does not match its checksum (stored {row.checksum}, computed {sum_})",
             hint="restore the row from a backup, or terminate this execution",
         )
+    return came, went
 
 
-def decode_events(text: str) -> list[Event]:
+def decode_events(text: str | bytes) -> list[Event]:
     """Events of a row, in the order they were applied."""
     try:
         return _events.decode(text)
@@ -471,7 +475,7 @@ def decode_events(text: str) -> list[Event]:
         raise CorruptJournal(f"events of a journal row cannot be read: {error}", hint=RESTORE) from error
 
 
-def decode_commands(text: str) -> list[Command]:
+def decode_commands(text: str | bytes) -> list[Command]:
     """Commands of a row, in the order they were issued."""
     try:
         return _commands.decode(text)

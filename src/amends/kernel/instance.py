@@ -33,7 +33,7 @@ from . import entries as e
 from .actions import OPEN, UNDO_PARKED, UNDO_RUNNING, Action
 from .backward import Plan
 from .entries import Row
-from .ledger import FINISHED, FORWARD, Ledger, open_step
+from .ledger import FINISHED, FORWARD, Ledger
 from .limits import Limits
 from .loop import NO_STAGE, Stage
 from .program import Program
@@ -164,11 +164,6 @@ class Instance:
         """A command of this activation: into the row and into the ledger."""
         self.commands.append(command)
         self.ledger.issue(command, self.position)
-
-    def issue_step(self, command: e.RunStep) -> None:
-        """The same for the most frequent command; its action is dispatched once the row is durable."""
-        self.commands.append(command)
-        self.decision.run.append(open_step(self.ledger, command, self.position))  # type: ignore[union-attr]
 
     def interrupt(self, action: Action, future: ActionFuture) -> None:
         """The saga no longer waits for an action: withdraw it, stop it, or let it settle."""

@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import msgspec
 
 from ..errors import ForeignCall, Overrun
-from .discard import GONE, Evicted, discard, throw_out
+from .discard import GONE, STUBBORN, Evicted, discard, throw_out
 from .foreign import Surface, explained, forbid, homemade_task, teach
 
 
@@ -82,6 +82,8 @@ class Timer(Callback, eq=False):
 class SagaFuture(asyncio.Future[Any]):
     """A future that hashes by creation number."""
 
+    __slots__ = ("number",)
+
     number: int
 
     def __hash__(self) -> int:
@@ -95,15 +97,27 @@ class SagaTask(asyncio.Task[Any]):
     is in; a `shielded` task may act after a cancel.
     """
 
+    __slots__ = (
+        "chance",
+        "message",
+        "number",
+        "path",
+        "pending",
+        "requests",
+        "scope",
+        "sequence",
+        "shielded",
+    )
+
     number: int
     path: str
     sequence: int
     scope: str
     shielded: bool
     chance: Any
-    requests = 0
-    pending = False
-    message: Any = None
+    requests: int
+    pending: bool
+    message: Any
 
     def __hash__(self) -> int:
         return self.number
@@ -175,6 +189,7 @@ class Stage:
 NO_STAGE = Stage()
 _set_hooks = sys.set_asyncgen_hooks
 _SHIELD = asyncio.shield.__code__
+_cancel_future = asyncio.Future.cancel
 _new_task = SagaTask.__new__
 _init_task = asyncio.Task.__init__
 
@@ -283,6 +298,7 @@ class SagaLoop(Surface):
             self.amends_port = Evicted(self, self.amends_port)
         self._ready.clear()
         self._overdue.clear()
+        stubborn, thrown_out = len(STUBBORN), []
         with self._thread_taken():
             while self.tasks:
                 tasks, self.tasks = self.tasks, []
@@ -290,8 +306,12 @@ class SagaLoop(Surface):
                     if not task.done():
                         task._log_destroy_pending = False  # type: ignore[attr-defined]
                         discard(task.get_coro())
+                        thrown_out.append(task)
             while self._generators:
                 discard(self._generators.pop().aclose(), closing=True)
+        if len(STUBBORN) == stubborn:
+            _let_go(thrown_out)
+            self._end_quietly()
 
     def _end_quietly(self) -> None:
         """Nothing is left to throw out: forget everything, so that no cycle of references remains."""
@@ -410,6 +430,9 @@ class SagaLoop(Surface):
         task.scope = ""
         task.shielded = False
         task.chance = None
+        task.requests = 0
+        task.pending = False
+        task.message = None
         _init_task(task, coro, loop=self, name=name, context=context)
         self.tasks.append(task)
         if len(self.tasks) >= self._prune_at:
@@ -427,6 +450,13 @@ class SagaLoop(Surface):
 
     def __repr__(self) -> str:
         return f"<saga loop {'dead' if self.dead else 'alive'}>"
+
+
+def _let_go(tasks: list[Any]) -> None:
+    """What tasks waited for forgets them, so that no cycle of references remains (their code has ended)."""
+    for task in tasks:
+        if isinstance(task._fut_waiter, asyncio.Future):
+            _cancel_future(task._fut_waiter)
 
 
 def _called_by_shield() -> bool:

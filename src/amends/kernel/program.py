@@ -22,6 +22,7 @@ from ..definition.step import Step, StepCall
 from ..errors import PivotRefused, Refused
 from . import entries as e
 from .entries import RunStep
+from .ledger import open_step
 from .loop import SagaFuture
 from .rollback import Rollback
 from .run import ActionFuture, Run
@@ -70,9 +71,9 @@ class Program(Run):
 
     def run_step(self, call: StepCall[Any]) -> Future[Any]:
         """Issue a step."""
-        step, instance, name = call.step, self.instance, call.step.name
-        if len(self.futures) >= instance.limits.fan_out:
-            instance.limits.check_fan_out(len(self.futures), name)
+        step, name = call.step, call.step.name
+        if len(self.futures) >= self.limits.fan_out:
+            self.limits.check_fan_out(len(self.futures), name)
         id, scope = self._place()
         args = self.payload(call.args, name)
         if step.undo is not None:
@@ -82,16 +83,22 @@ class Program(Run):
         command = RunStep(id, name, args, undo, scope)
         future = self._action_future(id, call)
         if self.ledger.asking:
-            self._hold_back(future, partial(instance.issue_step, command))
+            self._hold_back(future, partial(self._issue_step, command))
         else:
-            instance.issue_step(command)
+            self._issue_step(command)
         return future
+
+    def _issue_step(self, command: RunStep) -> None:
+        """`Instance.issue` for steps (the most frequent command): dispatched once the row is durable."""
+        instance = self.instance
+        instance.commands.append(command)
+        instance.decision.run.append(open_step(self.ledger, command, instance.position))  # type: ignore[union-attr]
 
     def run_child(self, call: SagaCall[Any]) -> Future[Any]:
         """Start a nested saga. Its uid follows from ours, so that a replay names the same child."""
         instance = self.instance
-        instance.limits.check_depth(instance.depth + 1, call.saga.name)
-        instance.limits.check_fan_out(len(self.futures), call.saga.name)
+        self.limits.check_depth(instance.depth + 1, call.saga.name)
+        self.limits.check_fan_out(len(self.futures), call.saga.name)
         id, scope = self._place()
         now = self.loop.now
         digest = hashlib.blake2b(f"{instance.uid}/{id}".encode(), digest_size=10).hexdigest()

@@ -13,71 +13,89 @@ import msgspec
 
 from ..errors import AmendsError, Divergence, PayloadError
 from . import entries as e
-from .entries import Row
+from .entries import Row, Started, decode_commands, decode_events, opened
 
 if TYPE_CHECKING:
     from .instance import Instance
 
 _Decoded = tuple[Row, list[Any], list[Any]]
+_MARKS = frozenset({e.Patch, e.Backward, e.Finish})
+
+
+class Journal(msgspec.Struct, gc=False):
+    """Decoded rows: those of the last run (`rows`), whether its saga code has ended for good, and those
+    before it (earlier runs, or, when it has ended, all that came before its end).
+    """
+
+    rows: list[_Decoded]
+    ended: bool
+    before: list[_Decoded]
+    patches: set[str]
 
 
 def load(self: Instance, rows: Sequence[Row]) -> None:
     """See `Instance.load`."""
-    decoded = _read(self, rows)
-    start, ended = _last_run(decoded)
-    for row, events, commands in decoded[:start]:
+    journal = _read(self, rows)
+    for row, events, commands in journal.before:
         _fold_row(self, row, events, commands)
-    for _, _, commands in decoded[start:]:
-        for command in commands:
-            if type(command) is e.Patch:
-                self.journaled_patches.add(command.change)
-    if ended:
-        for row, events, commands in decoded[start:]:
+    self.journaled_patches |= journal.patches
+    if journal.ended:
+        for row, events, commands in journal.rows:
             _fold_row(self, row, events, commands)
     else:
-        _replay(self, decoded[start:])
+        _replay(self, journal.rows)
 
 
-def _last_run(decoded: list[_Decoded]) -> tuple[int, bool]:
-    """Where the last run starts, and whether its saga code has ended for good."""
-    for place in range(len(decoded) - 1, -1, -1):
-        _, events, commands = decoded[place]
-        for command in commands:
-            if type(command) is e.Backward or type(command) is e.Finish:
-                return place, True
-        for event in events:
-            if type(event) is e.Started:
-                return place, False
-    return 0, False
-
-
-def _replay(self: Instance, decoded: list[_Decoded]) -> None:
+def _replay(self: Instance, rows: list[_Decoded]) -> None:
     """Run the saga's code through its rows, entering its loop once for all of them."""
     place = 0
-    while place < len(decoded) and self.program is None:
-        _replay_row(self, *decoded[place])
-        place += 1
-    if self.program is not None:
-        with self.program.loop:
-            for row, events, commands in decoded[place:]:
-                _replay_row(self, row, events, commands)
+    try:
+        while place < len(rows) and self.program is None:
+            _replay_row(self, *rows[place])
+            place += 1
+        if self.program is not None:
+            with self.program.loop:
+                for row, events, commands in rows[place:]:
+                    _replay_row(self, row, events, commands)
+    finally:
+        self.expected = None
 
 
 def fold(self: Instance, rows: Sequence[Row]) -> None:
     """See `Instance.fold`."""
-    for row, events, commands in _read(self, rows):
+    journal = _read(self, rows)
+    for row, events, commands in (*journal.before, *journal.rows):
         _fold_row(self, row, events, commands)
 
 
-def _read(self: Instance, rows: Sequence[Row]) -> list[_Decoded]:
-    """Decode and verify; positions must be gap-free and checksums must chain."""
-    decoded = []
+def _read(self: Instance, rows: Sequence[Row]) -> Journal:
+    """Decode and verify, in one pass; positions must be gap-free and checksums must chain."""
+    journal = Journal([], False, [], set())
     position, checksum = self.position, self.checksum
     for row in rows:
-        e.verify(row, position, checksum)
-        decoded.append((row, e.decode_events(row.events), e.decode_commands(row.commands)))
-        position, checksum = position + 1, row.checksum
-    return decoded
+        came, went = opened(row, position, checksum)
+        events, commands = decode_events(came), decode_commands(went)
+        for event in events:
+            if type(event) is Started:
+                _begin_anew(journal, ended=False)
+        for command in commands:
+            if type(command) in _MARKS:
+                if isinstance(command, e.Patch):
+                    journal.patches.add(command.change)
+                else:
+                    _begin_anew(journal, ended=True)
+        journal.rows.append((row, events, commands))
+        position += 1
+        checksum = row.checksum
+    return journal
+
+
+def _begin_anew(journal: Journal, *, ended: bool) -> None:
+    """What was read so far comes before the run (or the end) that this row brings."""
+    journal.before += journal.rows
+    journal.rows = []
+    journal.ended = ended
+    journal.patches.clear()
 
 
 def _fold_row(self: Instance, row: Row, events: list[Any], commands: list[Any]) -> None:
@@ -100,16 +118,13 @@ def _is_deferred(commands: list[Any]) -> bool:
 
 
 def _replay_row(self: Instance, row: Row, events: list[Any], commands: list[Any]) -> None:
-    if _is_deferred(commands):
+    if commands and type(commands[0]) is e.Defer:
         self.deferred.extend(events)
     else:
         self.expected = commands
-        try:
-            decision = self.activate(events, row.now)
-        finally:
-            self.expected = None
-        if decision.commands != commands:
-            reconcile(self, row, decision.commands, commands)
+        issued = self.activate(events, row.now).commands
+        if issued != commands:
+            reconcile(self, row, issued, commands)
     self.position = row.position + 1
     self.checksum = row.checksum
 

@@ -26,6 +26,7 @@ from .actions import UNDO_PARKED, Action
 from .entries import NULL, Fault, Raw
 from .failures import failure_of
 from .foreign import homemade_task
+from .ledger import FORWARD
 from .loop import SagaFuture, SagaLoop, SagaTask, Timer
 
 if TYPE_CHECKING:
@@ -38,10 +39,12 @@ _cancel_future = asyncio.Future.cancel
 class ActionFuture(SagaFuture):
     """The saga's end of an action. Cancelling it asks the kernel to settle the action first."""
 
+    __slots__ = ("action", "asked", "call", "message")
+
     action: str
     call: Any
-    asked: bool = False
-    message: Any = None
+    asked: bool
+    message: Any
 
     def cancel(self, msg: Any = None) -> bool:
         if self.done():
@@ -64,6 +67,8 @@ class ActionFuture(SagaFuture):
 class SignalFuture(SagaFuture):
     """The saga's end of a signal. Cancelling it is journaled: the next one goes to who waits then."""
 
+    __slots__ = ("id",)
+
     id: str
 
     def cancel(self, msg: Any = None) -> bool:
@@ -81,6 +86,7 @@ class Run:
     def __init__(self, instance: Instance, saga: Saga[Any, Any], args: Any) -> None:
         self.instance = instance
         self.ledger = instance.ledger
+        self.limits = instance.limits
         self.loop = SagaLoop(self, self, instance.limits.callbacks, instance.stage)  # type: ignore[abstract]  # `forbid` fills in the rest
         self.futures: dict[str, ActionFuture] = {}
         self.timers: dict[str, Timer] = {}
@@ -131,8 +137,10 @@ class Run:
             return f"{self.prefix}c{loop._orphans}", ""
         if type(task) is not SagaTask:
             raise homemade_task()
-        if forward and not task.shielded and self.ledger.closing:
-            request = self.ledger.cancel
+        ledger = self.ledger
+        undecided = ledger.cancel is None and ledger.phase is FORWARD
+        if not undecided and forward and not task.shielded and ledger.closing:
+            request = ledger.cancel
             raise asyncio.CancelledError(request.reason if request else "the saga is being undone")
         task.sequence = sequence = task.sequence + 1
         return f"{task.path}{sequence}", task.scope
@@ -140,9 +148,9 @@ class Run:
     def payload(self, args: Any, what: str) -> Raw:
         """A value's JSON, within the limit. Raises `PayloadError`, `PayloadTooLarge`."""
         data = codec.encode(args, what)
-        if len(data) > self.instance.limits.payload:
+        if len(data) > self.limits.payload:
             raise PayloadTooLarge(
-                f"{what}: {len(data):,} bytes, the limit is {self.instance.limits.payload:,}",
+                f"{what}: {len(data):,} bytes, the limit is {self.limits.payload:,}",
                 hint="store the data elsewhere and pass a reference, or raise Limits(payload=…)",
             )
         return Raw(data)
@@ -154,6 +162,8 @@ class Run:
         future.number = loop._created
         future.action = id
         future.call = call
+        future.asked = False
+        future.message = None
         self.futures[id] = future
         return future
 

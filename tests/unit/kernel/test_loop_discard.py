@@ -8,6 +8,7 @@ import gc
 import logging
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -446,3 +447,24 @@ def test_generator_found_later_runs_no_step(where: str, noise: Noise) -> None:
     run.go_on()
     assert run.ended == "completed"
     run.instance.discard()
+
+
+def test_a_discarded_saga_leaves_no_cycle_of_references() -> None:
+    """A sleeper that leaves memory is gone at once: a hundred thousand would keep the collector busy."""
+
+    async def waits() -> None:
+        inner = asyncio.create_task(asyncio.sleep(9))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(asyncio.Event().wait())
+            await asyncio.shield(inner)
+
+    name = "leaves_no_cycle"
+    run = Run(Program(name, waits, saga=amends.saga(name=f"parity.{name}")(waits))).begin()
+    running = weakref.ref(run.instance.program)
+    gc.collect()
+    gc.disable()
+    try:
+        run.instance.discard()
+        assert running() is None
+    finally:
+        gc.enable()

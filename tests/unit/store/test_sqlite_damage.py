@@ -10,7 +10,7 @@ import apsw
 import pytest
 
 from amends.errors import CorruptJournal, StoreError, StoreFull
-from amends.kernel.entries import decode_event, verify
+from amends.kernel.entries import decode_event, opened
 from amends.store import SqliteStore
 from amends.store.kit.support import all_committed, asleep, codes, header, positions, row, start, to
 from amends.store.port import Claim, Query, Write
@@ -166,7 +166,7 @@ def refused(claim: Claim) -> None:
 
     def check() -> None:
         for place, each in enumerate(claim.rows):
-            verify(each, place, 0)
+            opened(each, place, 0)
 
     with pytest.raises(CorruptJournal):
         check()

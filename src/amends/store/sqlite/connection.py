@@ -19,6 +19,7 @@ from .faults import explain
 
 STATEMENTS = 256  # prepared statements kept: a dozen bulk statements of eight sizes, and the rest
 CACHE_KIB = 16 * 1024
+READER_CACHE_KIB = 2 * 1024  # its reads are short, and mostly of what has just been written
 SYNCHRONOUS = ("OFF", "NORMAL", "FULL", "EXTRA")
 
 
@@ -63,6 +64,7 @@ def open_reader(path: str) -> apsw.Connection:
     """A connection that only reads."""
     connection = _open(path, lambda connection: connection.set_busy_timeout(5_000))
     connection.pragma("query_only", 1)
+    connection.pragma("cache_size", -READER_CACHE_KIB)
     return connection
 
 
