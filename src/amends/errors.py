@@ -79,9 +79,30 @@ class Rejected(AmendsError):
 
 
 class NotSent(AmendsError):
-    """Raised by a step or a client: the request certainly never left (connection refused)."""
+    """Raised by a step or a client: the request certainly never left (connection refused).
+
+    `retry_after` (seconds): no further attempt begins earlier. Any exception with such an attribute is
+    heard.
+    """
 
     code = "not_sent"
+
+    def __init__(self, message: str = "", *, hint: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class NotYet(NotSent):
+    """Raised by a step or a client: nothing was sent, and nothing should be for `retry_after` seconds.
+
+    The step holds. This attempt, and the wait, count against no limit of the step's (`Retry.attempts`,
+    `Retry.total`, `schedule_to_close`); a cancel and the saga's deadline still end it.
+    """
+
+    code = "not_yet"
+
+    def __init__(self, message: str = "", *, retry_after: float, hint: str = "") -> None:
+        super().__init__(message, hint=hint, retry_after=retry_after)
 
 
 class StepFailed(AmendsError):

@@ -37,6 +37,7 @@ NAMES = {
         "NeedsAttention",
         "NotInSaga",
         "NotSent",
+        "NotYet",
         "PayloadError",
         "PayloadTooLarge",
         "PivotRefused",

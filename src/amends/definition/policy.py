@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
+import math
 import random
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Literal, TypeVar
+from typing import Literal, TypeGuard, TypeVar
 
 import msgspec
 
@@ -104,7 +105,8 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
     `attempts` counts the first one (None: no limit).  `jitter` spreads each wait by up to that
     fraction, downwards. `total` seconds after the first dispatch no further attempt starts.  `on`
-    limits retries to these exceptions, `never` excludes some.  A rejection is never retried.
+    limits retries to these exceptions, `never` excludes some.  A rejection is never retried.  An
+    exception that carries a `retry_after` (seconds) makes the wait at least that long.
     """
 
     attempts: int | None = 3
@@ -152,13 +154,19 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if self.attempts is not None and attempt >= self.attempts:
             return None
-        due = now + self.wait(attempt, chance)
+        due = now + max(self.wait(attempt, chance), retry_after(error))
         if self.total is not None and due > since + self.total:
             return None
         return due
 
 
-def _at_least(least: float, value: object) -> bool:
+def retry_after(error: BaseException) -> float:
+    """How long (seconds) the participant asked to be left alone: the error's `retry_after`, else 0."""
+    asked: object = getattr(error, "retry_after", None)
+    return asked if _at_least(0, asked) and math.isfinite(asked) else 0.0
+
+
+def _at_least(least: float, value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and value >= least
 
 

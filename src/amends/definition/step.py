@@ -93,6 +93,7 @@ class Step(Generic[P, R]):
         self.undo: Compensation | None = None
         self.verifier: Callable[..., Any] | None = None
         self.prober: Callable[..., Any] | None = None
+        self.prober_signature: Signature | None = None
         self._locals = caller_locals(fn.__qualname__, 2)
         self.signature = Signature(fn, 0, self._locals)
         functools.update_wrapper(self, fn, updated=())
@@ -100,6 +101,8 @@ class Step(Generic[P, R]):
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.signature = Signature(self.fn, 1, self._locals)
+        if self.prober is not None:
+            self.prober_signature = Signature(self.prober, 1, self._locals)
 
     @overload
     def __get__(self, instance: None, owner: type) -> Step[P, R]: ...
@@ -185,9 +188,11 @@ class Step(Generic[P, R]):
         """Declare a status probe, asked once when the outcome is unknown.
 
         It returns the result if the action took effect, `UNRESOLVED` if it cannot tell, or `SEALED`
-        if the action had no effect *and* the participant will refuse its key from now on.
+        if the action had no effect *and* the participant will refuse its key from now on.  It gets
+        the action's arguments, and its own resources.
         """
         self.prober = fn
+        self.prober_signature = Signature(fn, 0, caller_locals(fn.__qualname__, 2))
         return fn
 
     # ------------------------------------------------------------ running the plain function

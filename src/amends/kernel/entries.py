@@ -88,13 +88,18 @@ class Failed(Entry, frozen=True, tag="failed"):
 
 
 class AttemptFailed(Entry, frozen=True, tag="attempt_failed"):
-    """An attempt failed and another will follow at `retry_at`. `tainted`: it may have had an effect."""
+    """An attempt failed and another will follow at `retry_at`. `tainted`: it may have had an effect.
+
+    `paused`: seconds until then that count against no limit of the step, as the attempt does not
+    (`attempt` is then the number of the one before).
+    """
 
     id: str
     attempt: int
     fault: Fault
     tainted: bool
     retry_at: float
+    paused: float = 0.0
 
 
 class Fired(Entry, frozen=True, tag="fired"):
@@ -155,12 +160,13 @@ class Undone(Entry, frozen=True, tag="undone"):
 
 
 class UndoAttemptFailed(Entry, frozen=True, tag="undo_attempt_failed"):
-    """A compensation attempt failed; another follows at `retry_at`."""
+    """A compensation attempt failed; another follows at `retry_at`. `paused`: as for `AttemptFailed`."""
 
     id: str
     attempt: int
     fault: Fault
     retry_at: float
+    paused: float = 0.0
 
 
 class UndoFailed(Entry, frozen=True, tag="undo_failed"):

@@ -178,6 +178,7 @@ def _attempt_failed(self: Ledger, event: e.AttemptFailed, position: int) -> None
     action.fault = event.fault
     action.tainted = action.tainted or event.tainted
     action.retry_at = event.retry_at
+    action.opened_at += event.paused
 
 
 def _fired(self: Ledger, event: e.Fired, position: int) -> None:
@@ -254,6 +255,7 @@ def _undo_attempt_failed(self: Ledger, event: e.UndoAttemptFailed, position: int
         action.undo_attempts = event.attempt
         action.undo_fault = event.fault
         action.undo_retry_at = event.retry_at
+        action.undo_opened_at += event.paused
 
 
 def _undo_failed(self: Ledger, event: e.UndoFailed, position: int) -> None:

@@ -131,6 +131,8 @@ class Attempts:
         self.running[attempt.key] = attempt
         if attempt.limit is not None:
             self._by_name[attempt.limit_name] = self._by_name.get(attempt.limit_name, 0) + 1
+        if attempt.timeout is not None:
+            attempt.current.deadline_at = self._clock.now() + attempt.timeout
         context = self._context.copy()
         context.run(_set_current, attempt.current)
         if attempt.heartbeat is not None:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..definition.compensation import CompensationOptions
-from ..definition.policy import Recovery
+from ..definition.policy import Recovery, retry_after
 from ..definition.step import Step, StepOptions
-from ..errors import NotSent, PayloadError, Rejected
+from ..errors import NotSent, NotYet, PayloadError, Rejected
 from ..kernel import entries as e
 from ..kernel.actions import REJECTED, UNKNOWN, Action
 from ..kernel.failures import fault_of
@@ -66,9 +66,12 @@ def conclude(
         return e.Failed(action.id, fault, outcome)
     wanted = _recovery(error, recovery)
     if not rejected:
+        if isinstance(error, NotYet):
+            wait = max(CALM, retry_after(error))
+            return e.AttemptFailed(action.id, attempt - 1, fault, tainted, now + wait, wait)
         due = _retry_at(action, attempt, error, policy, now, chance)
         if due is None and (pivoted or wanted is Recovery.FORWARD):
-            due = now + max(CALM, policy.retry.wait(attempt, chance))
+            due = now + max(CALM, policy.retry.wait(attempt, chance), retry_after(error))
         if due is not None:
             return e.AttemptFailed(action.id, attempt, fault, tainted, due)
     return e.Failed(action.id, fault, outcome, _hold(action, wanted, outcome, pivoted=pivoted))
@@ -130,6 +133,9 @@ def conclude_undo(
 ) -> e.UndoAttemptFailed | e.UndoFailed:
     """What a failed compensation attempt means: another one, an alternate, or a person."""
     fault = fault_of(error)
+    if isinstance(error, NotYet):
+        wait = max(CALM, retry_after(error))
+        return e.UndoAttemptFailed(action.id, attempt - 1, fault, now + wait, wait)
     undo = None if step is None or action.kind == "adhoc" else step.undo
     options = CompensationOptions() if undo is None else undo.options
     candidates = 1 if undo is None else len(undo.candidates)

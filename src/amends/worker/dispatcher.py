@@ -250,6 +250,11 @@ class Dispatcher:
         prober: Any = step.prober
         args = step.signature.decode_args(action.args)
 
+        def ask() -> Any:
+            assert step.prober_signature is not None
+            resources = self.worker.resources.for_function(step.prober_signature)
+            return invoke(prober, step.signature, step.instance, (), args, resources)
+
         def answered(_: Current, value: Any, error: BaseException | None) -> None:
             event: Any = failed
             if error is None and value is SEALED:
@@ -265,7 +270,7 @@ class Dispatcher:
 
         asked = Attempt(
             (current.uid, action.id, "probe"),
-            lambda: invoke(prober, step.signature, step.instance, (), args, None),
+            ask,
             current,
             answered,
             is_async=asyncio.iscoroutinefunction(prober),

@@ -85,7 +85,7 @@ class Residency:
         running = self._worker.attempts
         for action in live.instance.ledger.actions.values():
             if action.outcome == OPEN and not action.hold:
-                if action.kind == "child" or not action.retry_at:
+                if action.kind == "child" or not action.retry_at or action.interrupted:
                     return False
                 if running.adopt((uid, action.id, "do")):
                     return False
@@ -133,7 +133,7 @@ class Residency:
             for a in live.instance.ledger.actions.values()
             for direction in ("do", "undo", "probe")
         ) and not any(
-            (a.outcome == OPEN and a.kind == "step" and not a.hold and not a.retry_at)
+            (a.outcome == OPEN and a.kind == "step" and not a.hold and (a.interrupted or not a.retry_at))
             or (a.undo_state == UNDO_RUNNING and a.kind != "child" and not a.undo_retry_at)
             for a in live.instance.ledger.actions.values()
         )
