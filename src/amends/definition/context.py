@@ -38,6 +38,7 @@ class Current(msgspec.Struct, eq=False):
     key_suffix: str = ""
     _beat: Callable[[Any], None] | None = None
     _cancelled: threading.Event | None = None
+    _acted: bool = False  # participant clients note here that something was sent and not refused
 
     @property
     def idempotency_key(self) -> str:

@@ -7,7 +7,7 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Literal, TypeGuard, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -163,10 +163,10 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 def retry_after(error: BaseException) -> float:
     """How long (seconds) the participant asked to be left alone: the error's `retry_after`, else 0."""
     asked: object = getattr(error, "retry_after", None)
-    return asked if _at_least(0, asked) and math.isfinite(asked) else 0.0
+    return asked if isinstance(asked, (int, float)) and asked >= 0 and math.isfinite(asked) else 0.0
 
 
-def _at_least(least: float, value: object) -> TypeGuard[float]:
+def _at_least(least: float, value: object) -> bool:
     return isinstance(value, (int, float)) and value >= least
 
 
