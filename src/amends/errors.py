@@ -81,8 +81,7 @@ class Rejected(AmendsError):
 class NotSent(AmendsError):
     """Raised by a step or a client: the request certainly never left (connection refused).
 
-    `retry_after` (seconds): no further attempt begins earlier. Any exception with such an attribute is
-    heard.
+    `retry_after` (seconds): no further attempt begins earlier.
     """
 
     code = "not_sent"
@@ -100,8 +99,9 @@ class NotYet(NotSent):
     """
 
     code = "not_yet"
+    counts = False
 
-    def __init__(self, message: str = "", *, retry_after: float, hint: str = "") -> None:
+    def __init__(self, message: str = "", *, retry_after: float = 1.0, hint: str = "") -> None:
         super().__init__(message, hint=hint, retry_after=retry_after)
 
 

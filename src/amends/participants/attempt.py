@@ -131,8 +131,10 @@ def settle(of: Current | None, error: AmendsError) -> AmendsError:
     """The error as the attempt as a whole has to see it."""
     if not acted(of) or not isinstance(error, (NotSent, Rejected)):
         return error
-    return UnknownOutcome(
+    unclear = UnknownOutcome(
         f"{error.message} (and an earlier request of this attempt may have had an effect)",
         hint="one effect per step: put each request that changes something into a step of its own",
         retry_after=getattr(error, "retry_after", None),
     )
+    unclear.counts = getattr(error, "counts", True)
+    return unclear

@@ -6,7 +6,8 @@ module adds what a saga engine needs of them:
 - *Holding.*  A call against an open breaker raises `CircuitOpen`, a `NotYet`: certainly not sent, and at no
   cost to the step's attempts and time.  The execution sleeps in the store until then.
 - *One probe.*  In the half-opened state one call goes through and decides; all others hold.  A probe that
-  is cut off leaves the place to the next caller.
+  is cut off leaves the place to the next caller.  One that fails did so for the others: like theirs, its
+  attempt does not count (else an outage of many probes would undo one saga after another).
 - *Generations.*  A call counts only towards the state in which it began. An answer that comes late, from
   before the breaker opened, neither closes nor opens it.
 - *Growing waits.*  Each failed probe doubles the wait, up to `longest`: a long outage costs a held
@@ -41,7 +42,7 @@ from .failures import TryLater, UnknownOutcome, missing
 
 try:
     from purgatory.domain.messages.events import ContextChanged
-    from purgatory.domain.model import CLOSED, OPENED, Context, OpenedState
+    from purgatory.domain.model import CLOSED, OPENED, Context, HalfOpenedState
 except ImportError as error:
     raise missing("breaker", "purgatory") from error
 
@@ -61,11 +62,10 @@ class CircuitOpen(NotYet):
 
 
 class Remembered(msgspec.Struct):
-    """What outlives the process: the state, since when, for how long, and how many probes have failed."""
+    """What outlives the process: the state, until when it stays open, and how many probes have failed."""
 
     state: str
-    opened_at: float | None = None
-    wait: float = 0.0
+    until: float = 0.0
     failed_probes: int = 0
 
 
@@ -105,6 +105,7 @@ class Breaker:
         self._generation = 0
         self._probing = False
         self._failed_probes = 0
+        self._until = 0.0
         self._circuit = self._recalled()
 
     @property
@@ -140,18 +141,17 @@ class Breaker:
         if circuit.state != CLOSED:
             if self._probing:
                 raise self._open(self._wait, "one call is finding out whether it is back")
-            try:
-                circuit.handle_new_request()
-            except OpenedState as opened:
-                left = opened.opened_at + circuit.ttl - self._clock.now()
-                raise self._open(left, "it has been failing") from None
+            left = self._until - self._clock.now()
+            if left > 0:
+                raise self._open(left, "it has been failing")
+            circuit.set_state(HalfOpenedState())
             self._changes()
             self._probing = True
             _log.info("breaker %s: one call goes through", self.name)
         return self._generation
 
     def _open(self, left: float, why: str) -> CircuitOpen:
-        wait = max(left, 0.0) + _MOMENT + self._jitter * self._wait * self._chance.random()
+        wait = left + _MOMENT + self._jitter * self._wait * self._chance.random()
         return CircuitOpen(f"{self.name} is not called at the moment: {why}", retry_after=wait)
 
     def _ended(self, began: int, error: BaseException | None) -> None:
@@ -169,10 +169,14 @@ class Breaker:
         circuit = self._circuit
         was_closed = circuit.state == CLOSED
         circuit.handle_exception(error)
-        if circuit.state == OPENED:
-            self._failed_probes = 0 if was_closed else self._failed_probes + 1
-            wait = min(self._wait * 2 ** min(self._failed_probes, _DOUBLINGS), self._longest)
-            circuit.ttl = wait * (1 - self._jitter * self._chance.random())
+        if circuit.state != OPENED:
+            return
+        self._failed_probes = 0 if was_closed else self._failed_probes + 1
+        wait = min(self._wait * 2 ** min(self._failed_probes, _DOUBLINGS), self._longest)
+        wait *= 1 - self._jitter * self._chance.random()
+        self._until = self._clock.now() + wait
+        if not was_closed:
+            _hold(error, wait)
 
     def _changes(self) -> None:
         messages = self._circuit.messages
@@ -185,7 +189,8 @@ class Breaker:
         self._generation += 1
         self._probing = False
         if self._circuit.state == OPENED:
-            _log.warning("breaker %s is open for %.1f s", self.name, self._circuit.ttl)
+            left = self._until - self._clock.now()
+            _log.warning("breaker %s is open: no calls for %.1f s", self.name, left)
         elif self._circuit.state == CLOSED:
             _log.warning("breaker %s is closed again", self.name)
         self._remember()
@@ -195,8 +200,7 @@ class Breaker:
     def _remember(self) -> None:
         if self._file is None:
             return
-        circuit = self._circuit
-        kept = Remembered(circuit.state, circuit.opened_at, circuit.ttl, self._failed_probes)
+        kept = Remembered(self._circuit.state, self._until, self._failed_probes)
         beside = self._file.with_name(f"{self._file.name}.new")
         try:
             beside.write_bytes(msgspec.json.encode(kept))
@@ -211,12 +215,12 @@ class Breaker:
                 kept = msgspec.json.decode(self._file.read_bytes(), type=Remembered)
             except (OSError, msgspec.MsgspecError) as error:
                 _log.warning("breaker %s: its file cannot be read, it begins closed: %s", self.name, error)
-        if kept.state == CLOSED or kept.opened_at is None:
+        if kept.state == CLOSED:
             return Context(self.name, self._failures, self._wait)
         # A probe that was under way when the process ended has decided nothing: it is open, as before.
         self._failed_probes = kept.failed_probes
-        until = min(kept.opened_at, self._clock.now())
-        return Context(self.name, self._failures, min(kept.wait, self._longest), OPENED, opened_at=until)
+        self._until = min(kept.until, self._clock.now() + self._longest)  # the clock may have been set back
+        return Context(self.name, self._failures, self._wait, OPENED)
 
 
 def _says_nothing(error: BaseException, clock: Clock) -> bool:
@@ -225,6 +229,12 @@ def _says_nothing(error: BaseException, clock: Clock) -> bool:
         of = attempt.here()
         return of is None or of.deadline_at is None or clock.now() < of.deadline_at - _MOMENT
     return isinstance(error, NotYet) or not isinstance(error, Exception)
+
+
+def _hold(error: BaseException, seconds: float) -> None:
+    """Let the engine hold the step of a failed probe: it reads these two of any exception."""
+    error.counts = False  # type: ignore[attr-defined]
+    error.retry_after = seconds + _MOMENT  # type: ignore[attr-defined]
 
 
 def _is_outage(error: BaseException) -> bool:

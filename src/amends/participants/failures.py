@@ -20,6 +20,7 @@ class UnknownOutcome(AmendsError):
     def __init__(self, message: str = "", *, hint: str = "", retry_after: float | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.counts = True
 
 
 class TryLater(NotSent):

@@ -13,7 +13,7 @@ from typing import Any
 from ..definition.compensation import CompensationOptions
 from ..definition.policy import Recovery, retry_after
 from ..definition.step import Step, StepOptions
-from ..errors import NotSent, NotYet, PayloadError, Rejected
+from ..errors import NotSent, PayloadError, Rejected
 from ..kernel import entries as e
 from ..kernel.actions import REJECTED, UNKNOWN, Action
 from ..kernel.failures import fault_of
@@ -43,6 +43,11 @@ def is_rejection(error: BaseException, policy: StepOptions) -> bool:
     return isinstance(error, (Rejected, *policy.rejects))
 
 
+def counts(error: BaseException) -> bool:
+    """Does the failed attempt count? An exception whose `counts` is False says no: the step holds."""
+    return getattr(error, "counts", True) is not False
+
+
 def conclude(
     action: Action,
     attempt: int,
@@ -66,7 +71,7 @@ def conclude(
         return e.Failed(action.id, fault, outcome)
     wanted = _recovery(error, recovery)
     if not rejected:
-        if isinstance(error, NotYet):
+        if not counts(error):
             wait = max(CALM, retry_after(error))
             return e.AttemptFailed(action.id, attempt - 1, fault, tainted, now + wait, wait)
         due = _retry_at(action, attempt, error, policy, now, chance)
@@ -133,7 +138,7 @@ def conclude_undo(
 ) -> e.UndoAttemptFailed | e.UndoFailed:
     """What a failed compensation attempt means: another one, an alternate, or a person."""
     fault = fault_of(error)
-    if isinstance(error, NotYet):
+    if not counts(error):
         wait = max(CALM, retry_after(error))
         return e.UndoAttemptFailed(action.id, attempt - 1, fault, now + wait, wait)
     undo = None if step is None or action.kind == "adhoc" else step.undo

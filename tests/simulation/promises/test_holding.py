@@ -127,6 +127,20 @@ def test_holding_washes_nothing_off(world: World) -> None:
     assert len(world.book.of("pay", "undo")) == 1
 
 
+class Unclear(Exception):
+    """Any exception may say that its attempt does not count."""
+
+    counts = False
+    retry_after = 5
+
+
+def test_an_unclear_attempt_that_does_not_count_is_not_certain_for_that(world: World) -> None:
+    pay = world.book.step("pay", *[Unclear()] * 5, Rejected("no"), retry=Retry(attempts=1))
+    assert run(world, pay).status == "compensated"
+    assert gaps(world) == [5] * 5
+    assert len(world.book.of("pay", "undo")) == 1
+
+
 def test_who_does_not_want_to_hold_says_so(world: World) -> None:
     pay = world.book.step("pay", not_yet(), OK, retry=EVEN, rejects=NotYet)
     assert run(world, pay).status == "compensated"

@@ -250,7 +250,9 @@ def test_verdicts_can_differ_per_client_and_per_call() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("wrong", [{404: "sucess"}, {"404": "succeeded"}, {99: "succeeded"}, {True: "unknown"}])
+@pytest.mark.parametrize(
+    "wrong", [{404: "sucess"}, {"404": "succeeded"}, {99: "succeeded"}, {True: "unknown"}]
+)
 def test_a_policy_that_means_nothing_is_refused(wrong: Any) -> None:
     with pytest.raises(amends.DefinitionError) as caught:
         HttpClient("http://bank", statuses=wrong)
@@ -263,7 +265,9 @@ def test_a_rejection_carries_the_reason() -> None:
         async with participant(answers(422, body)) as bank:
             error = await failure(bank.url)
             assert isinstance(error, Rejected)
-            assert str(error) == f"POST 127.0.0.1:{bank.port}/charges: 422 Unprocessable Entity: card declined"
+            assert (
+                str(error) == f"POST 127.0.0.1:{bank.port}/charges: 422 Unprocessable Entity: card declined"
+            )
             assert error.details == {"status": 422, "body": body}
 
     asyncio.run(main())
@@ -403,9 +407,11 @@ def test_a_refusal_after_a_lost_request_that_the_step_caught_is_not_certain() ->
         return ""
 
     async def main() -> None:
-        async with participant(reset, answers(422)) as bank:
-            async with Engine(sagas=[one], resources=[Bank(bank.url)]) as engine:
-                assert await engine.run(one()) == "unknown"
+        async with (
+            participant(reset, answers(422)) as bank,
+            Engine(sagas=[one], resources=[Bank(bank.url)]) as engine,
+        ):
+            assert await engine.run(one()) == "unknown"
 
     asyncio.run(main())
 
@@ -428,9 +434,11 @@ def test_refusals_before_the_effect_and_questions_leave_no_doubt() -> None:
         return ""
 
     async def main() -> None:
-        async with participant(answers(200, 1), answers(422), answers(422)) as bank:
-            async with Engine(sagas=[one], resources=[Bank(bank.url)]) as engine:
-                assert await engine.run(one()) == "rejected"
+        async with (
+            participant(answers(200, 1), answers(422), answers(422)) as bank,
+            Engine(sagas=[one], resources=[Bank(bank.url)]) as engine,
+        ):
+            assert await engine.run(one()) == "rejected"
 
     asyncio.run(main())
 
@@ -450,10 +458,6 @@ def test_the_rule_is_what_keeps_it_from_being_called_certain(monkeypatch: pytest
 
 
 # ---------------------------------------------------------------- reading
-
-
-class Payment(amends.AmendsError):
-    """Not a payload."""
 
 
 def test_a_reply_that_does_not_fit_is_final() -> None:
@@ -491,7 +495,9 @@ def test_a_base_url_is_checked_at_once(url: str) -> None:
 def test_credentials_go_to_one_host_only(path: str) -> None:
     async def main() -> None:
         async with participant() as bank, AsyncExitStack() as stack:
-            client = await stack.enter_async_context(HttpClient(bank.url, headers={"Authorization": "Bearer abcdef"}))
+            client = await stack.enter_async_context(
+                HttpClient(bank.url, headers={"Authorization": "Bearer abcdef"})
+            )
             with pytest.raises(NotSent, match="another host"):
                 await client.get(path)
 

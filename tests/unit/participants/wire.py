@@ -107,6 +107,7 @@ class Participant:
     connections: int = 0
     port: int = 0
     _lines: set[Line] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _server: asyncio.Server | None = None
 
     @property
@@ -126,12 +127,17 @@ class Participant:
         self._server.close()
         for line in list(self._lines):
             line.close()
+        await asyncio.gather(*self._tasks)
         await self._server.wait_closed()
         self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = Line(reader, writer)
         self._lines.add(line)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         self.connections += 1
         try:
             while line.open and (request := await _read(reader)) is not None:

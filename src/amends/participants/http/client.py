@@ -9,8 +9,6 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 from urllib.parse import urljoin, urlsplit
 
-import httpx2
-
 from ... import codec
 from ...clock import Clock, SystemClock
 from ...definition.compensation import SEALED, UNRESOLVED, Probed
@@ -23,9 +21,10 @@ from ..secrets import Secrets
 from ..verdict import Verdict, Word
 from . import operation
 from .cache import Cache
+from .library import httpx2
 from .policy import POLICY, Statuses, retry_after
 from .reply import Accepted, Reply
-from .sending import POOL_SHARE, phrase, place, send
+from .sending import SETUP_SHARE, phrase, place, send
 
 T = TypeVar("T")
 
@@ -340,7 +339,8 @@ def _reads(method: str, options: Options) -> bool:
 
 
 def _timeouts(left: float, connect: float | None) -> dict[str, float | None]:
-    return {"connect": min(connect or left, left), "pool": left * POOL_SHARE, "read": None, "write": None}
+    setup = left * SETUP_SHARE
+    return {"connect": min(connect or setup, setup), "pool": setup, "read": None, "write": None}
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

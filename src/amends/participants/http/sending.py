@@ -19,19 +19,17 @@ from http import HTTPStatus
 from typing import Any
 
 from ...errors import AmendsError, NotSent
-from ..failures import UnknownOutcome, missing
+from ..failures import UnknownOutcome
 from ..secrets import Secrets
-
-try:
-    import httpx2
-except ImportError as error:
-    raise missing("http", "httpx2") from error
+from .library import httpx2
 
 _log = logging.getLogger("amends.participants")
 
 BEFORE = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
-POOL_SHARE = 0.9
-"""The part of its time that a request waits for a connection: what is left is enough to say so."""
+SETUP_SHARE = 0.9
+"""The part of its time that a request waits for a free connection, or for one to come about: the library then
+says so itself, and has closed what it opened (cut off amid a TLS handshake it would leave the socket behind).
+"""
 
 
 class Wire:
