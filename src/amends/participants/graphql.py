@@ -15,12 +15,12 @@ from typing import Any, Self, TypeVar, overload
 import msgspec
 
 from .. import codec
-from ..definition.policy import Duration, word
+from ..definition.policy import Duration
 from ..errors import PayloadError, Rejected
 from .failures import TryLater, UnknownOutcome, UnreadableReply
 from .http.client import HttpClient, Options
 from .http.reply import Reply
-from .verdict import Verdict, Word
+from .verdict import FailureWord, Verdict, of_failure
 
 __all__ = ["CODES", "GraphqlClient"]
 
@@ -52,12 +52,12 @@ class GraphqlClient:
         http: HttpClient,
         path: str = "/graphql",
         *,
-        codes: Mapping[str, Word] | None = None,
+        codes: Mapping[str, FailureWord] | None = None,
         persisted: bool = False,
     ) -> None:
         self.http = http
         self._path = path
-        self._codes = {**CODES, **{k: word(Verdict, v, f"codes[{k!r}]") for k, v in (codes or {}).items()}}
+        self._codes = {**CODES, **{k: of_failure(v, f"codes[{k!r}]") for k, v in (codes or {}).items()}}
         self._persisted = persisted
 
     async def __aenter__(self) -> Self:

@@ -19,12 +19,12 @@ from typing import Any, Self
 
 from ..clock import Clock, SystemClock
 from ..definition.context import Current
-from ..definition.policy import Duration, seconds, word
+from ..definition.policy import Duration, seconds
 from ..errors import AmendsError, DefinitionError, NotSent, Rejected
 from . import attempt
 from .failures import TryLater, UnknownOutcome, missing
 from .secrets import Secrets
-from .verdict import Verdict, Word
+from .verdict import FailureWord, Verdict, of_failure
 
 try:
     import grpc
@@ -78,7 +78,7 @@ class GrpcChannel:
         metadata: Mapping[str, str] | None = None,
         timeout: Duration = 30.0,
         connect: Duration = 5.0,
-        codes: Mapping[Any, Word] | None = None,
+        codes: Mapping[Any, FailureWord] | None = None,
         reads: Collection[str] = (),
         breaker: attempt.Guard | None = None,
         options: Sequence[tuple[str, Any]] = (),
@@ -93,7 +93,7 @@ class GrpcChannel:
         self._connect = seconds(connect, "connect") or 5.0
         self._codes = {
             **CODES,
-            **{_code(code): word(Verdict, v, "codes") for code, v in (codes or {}).items()},
+            **{_code(code): of_failure(v, f"codes[{code!r}]") for code, v in (codes or {}).items()},
         }
         self._reads = frozenset(reads)
         self._options = (*_RECONNECT, *options)

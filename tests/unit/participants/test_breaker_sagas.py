@@ -34,7 +34,7 @@ class Watch:
 WATCH = Watch()
 
 
-@step(name="breaker.charge", retry=Retry(attempts=2, delay=0.01, total=1.0))
+@step(name="breaker.charge", retry=Retry(attempts=2, delay=0.01))
 async def charge(order: int, bank: Resource[Bank] = injected) -> str:
     try:
         return (await bank.post("/charges", json=order)).read(str)
@@ -54,7 +54,7 @@ async def buy(order: int) -> str:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.002)
 

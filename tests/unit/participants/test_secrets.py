@@ -124,9 +124,11 @@ async def everything(folder: Path, script: Script, secret: str = CANARY) -> str:
             except Exception as error:
                 said.append(f"{error} {error!r} {error.__dict__}")
         assert any(secret in str(r.headers) for r in bank.requests), "it was sent"
-    return "".join(said) + "".join(
-        p.read_bytes().decode("utf-8", "replace") for p in folder.glob("sagas.db*")
-    )
+    return "".join(said) + on_disk(folder)
+
+
+def on_disk(folder: Path) -> str:
+    return "".join(p.read_bytes().decode("utf-8", "replace") for p in folder.glob("sagas.db*"))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.__qualname__)
