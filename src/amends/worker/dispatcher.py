@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 
+MOMENT = 0.005
+"""How long (seconds) a retry waits for a commit in flight that may give up its execution."""
+
+
 class Verification(AmendsError):
     """A compensation's check said that it did not take."""
 
@@ -111,6 +115,9 @@ class Dispatcher:
             return
 
         def ring() -> None:
+            if live.leaving:  # its owner may be gone: whoever has it after the commit begins the attempt
+                self._later[key] = self._loop.call_later(MOMENT, ring)
+                return
             self._later.pop(key, None)
             begin(live, action)
 

@@ -15,9 +15,9 @@ class Live:
 
     events: what came and is not yet activated.  given: what the activation under way was given.
     consumed: inbox numbers among them.  busy: a row (or a transactional step) is on its way to the
-    store.  queued: waits for the next round of activations.  resting: has nothing to do for now.
-    lost: action ids whose attempt died with an earlier worker, and until when it may still run.
-    exclusive: work that needs the journal's next position for itself.
+    store.  leaving: that row gives the execution up.  queued: waits for the next round of activations.
+    resting: has nothing to do for now.  lost: action ids whose attempt died with an earlier worker, and
+    until when it may still run.  exclusive: work that needs the journal's next position for itself.
     """
 
     __slots__ = (
@@ -32,6 +32,7 @@ class Live:
         "inbox_seq",
         "instance",
         "last_seq",
+        "leaving",
         "lost",
         "queued",
         "resting",
@@ -48,6 +49,7 @@ class Live:
         self.last_seq = 0
         self.accepted: asyncio.Future[bool | None] | None = None
         self.busy = False
+        self.leaving = False
         self.queued = False
         self.fresh = False
         self.resting = False

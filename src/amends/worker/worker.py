@@ -225,12 +225,13 @@ class Worker:
     def submit(self, live: Live, write: Write, decision: Decision | None) -> None:
         """Hand a write to the committer; the execution is busy until its verdict."""
         live.busy = True
+        live.leaving = write.release is not None
         self.committer.add(write, partial(self._committed, live, write, decision))
 
     # ------------------------------------------------------------ what became of it
 
     def _committed(self, live: Live, write: Write, decision: Decision | None, verdict: Verdict) -> None:
-        live.busy = False
+        live.busy = live.leaving = False
         if verdict is not COMMITTED and verdict.code is not Code.COMMITTED:
             self._refused(live, write, verdict)
             return

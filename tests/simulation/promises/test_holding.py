@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import amends
-from amends import NotSent, NotYet, Rejected, Resource, Retry, StepFailed, injected, saga
+from amends import NotSent, NotYet, Rejected, Resource, Retry, Settings, StepFailed, injected, saga
 from amends.errors import AmendsError
 from amends.kernel import entries as e
 
@@ -198,6 +198,42 @@ def test_a_cancel_ends_the_wait(world: World, waits: Any) -> None:
 
     world.run(main)
     assert len(world.book.calls) == 1
+
+
+@pytest.mark.parametrize("commit", ["lands", "is not needed"])
+def test_a_retry_that_comes_due_while_its_execution_is_given_up_begins_once(
+    world: World, commit: str
+) -> None:
+    """The commit that gives it up takes longer than the wait: whoever owns it afterwards begins the attempt."""
+    pay = world.book.step(
+        "pay", ValueError("?"), Rejected("no"), OK, retry=Retry(attempts=3, delay=5, jitter=0)
+    )
+    world.settings = Settings(poll=0.1, grace=1.0, resident=0, linger=60)
+    word = amends.Signal[int]("word")
+
+    @saga(name="holding")
+    async def one() -> str:
+        return await pay("x")
+
+    async def main() -> amends.Result[Any]:
+        wire = world.wire()
+        async with world.engine(one, wire=wire) as engine:
+            handle = await engine.start(one(), id="one")
+            while wire.commits < 2:
+                await world.passes(0.001)
+            wire.hold()
+            await world.passes(3)
+            if commit != "lands":
+                await handle.send(word, 1)  # what comes meanwhile keeps it in memory
+            await world.passes(7)
+            assert len(world.book.of("pay")) == 1, "nothing is dispatched before it is clear by whom"
+            wire.release()
+            return await handle.outcome()
+
+    result = world.run(main)
+    assert [c.attempt for c in world.book.of("pay")] == [1, 2]
+    assert result.status == "compensated"
+    assert len(world.book.of("pay", "undo")) == 1, "tainted by the first attempt"
 
 
 def test_journals_from_before_the_pause_replay() -> None:
