@@ -453,10 +453,11 @@ class SagaLoop(Surface):
 
 
 def _let_go(tasks: list[Any]) -> None:
-    """What tasks waited for forgets them, so that no cycle of references remains (their code has ended)."""
+    """Nobody waits for tasks whose code has ended, nor they for anything: no cycle of references remains."""
     for task in tasks:
         if isinstance(task._fut_waiter, asyncio.Future):
             _cancel_future(task._fut_waiter)
+        _cancel_future(task)
 
 
 def _called_by_shield() -> bool:

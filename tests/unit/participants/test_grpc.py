@@ -115,7 +115,9 @@ def test_verdicts_can_differ() -> None:
         GrpcChannel("x", codes={"NOT_FOUND": "no"})  # type: ignore[dict-item]
 
 
-@pytest.mark.parametrize("target", [f"127.0.0.1:{refused_port()}", "nobody.invalid:1"])
+@pytest.mark.parametrize(
+    "target", [f"127.0.0.1:{refused_port()}", "nobody.invalid:1"], ids=["refused port", "no such host"]
+)
 def test_without_a_connection_nothing_was_sent(target: str) -> None:
     error = asyncio.run(failure(target, connect=2))
     assert type(error) is NotSent
