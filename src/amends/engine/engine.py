@@ -140,6 +140,16 @@ class Engine:
         return self._worker is not None and not self._worker.dead
 
     @property
+    def store(self) -> Store:
+        """Where its executions are kept (what `url` named)."""
+        return self._store
+
+    @property
+    def sagas(self) -> list[Saga[..., Any]]:
+        """The sagas it was given, by name."""
+        return [self._registry.sagas[key] for key in sorted(self._registry.sagas)]
+
+    @property
     def sync(self) -> Sync:
         """The blocking façade for synchronous programs: ``with Engine(…).sync as engine:``."""
         return Sync(self)

@@ -45,6 +45,23 @@ class WorkerLock:
         self._file = file
         return True
 
+    def probe(self) -> bool:
+        """Could it be taken now? Leaves the file as it is."""
+        try:
+            file = os.open(self.path, os.O_RDWR)
+        except OSError as error:
+            raise StoreError(
+                f"cannot open the worker's lock file {self.path}: {error.strerror}",
+                hint="give this user the right to read and write it",
+            ) from error
+        try:
+            if not _lock(file):
+                return False
+            _unlock(file)
+            return True
+        finally:
+            os.close(file)
+
     def release(self) -> None:
         """Give the lock back. The file stays: removing it would let two holders lock two files."""
         file, self._file = self._file, None
@@ -57,6 +74,20 @@ class WorkerLock:
         file, self._file = self._file, None
         if file is not None:
             os.close(file)
+
+
+def holder(path: str) -> int | None:
+    """The process that is the worker of this database file; None: nobody, 0: somebody who has not said.
+
+    It tries the lock, so a worker that starts in this very instant stands by for one look more.
+    """
+    if not Path(f"{Path(path).resolve()}.worker").exists():
+        return None
+    lock = WorkerLock(path)
+    if lock.probe():
+        return None
+    said = Path(lock.path).read_text(encoding="ascii", errors="replace").strip()
+    return int(said) if said.isdigit() else 0
 
 
 if sys.platform == "win32":

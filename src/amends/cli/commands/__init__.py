@@ -1,0 +1,1 @@
+"""The commands, one module per group; see `app` for the table."""

@@ -1,0 +1,176 @@
+"""``amends list``: which executions are there?"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import rich_click as click
+
+from ...store.port import Header, Query
+from .. import forms
+from ..desk import Desk
+from ..exits import Exit, Problem
+from ..options import Where, command, status_option
+from ..render.table import executions
+
+_UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+class _Filter(msgspec.Struct, kw_only=True):
+    since: float | None
+    until: float | None
+    attributes: dict[str, str]
+    roots: bool
+
+    def takes(self, header: Header) -> bool:
+        if self.roots and header.parent:
+            return False
+        if self.until is not None and header.created_at > self.until:
+            return False
+        return not self.attributes or _match(header, self.attributes)
+
+    def past(self, header: Header) -> bool:
+        """Are this and all later ones (older) out of range?"""
+        return self.since is not None and header.created_at < self.since
+
+
+@command(
+    """amends list --status attention
+amends list --saga shop.place_order --since 2h"""
+)
+@status_option
+@click.option("--saga", default="", help="Only of this saga (its durable name).")
+@click.option("--prefix", default="", help="Only ids that begin so.")
+@click.option("--since", help="Started since: 30min, 2h, 3d, or a date such as 2026-11-25T03:00.")
+@click.option("--until", help="Started until; forms as for --since.")
+@click.option("--attribute", "-a", "attributes", multiple=True, metavar="KEY=VALUE", help="Only with it.")
+@click.option("--roots", is_flag=True, help="Without nested sagas.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
+@click.option("--after", default="", metavar="UID", help="Go on after this one (said below a full page).")
+@click.option("--ids", "only_ids", is_flag=True, help="Print ids only, for xargs.")
+async def list_(
+    where: Where,
+    *,
+    status: tuple[str, ...],
+    saga: str,
+    prefix: str,
+    since: str | None,
+    until: str | None,
+    attributes: tuple[str, ...],
+    roots: bool,
+    limit: int,
+    after: str,
+    only_ids: bool,
+) -> Exit:
+    """List executions, newest first.
+
+    With --json: one object per line. Without: a table that fits the terminal, or whole when piped.
+    """
+    async with where.desk() as desk:
+        now = desk.clock.now()
+        wanted = _Filter(
+            since=_time(since, now), until=_time(until, now), attributes=pairs(attributes), roots=roots
+        )
+        query = Query(
+            namespace=desk.namespace,
+            statuses=status,
+            saga=saga,
+            id_prefix=prefix,
+            after=after or _first(wanted),
+        )
+        found, more = await _collect(desk, query, wanted, limit)
+        _show(where, found, now, only_ids=only_ids)
+        if not where.json and not only_ids:
+            if not found:
+                where.output.note(await _nothing(desk, saga))
+            elif more:
+                where.output.note(f"more: repeat with --after {found[-1].uid}", style="quiet")
+    return Exit.OK
+
+
+async def _collect(desk: Desk, query: Query, wanted: _Filter, limit: int) -> tuple[list[Header], bool]:
+    found: list[Header] = []
+    async for header in desk.each(query):
+        if wanted.past(header):
+            break
+        if wanted.takes(header):
+            if len(found) == limit:
+                return found, True
+            found.append(header)
+    return found, False
+
+
+def _show(where: Where, found: list[Header], now: float, *, only_ids: bool) -> None:
+    if only_ids:
+        for header in found:
+            where.output.out.file.write(f"{header.id}\n")
+    elif where.json:
+        for header in found:
+            where.output.data(forms.execution(header))
+    elif found:
+        where.output.show(executions(found, now, width=where.output.out.width))
+
+
+async def _nothing(desk: Desk, saga: str) -> str:
+    """Nothing matched: is it the filter, or is the store empty?"""
+    names: dict[str, None] = {}
+    async for header in desk.each(Query(namespace=desk.namespace)):
+        names[header.saga] = None
+        if len(names) > 20:
+            break
+    if not names:
+        return f"no executions in {desk.place.url} (namespace {desk.namespace})"
+    if saga and saga not in names:
+        near = [name for name in names if name.endswith(f".{saga}")] or list(names)
+        raise Problem(
+            f"no execution of a saga {saga!r}", hint=f"sagas there: {', '.join(near)}", exit=Exit.NOT_FOUND
+        )
+    return "no execution matches"
+
+
+def _first(wanted: _Filter) -> str:
+    """Uids begin with the time in milliseconds, so a page can begin where `until` ends."""
+    return "" if wanted.until is None else f"{int(wanted.until * 1000) + 1:012x}"
+
+
+def _time(given: str | None, now: float) -> float | None:
+    """Seconds since the epoch. Dates without a zone are local."""
+    if not given:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)", given.strip())
+    if match:
+        return now - float(match[1]) * _UNITS[match[2]]
+    try:
+        return datetime.fromisoformat(given).astimezone(UTC).timestamp()
+    except ValueError as error:
+        raise Problem(
+            f"{given!r} is no time", hint="write 30min, 2h, 3d, or 2026-11-25 or 2026-11-25T03:00"
+        ) from error
+
+
+def pairs(given: tuple[str, ...]) -> dict[str, str]:
+    """KEY=VALUE options as a mapping. Raises `Problem`."""
+    pairs = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise Problem(f"{text!r} is no KEY=VALUE", hint="for example --attribute customer=42")
+        pairs[key] = value
+    return pairs
+
+
+def _match(header: Header, wanted: dict[str, str]) -> bool:
+    try:
+        has: Any = msgspec.json.decode(header.attributes)
+    except msgspec.DecodeError:  # a damaged one matches nothing
+        return False
+    return all(
+        key in has and (has[key] == value or _plain(has[key]) == value) for key, value in wanted.items()
+    )
+
+
+def _plain(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

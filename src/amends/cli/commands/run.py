@@ -1,0 +1,182 @@
+"""``amends run`` and ``amends start``: begin an execution, with or without waiting for its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from typing import Any
+
+import rich_click as click
+
+from ...engine.client import Client
+from ...engine.engine import Engine
+from ...store.port import Header
+from .. import apps, forms, logs, resolve, values
+from ..apps import App
+from ..desk import Desk
+from ..exits import Exit, Problem, of_status
+from ..options import Where, command
+from ..render.execution import execution
+from ..resolve import Place
+from ..serving import engine_of, refuse_wrong_module
+from ..views import look
+from ..watch import Lines, follow
+from .list import pairs
+
+saga_argument = click.argument("saga", metavar="MODULE:SAGA")
+args_option = click.option(
+    "--args", "args", metavar="JSON", help="Arguments: an object by name or a list; @file or - for stdin."
+)
+id_option = click.option("--id", help="The execution's id, such as the order's number (default: a new one).")
+deadline_option = click.option(
+    "--deadline",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Undo it if not done by then.",
+)
+attribute_option = click.option(
+    "--attribute", "-a", "attributes", multiple=True, metavar="KEY=VALUE", help="Kept with it, for `list`."
+)
+
+
+@command("""amends run app:place_order --args '{"order": "1001", "cents": 4999}' --id order-1001""")
+@saga_argument
+@args_option
+@id_option
+@attribute_option
+@deadline_option
+@click.option("--timeout", type=float, metavar="SECONDS", help="Wait at most so long; it goes on by itself.")
+@click.option("--park-unknown", is_flag=True, help="Work although the store holds sagas not defined here.")
+async def run(
+    where: Where,
+    *,
+    saga: str,
+    args: str | None,
+    id: str | None,
+    attributes: tuple[str, ...],
+    deadline: float | None,
+    timeout: float | None,
+    park_unknown: bool,
+) -> Exit:
+    """Run a saga and wait for its outcome.
+
+    It shows the steps as they happen; the exit code says how it ended. The same id with the same arguments
+    is the same execution, so that a command may be repeated. While another worker serves the store, that one
+    does the work.
+    """
+    app, call = _call(saga, args, deadline)
+    engine, place = engine_of(where, app)
+    if not park_unknown:
+        await refuse_wrong_module(where, place, app, engine, all_known=True)
+    logs.quiet()
+    _new_store(where, place)
+    with contextlib.redirect_stdout(sys.stderr) if where.json else contextlib.nullcontext():
+        header = await _run(where, place, engine, call, id, pairs(attributes), timeout)
+    if where.json:
+        where.output.data(forms.outcome(header))
+    return of_status(header.status)
+
+
+async def _run(
+    where: Where,
+    place: Place,
+    engine: Engine,
+    call: Any,
+    id: str | None,
+    attributes: dict[str, str],
+    timeout: float | None,
+) -> Header:
+    async with engine, Desk(place, where.namespace, engine.store) as desk:
+        if not engine.working:
+            where.output.note(f"{_somebody(desk)} serves {place.url} and does the work", style="quiet")
+        handle = await engine.start(call, id=id, attributes=attributes)
+        if not where.json:
+            where.output.note(f"{handle.id} started", style="quiet")
+        console = where.output.out if where.output.live else where.output.err
+        watching = asyncio.create_task(
+            follow(where, desk, handle.id, on=console, changed=_silent if where.json else Lines(console))
+        )
+        try:
+            async with asyncio.timeout(timeout):
+                await handle.outcome()
+                await watching
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"{handle.id} has not ended after {timeout:g} s; it goes on while a worker serves {place.url}"
+            ) from error
+        except asyncio.CancelledError:
+            where.output.note(f"{handle.id} goes on when a worker serves {place.url}", style="careful")
+            raise
+        finally:
+            watching.cancel()
+        view = await look(where, desk, handle.id)
+        if not where.json:
+            where.output.show(execution(view, where.output.out.width))
+        return view.header
+
+
+@command("""amends start app:place_order --args '{"order": "1001", "cents": 4999}' --id order-1001""")
+@saga_argument
+@args_option
+@id_option
+@attribute_option
+@deadline_option
+async def start(
+    where: Where,
+    *,
+    saga: str,
+    args: str | None,
+    id: str | None,
+    attributes: tuple[str, ...],
+    deadline: float | None,
+) -> Exit:
+    """Start a saga; a worker takes it from there.
+
+    It returns when the execution is durable. The same id with the same arguments is the same execution.
+    """
+    app, call = _call(saga, args, deadline)
+    place = engine_of(where, app)[1]
+    if place.file is None:
+        raise Problem(
+            f"{place.url} ends with this process, so nothing could run there",
+            hint="name a file: --store sqlite:///orders.db, or use `amends run`",
+        )
+    _new_store(where, place)
+    async with Client(place.url, namespace=where.namespace) as client:
+        handle = await client.start(call, id=id, attributes=pairs(attributes))
+    async with Desk(place, where.namespace) as desk:
+        header, worker = await desk.find(handle.id), desk.worker()
+    if where.json:
+        where.output.data(forms.execution(header))
+        return Exit.OK
+    where.output.show(f"{header.id} {'started' if header.status == 'running' else header.status}")
+    if worker is None:
+        where.output.note(
+            f"nobody serves {place.url} yet: {where.again('worker')} {app.name}", style="careful"
+        )
+    else:
+        where.output.note(f"follow it: {where.again('show')} {header.id} --watch", style="quiet")
+    return Exit.OK
+
+
+def _call(spec: str, args: str | None, deadline: float | None) -> tuple[App, Any]:
+    if ":" not in spec and (known := resolve.settings().app):
+        spec = f"{known.partition(':')[0]}:{spec}"
+    app = apps.load(spec)
+    assert app is not None  # it was named
+    return app, values.call(app.saga(spec), args, deadline)
+
+
+def _new_store(where: Where, place: Place) -> None:
+    if place.file is not None and not place.file.exists():
+        where.output.note(f"making a new store: {place.file} (from {place.said_by})", style="careful")
+
+
+def _somebody(desk: Desk) -> str:
+    worker = desk.worker()
+    return f"process {worker}" if worker else "another worker"
+
+
+def _silent(view: Any) -> None:
+    """Programs are told the end only."""

@@ -1,0 +1,101 @@
+"""The store as an operator sees it: find, read, follow and act, without the code of the sagas.
+
+It needs no worker and becomes none.  Opening it never creates a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Self
+
+from ..clock import SystemClock
+from ..engine.backend import Backend
+from ..engine.handle import Handle
+from ..ids import RandomIds
+from ..kernel.entries import Row
+from ..kernel.limits import Limits
+from ..store import open_store
+from ..store.port import AuditRecord, Header, Message, Query, Store
+from ..store.sqlite.liveness import holder
+from .resolve import Place, must_exist
+
+PAGE = 200
+
+
+class Desk:
+    """``async with Desk(place, "default") as desk: header = await desk.find("order-1001")``"""
+
+    def __init__(self, place: Place, namespace: str, store: Store | None = None) -> None:
+        self.place = place
+        self.namespace = namespace
+        self.clock = SystemClock()
+        self._mine = store is None
+        self.store = open_store(place.url) if store is None else store
+        self._backend = Backend(self.store, namespace, self.clock, RandomIds(), Limits())
+
+    async def __aenter__(self) -> Self:
+        if self._mine:
+            must_exist(self.place)
+            await self.store.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._mine:
+            await self.store.close()
+
+    # ------------------------------------------------------------ looking
+
+    async def find(self, id: str) -> Header:
+        """The execution of that id. Raises `UnknownName` with near ids."""
+        return await self._backend.find(id)
+
+    async def read(self, header: Header) -> tuple[Header, list[Row], list[Message]]:
+        """A consistent copy of an execution: header, journal, waiting inbox."""
+        return await self.store.read(header.uid) or (header, [], [])
+
+    async def children(self, header: Header) -> list[Header]:
+        """Its nested sagas, oldest first."""
+        query = Query(namespace=header.namespace, parent=header.uid, limit=1000)
+        return (await self.store.headers(query))[::-1]
+
+    async def audit(self, header: Header) -> list[AuditRecord]:
+        """What operators did to it, oldest first."""
+        return await self.store.audited(header.uid)
+
+    async def each(self, query: Query) -> AsyncIterator[Header]:
+        """All that match, newest first, read page by page."""
+        after = query.after
+        while True:
+            page = await self.store.headers(_page(query, after))
+            for header in page:
+                yield header
+            if len(page) < PAGE:
+                return
+            after = page[-1].uid
+
+    def worker(self) -> int | None:
+        """The process that serves the store; None: nobody does, 0: not known which."""
+        file = self.place.file
+        return 0 if file is None else holder(str(file))
+
+    # ------------------------------------------------------------ acting
+
+    def handle(self, id: str) -> Handle[Any]:
+        """A handle that needs no definition; results are plain JSON values."""
+        return Handle(self._backend, None, id, local=False)
+
+
+def _page(query: Query, after: str) -> Query:
+    return Query(
+        namespace=query.namespace,
+        statuses=query.statuses,
+        saga=query.saga,
+        root=query.root,
+        parent=query.parent,
+        id_prefix=query.id_prefix,
+        limit=PAGE,
+        after=after,
+    )

@@ -1,0 +1,9 @@
+"""What `amends doctor` looks at: each examination gives findings, none changes anything."""
+
+from __future__ import annotations
+
+from .finding import Finding, Level
+from .machine import examine_machine
+from .store import examine_store
+
+__all__ = ["Finding", "Level", "examine_machine", "examine_store"]

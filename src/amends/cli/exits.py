@@ -1,0 +1,121 @@
+"""Exit codes, and what becomes of an error: its code, and how it is told to people and to programs.
+
+The codes are part of the interface: scripts branch on them. docs/cli.md lists them, and a test compares.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import click
+
+from ..errors import (
+    AmendsError,
+    DefinitionError,
+    EngineClosed,
+    IdInUse,
+    MissingDefinition,
+    NeedsAttention,
+    PayloadError,
+    Refused,
+    StoreError,
+    UnknownName,
+)
+from ..store import port
+
+
+class Exit(enum.IntEnum):
+    """How a command ended."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    ATTENTION = 4
+    STORE = 5
+    REFUSED = 6
+    INTERNAL = 70
+    TIMEOUT = 124
+    INTERRUPTED = 130
+
+
+MEANING = {
+    Exit.OK: "done; the execution completed",
+    Exit.FAILED: "the execution ended otherwise (compensated, terminated), or a check found something",
+    Exit.USAGE: "the command cannot be understood: options, JSON, module, configuration",
+    Exit.NOT_FOUND: "no execution has that id (or no action, saga or signal that name)",
+    Exit.ATTENTION: "the execution waits for a person",
+    Exit.STORE: "the store is missing, locked, full, damaged, or of a newer release",
+    Exit.REFUSED: "understood, and not possible now: it has ended, the id is taken, another worker serves",
+    Exit.INTERNAL: "a defect of amends",
+    Exit.TIMEOUT: "the time of `--timeout` is over; the execution goes on",
+    Exit.INTERRUPTED: "interrupted from the keyboard",
+}
+
+
+class Problem(click.UsageError):
+    """What was typed cannot be done; `hint` says what to type instead."""
+
+    def __init__(self, message: str, *, hint: str = "", exit: Exit = Exit.USAGE, code: str = "usage") -> None:
+        super().__init__(message)
+        self.hint = hint
+        self.exit = exit
+        self.code = code
+
+
+_CODES: tuple[tuple[type[AmendsError], Exit], ...] = (
+    (UnknownName, Exit.NOT_FOUND),
+    (StoreError, Exit.STORE),
+    (NeedsAttention, Exit.ATTENTION),
+    (Refused, Exit.REFUSED),
+    (IdInUse, Exit.REFUSED),
+    (EngineClosed, Exit.REFUSED),
+    (PayloadError, Exit.USAGE),
+    (DefinitionError, Exit.USAGE),
+    (MissingDefinition, Exit.USAGE),
+)
+
+
+def of_error(error: BaseException) -> Exit:
+    """The exit code of an error."""
+    if isinstance(error, Problem):
+        return error.exit
+    if isinstance(error, click.UsageError):
+        return Exit.USAGE
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return Exit.INTERRUPTED
+    if isinstance(error, TimeoutError):
+        return Exit.TIMEOUT
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
+
+
+def of_status(status: str) -> Exit:
+    """The exit code of an execution that ended or stopped with `status`."""
+    if status == port.COMPLETED:
+        return Exit.OK
+    return Exit.ATTENTION if status == port.ATTENTION else Exit.FAILED
+
+
+def worst(codes: list[Exit]) -> Exit:
+    """One code for several executions: the largest below the internal ones says the most."""
+    return max(codes, default=Exit.OK)
+
+
+def told(error: BaseException) -> dict[str, str | int]:
+    """An error for programs (and, by its parts, for people)."""
+    exit = of_error(error)
+    hint = getattr(error, "hint", "")
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "amends"
+        code = getattr(error, "code", "usage")
+        return {
+            "code": code,
+            "message": error.format_message(),
+            "hint": hint or (f"{command} --help" if code == "usage" else ""),
+            "exit": exit,
+        }
+    if isinstance(error, AmendsError):
+        return {"code": error.code, "message": error.message, "hint": hint, "exit": exit}
+    if isinstance(error, TimeoutError):
+        return {"code": "timeout", "message": str(error) or "the time is over", "hint": "", "exit": exit}
+    return {"code": "interrupted", "message": str(error) or "interrupted", "hint": "", "exit": exit}

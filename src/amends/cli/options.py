@@ -1,0 +1,190 @@
+"""What all commands share: how one is declared, the common options, and completion of ids.
+
+A command is an ordinary function; `command` gives it --store, --namespace, --json and an example, and hands
+it a `Where` first.  What it returns is the exit code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from functools import cached_property
+from typing import Any, TypeVar
+
+import click as plain
+import rich_click as click
+from rich.text import Text
+
+from ..engine.backend import operator
+from ..errors import AmendsError, did_you_mean
+from ..store import port
+from . import resolve
+from .desk import Desk
+from .exits import Exit, Problem
+from .output import Output
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+STATUSES = (
+    port.RUNNING,
+    port.COMPENSATING,
+    port.ATTENTION,
+    port.COMPLETED,
+    port.COMPENSATED,
+    port.PARTIALLY_COMPENSATED,
+    port.TERMINATED,
+)
+
+
+class Where:
+    """The common options: which store and namespace, and how to print."""
+
+    def __init__(self, store: str | None, namespace: str | None, json: bool) -> None:
+        self._store = store
+        self._namespace = namespace
+        self.output = Output(json=json)
+
+    @property
+    def json(self) -> bool:
+        """Does a program read?"""
+        return self.output.json
+
+    @cached_property
+    def place(self) -> resolve.Place:
+        """The store to use."""
+        return resolve.place(self._store)
+
+    @cached_property
+    def namespace(self) -> str:
+        """The namespace to use."""
+        return resolve.namespace(self._namespace)
+
+    def desk(self) -> Desk:
+        """The store, for looking and acting."""
+        return Desk(self.place, self.namespace)
+
+    def again(self, command: str) -> str:
+        """A command to suggest, with the options that were typed to get here."""
+        words = ["amends", command]
+        if self._store:
+            words.append(f"--store {self._store}")
+        if self._namespace:
+            words.append(f"--namespace {self._namespace}")
+        return " ".join(words)
+
+
+def command(example: str, *, store: bool = True) -> Callable[[Callable[..., Any]], click.RichCommand]:
+    """Declare a command: the function's docstring is its help, `example` stands below it."""
+
+    def declare(function: Callable[..., Any]) -> click.RichCommand:
+        def run(**given: Any) -> int:
+            where = Where(given.pop("store", None), given.pop("namespace", None), given.pop("json"))
+            done = function(where, **given)
+            return int(asyncio.run(done) if isinstance(done, Coroutine) else done)
+
+        run.__doc__ = function.__doc__
+        run.__name__ = function.__name__
+        common: Any = _json(lambda: None)  # the list of parameters is kept in reverse
+        if store:
+            common = _namespace(_store(common))
+        own = getattr(function, "__click_params__", [])
+        run.__click_params__ = [*common.__click_params__, *own]  # type: ignore[attr-defined]
+        return click.command(
+            function.__name__.rstrip("_"),
+            cls=click.RichCommand,
+            epilog=shown(example),
+            context_settings=SETTINGS,
+        )(run)
+
+    return declare
+
+
+def shown(example: str) -> Any:
+    """An example as it stands below the help (as rich text, because click joins the lines of plain text)."""
+    lines = "\n".join(f"  $ {line}" for line in example.strip().splitlines())
+    return Text(f"Example:\n{lines}")
+
+
+# Without boxes, and columns in line with each other.
+HELP = click.RichHelpConfiguration(
+    theme="default-slim",
+    style_commands_table_column_width_ratio=(1, 6),
+)
+SETTINGS = {"help_option_names": ["-h", "--help"], "rich_help_config": HELP}
+
+_store = click.option(
+    "--store",
+    "-s",
+    metavar="URL",
+    help="Where executions are kept, such as sqlite:///orders.db. "
+    "Default: AMENDS_STORE, [tool.amends] of pyproject.toml, sqlite:///amends.db.",
+)
+_namespace = click.option("--namespace", metavar="NAME", help="The namespace of the ids (default: default).")
+_json = click.option("--json", is_flag=True, help="Print JSON for programs.")
+
+
+def _ids(context: plain.Context, parameter: plain.Parameter, incomplete: str) -> list[str]:
+    """Ids that begin so, read from the store. Completion must stay quiet: without a store there are none."""
+    given = context.params
+
+    async def look() -> list[str]:
+        place = resolve.place(given.get("store"))
+        async with Desk(place, resolve.namespace(given.get("namespace"))) as desk:
+            query = port.Query(namespace=desk.namespace, id_prefix=incomplete, limit=50)
+            return [header.id for header in await desk.store.headers(query)]
+
+    try:
+        return asyncio.run(look())
+    except (AmendsError, Problem):
+        return []
+
+
+def _statuses(context: plain.Context, parameter: plain.Parameter, incomplete: str) -> list[str]:
+    return [status for status in STATUSES if status.startswith(incomplete)]
+
+
+def check_statuses(
+    context: plain.Context, parameter: plain.Parameter, given: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Several by comma or by repeating the option; each must exist."""
+    chosen = tuple(word.strip().lower() for text in given for word in text.split(",") if word.strip())
+    for word in chosen:
+        if word not in STATUSES:
+            raise Problem(f"there is no status {word!r}", hint=did_you_mean(word, STATUSES))
+    return chosen
+
+
+one_id = click.argument("id", shell_complete=_ids)
+some_ids = click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=_ids)
+app_option = click.option(
+    "--app", metavar="MODULE", help="The module with the sagas. Default: AMENDS_APP, [tool.amends] app."
+)
+status_option = click.option(
+    "--status",
+    multiple=True,
+    callback=check_statuses,
+    shell_complete=_statuses,
+    help=f"Only these: {', '.join(STATUSES)}.",
+)
+by_option = click.option(
+    "--by", default=operator, show_default="your login name", help="Who acts, for the audit."
+)
+wait_option = click.option("--wait", is_flag=True, help="Wait for what comes of it; exit code by outcome.")
+action_option = click.option("--action", default="", help="The parked action (default: all of them).")
+
+
+def reason_option(*, required: bool) -> Callable[[F], F]:
+    """--reason, which the audit keeps."""
+    help = "Why, for the audit." + ("" if required else " Optional.")
+    return click.option("--reason", "-r", required=required, default=None if required else "", help=help)
+
+
+def sure(where: Where, question: str, *, yes: bool) -> None:
+    """Ask before what cannot be taken back. Raises `Abort`, or `Problem` where nobody can answer."""
+    if yes:
+        return
+    if where.json or not sys.stdin.isatty():
+        raise Problem(f"{question.rstrip('?')}: this needs a yes", hint="add --yes")
+    if not plain.confirm(question, err=True):
+        raise Problem("nothing was done", exit=Exit.REFUSED, code="declined")

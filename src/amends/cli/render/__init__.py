@@ -1,0 +1,1 @@
+"""What people read: rich renderables made from headers, stories and reports. No I/O."""

@@ -1,0 +1,46 @@
+"""Gathering what there is to show of an execution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..store.port import Header
+from . import forms
+from .desk import Desk
+from .options import Where
+from .render.execution import View
+from .story import Story, tell
+
+_DEPTH = 8  # of nested sagas shown inside their parents
+
+
+async def look(where: Where, desk: Desk, id: str) -> View:
+    """All there is to show of an execution. Raises `UnknownName` with near ids."""
+    header, rows, _ = await desk.read(await desk.find(id))
+    children = await desk.children(header)
+    nested: dict[str, Story] = {}
+    await _nest(desk, children, nested, 0)
+    return View(
+        header=header,
+        story=tell(rows),
+        children=children,
+        nested=nested,
+        audit=await desk.audit(header),
+        worker=desk.worker(),
+        now=desk.clock.now(),
+        again=where.again,
+    )
+
+
+async def _nest(desk: Desk, children: Sequence[Header], nested: dict[str, Story], depth: int) -> None:
+    for child in children if depth < _DEPTH else ():
+        found, rows, _ = await desk.read(child)
+        nested[found.uid] = tell(rows)
+        await _nest(desk, await desk.children(found), nested, depth + 1)
+
+
+def form(view: View) -> dict[str, Any]:
+    """The same for programs."""
+    children = [forms.execution(child) for child in view.children]
+    return forms.shown(view.header, view.story, children, list(view.audit), view.worker)
