@@ -150,7 +150,8 @@ def run(arguments: list[str]) -> int:
         print(error.format_message())
         return Exit.USAGE
     except (AmendsError, plain.UsageError, plain.Abort, KeyboardInterrupt, TimeoutError) as error:
-        tell_error(exits.told(error), json=json)
+        if json or not isinstance(error, (plain.Abort, KeyboardInterrupt)):
+            tell_error(exits.told(error), json=json)
         return exits.of_error(error)
     except BrokenPipeError:  # the reader went away (`| head`); the interpreter must not complain at exit
         sys.stderr.close()

@@ -101,6 +101,13 @@ def worst(codes: list[Exit]) -> Exit:
     return max(codes, default=Exit.OK)
 
 
+# The library's hints are for programs; here they name commands.
+_SAID_IN_PYTHON = {
+    "see handle.status()": "amends show ID says how it stands",
+    "name it: retry(action=…, args=…)": "name it with --action",
+}
+
+
 def told(error: BaseException) -> dict[str, str | int]:
     """An error for programs (and, by its parts, for people)."""
     exit = of_error(error)
@@ -115,6 +122,7 @@ def told(error: BaseException) -> dict[str, str | int]:
             "exit": exit,
         }
     if isinstance(error, AmendsError):
+        hint = _SAID_IN_PYTHON.get(hint, hint)
         return {"code": error.code, "message": error.message, "hint": hint, "exit": exit}
     if isinstance(error, TimeoutError):
         return {"code": "timeout", "message": str(error) or "the time is over", "hint": "", "exit": exit}

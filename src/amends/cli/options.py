@@ -7,6 +7,7 @@ it a `Where` first.  What it returns is the exit code.
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from functools import cached_property
@@ -63,6 +64,11 @@ class Where:
     def desk(self) -> Desk:
         """The store, for looking and acting."""
         return Desk(self.place, self.namespace)
+
+    def worker(self) -> str:
+        """The command that serves the store."""
+        module = "" if resolve.settings().app or os.environ.get("AMENDS_APP") else " MODULE"
+        return self.again("worker") + module
 
     def again(self, command: str) -> str:
         """A command to suggest, with the options that were typed to get here."""
@@ -176,8 +182,9 @@ action_option = click.option("--action", default="", help="The parked action (de
 
 def reason_option(*, required: bool) -> Callable[[F], F]:
     """--reason, which the audit keeps."""
-    help = "Why, for the audit." + ("" if required else " Optional.")
-    return click.option("--reason", "-r", required=required, default=None if required else "", help=help)
+    if required:
+        return click.option("--reason", "-r", required=True, help="Why, for the audit.")
+    return click.option("--reason", "-r", default="", help="Why, for the audit (optional).")
 
 
 def sure(where: Where, question: str, *, yes: bool) -> None:
@@ -185,6 +192,6 @@ def sure(where: Where, question: str, *, yes: bool) -> None:
     if yes:
         return
     if where.json or not sys.stdin.isatty():
-        raise Problem(f"{question.rstrip('?')}: this needs a yes", hint="add --yes")
+        raise Problem(f"this must be confirmed, and nobody can be asked here: {question}", hint="add --yes")
     if not plain.confirm(question, err=True):
         raise Problem("nothing was done", exit=Exit.REFUSED, code="declined")

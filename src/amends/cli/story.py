@@ -23,11 +23,16 @@ WAITING, OVER = "waiting", "over"
 
 
 class Act(msgspec.Struct, kw_only=True):
-    """One action. Times are seconds since the epoch; `action` is the ledger's, always up to date."""
+    """One action: the ledger's, and times in seconds since the epoch (`failed`: that of the last try).
+
+    tries: how many failed, as last noted.
+    """
 
     action: Action
+    tries: int = 0
     began: float
     ended: float | None = None
+    failed: float | None = None
     undo_began: float | None = None
     undo_ended: float | None = None
 
@@ -49,13 +54,6 @@ class Act(msgspec.Struct, kw_only=True):
             return "retrying" if action.undo_retry_at else "undoing"
         names = {UNDO_PARKED: "parked", UNDO_DONE: "undone", UNDO_RESIDUE: "residue"}
         return names.get(action.undo_state, "") if self.undo_began is not None else ""
-
-    @property
-    def last(self) -> float | None:
-        """When it was over for good; None: something still runs or waits."""
-        if self.undo in {"", "undone", "residue"}:
-            return self.undo_ended or self.ended
-        return None
 
 
 class Wait(msgspec.Struct, kw_only=True):
@@ -142,6 +140,8 @@ class _Teller:
     def _note_changes(self, now: float) -> None:
         for act in self._known.values():
             action = act.action
+            if action.attempts != act.tries:
+                act.tries, act.failed = action.attempts, now
             if act.ended is None and action.outcome != OPEN:
                 act.ended = now
             if action.undo_state and act.undo_began is None and action.undo_opened_at:

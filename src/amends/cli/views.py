@@ -30,6 +30,7 @@ async def look(where: Where, desk: Desk, id: str) -> View:
         worker=desk.worker(),
         now=desk.clock.now(),
         again=where.again,
+        serve=where.worker(),
     )
 
 

@@ -20,15 +20,24 @@ from .views import look
 INTERVAL = 0.2
 
 
-async def follow(where: Where, desk: Desk, id: str, *, on: Console, changed: Callable[[View], None]) -> None:
+async def follow(
+    where: Where,
+    desk: Desk,
+    id: str,
+    *,
+    on: Console,
+    changed: Callable[[View], None],
+    transient: bool = False,
+) -> None:
     """Look again and again, until it ends or needs a person.
 
-    On a terminal the page is redrawn on `on`; otherwise `changed` is called for each change.
+    On a terminal the page is redrawn on `on` (and taken away at the end if `transient`); otherwise `changed`
+    is called for each change.
     """
     if not (where.output.live and on.is_terminal):
         await _each_change(where, desk, id, changed)
         return
-    with Live(console=on, transient=True, auto_refresh=False) as live:
+    with Live(console=on, transient=transient, auto_refresh=False) as live:
         while True:
             view = await look(where, desk, id)
             live.update(execution(view, on.width), refresh=True)
@@ -95,7 +104,7 @@ def _act(act: Act) -> Iterator[tuple[float, str]]:
     yield act.began, f"{name} started"
     if act.state == "retrying" and action.fault:
         fault = f"{action.fault.type}: {action.fault.message}"
-        yield action.retry_at, f"{name} try {action.attempts} failed: {fault}; the next follows"
+        yield act.failed or act.began, f"{name} try {action.attempts} failed: {fault}; the next follows"
     elif act.state == "parked" and action.fault:
         yield act.began, f"{name} waits for a person: {action.fault.type}: {action.fault.message}"
     elif act.ended is not None:

@@ -200,7 +200,7 @@ async def _each(
                 tell_error({**exits.told(error), "id": id}, json=where.json)
                 codes.append(exits.of_error(error))
         if not where.json and not wait and desk.worker() is None:
-            where.output.note(f"nobody serves this store: {where.again('worker')} MODULE", style="careful")
+            where.output.note(f"nobody serves this store: {where.worker()}", style="careful")
     return exits.worst(codes)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from typing import Any
 
@@ -95,7 +96,14 @@ async def _run(
             where.output.note(f"{handle.id} started", style="quiet")
         console = where.output.out if where.output.live else where.output.err
         watching = asyncio.create_task(
-            follow(where, desk, handle.id, on=console, changed=_silent if where.json else Lines(console))
+            follow(
+                where,
+                desk,
+                handle.id,
+                on=console,
+                changed=_silent if where.json else Lines(console),
+                transient=True,
+            )
         )
         try:
             async with asyncio.timeout(timeout):
@@ -111,6 +119,8 @@ async def _run(
         finally:
             watching.cancel()
         view = await look(where, desk, handle.id)
+        if view.worker == os.getpid():
+            view.worker = None  # soon
         if not where.json:
             where.output.show(execution(view, where.output.out.width))
         return view.header
@@ -152,9 +162,7 @@ async def start(
         return Exit.OK
     where.output.show(f"{header.id} {'started' if header.status == 'running' else header.status}")
     if worker is None:
-        where.output.note(
-            f"nobody serves {place.url} yet: {where.again('worker')} {app.name}", style="careful"
-        )
+        where.output.note(f"nobody serves {place.url} yet: {where.worker()}", style="careful")
     else:
         where.output.note(f"follow it: {where.again('show')} {header.id} --watch", style="quiet")
     return Exit.OK

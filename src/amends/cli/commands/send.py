@@ -46,7 +46,7 @@ async def send(
     if signal not in awaited:
         where.output.note("it does not wait for that now; the signal is kept until it asks", style="careful")
     if worker is None:
-        where.output.note(f"nobody serves this store: {where.again('worker')} MODULE", style="careful")
+        where.output.note(f"nobody serves this store: {where.worker()}", style="careful")
     return Exit.OK
 
 

@@ -24,7 +24,7 @@ async def show(where: Where, id: str, watch: bool) -> Exit:
     async with where.desk() as desk:
         if watch:
             await _watched(where, desk, id)
-        if not (watch and where.json):
+        if not watch or not (where.json or where.output.live):
             _page(where, await look(where, desk, id))
     return Exit.OK
 

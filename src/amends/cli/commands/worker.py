@@ -19,6 +19,7 @@ from ..resolve import Place
 from ..serving import engine_of, refuse_wrong_module
 
 _log = logging.getLogger("amends.cli")
+_LOOK = 0.1  # seconds between looks whether a standby has taken over
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -46,9 +47,9 @@ async def worker(
     async with engine:
         if not engine.working:
             _second(place, where, no_standby=no_standby)
-        names = ", ".join(saga.name for saga in engine.sagas)
-        _log.info("process %d serves %s: %s", os.getpid(), place.url, names)
+        announcing = asyncio.create_task(_announce(engine, place))
         await stop.asked()
+        announcing.cancel()
     _log.info("stopped")
     return Exit.OK
 
@@ -64,6 +65,14 @@ def _second(place: Place, where: Where, *, no_standby: bool) -> None:
             code="second_worker",
         )
     _log.warning("standing by: %s is the worker of %s; this one takes over when it is gone", who, place.url)
+
+
+async def _announce(engine: Engine, place: Place) -> None:
+    """Say what is served, as soon as it is."""
+    while not engine.working:  # noqa: ASYNC110 - an engine announces this only in its log
+        await asyncio.sleep(_LOOK)
+    names = ", ".join(saga.name for saga in engine.sagas)
+    _log.info("process %d serves %s: %s", os.getpid(), place.url, names)
 
 
 class _Stop:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +22,7 @@ from .timeline import tree
 class View(msgspec.Struct, kw_only=True):
     """All that is shown of one execution. `nested`: stories of child sagas by uid. `worker`: see `Desk`.
 
-    `again`: how commands are suggested, such as ``amends {} --store …``.
+    `again`: how a command is suggested (with the options typed so far); `serve`: what serves the store.
     """
 
     header: Header
@@ -32,7 +32,8 @@ class View(msgspec.Struct, kw_only=True):
     audit: Sequence[AuditRecord] = ()
     worker: int | None = None
     now: float
-    again: Any
+    again: Callable[[str], str]
+    serve: str
 
     @property
     def status(self) -> Status:
@@ -50,13 +51,13 @@ def execution(view: View, width: int) -> RenderableType:
     if story.broken:
         parts.append(Text(f"\nThe journal is damaged: {story.broken}. Shown is what stands before.", "bad"))
     if story.acts or story.waits:
-        parts += ["", tree(story, view.nested, view.now, width=width, ended=header.finished_at)]
+        parts += ["", *tree(story, view.nested, view.now, width=width, ended=header.finished_at)]
     for title, section in (
         ("What happened", _moments(story)),
         ("What remains", _residue(view)),
         ("What operators did", _audit(view.audit)),
-        ("Needs a person", list(_attention(view))),
-        ("What to type next", [Text(f"  {line}") for line in _next(view)]),
+        ("Needs a person", _attention(view)),
+        ("What to type next", _next(view)),
     ):
         if section:
             parts += ["", Text(title, style="bold"), *section]
@@ -110,15 +111,15 @@ def _worker(view: View) -> str | Text:
 
 
 def _moments(story: Story) -> list[RenderableType]:
-    """Only when there is more to it than start and end."""
-    turns = [
-        m
-        for m in story.moments
-        if m.what not in {"started", "returned", "ended", "signal"} or m.text.startswith("run")
-    ]
+    """The turns it took, when there is more to it than start, failure and end."""
+    quiet = {"started", "returned", "ended", "signal", "turned back"}
+    if not any(moment.what not in quiet or moment.text.startswith("run ") for moment in story.moments):
+        return []
+    turns = [moment for moment in story.moments if moment.what not in quiet - {"turned back"} or moment.text]
     return [
-        Text.assemble((f"  {text.moment(m.at)}  ", "quiet"), m.what, f": {m.text}" if m.text else "")
-        for m in turns
+        Text.assemble((f"  {text.moment(one.at)}  ", "quiet"), one.what, f": {one.text}" if one.text else "")
+        for one in turns
+        if one.what != "ended"
     ]
 
 
@@ -143,70 +144,90 @@ def _audit(records: Sequence[AuditRecord]) -> list[RenderableType]:
     ]
 
 
-def _attention(view: View) -> Iterator[RenderableType]:
+def _attention(view: View) -> list[RenderableType]:
+    """Each parked item, with all that a person needs to settle it."""
+    if not view.status.items:
+        return []
+    table = Table.grid(padding=(0, 1, 0, 0))
+    table.add_column(style="attention", no_wrap=True)
+    table.add_column(overflow="fold")
     for item in view.status.items:
-        if "action" not in item:
-            yield Text.assemble(("  ! ", "attention"), str(item.get("message", item.get("why", ""))))
-            if item.get("do"):
-                yield Text(f"    → {item['do']}")
-            continue
-        step, tries = text.short(str(item["step"])), item.get("attempts", 0)
-        doing = f"undoing {step}" if item.get("direction") == "undo" else step
-        said = f"{doing} (action {item['action']}) failed"
-        if tries:
-            said += f" {tries} time{'s' if tries > 1 else ''}"
-        yield Text.assemble(("  ! ", "attention"), said, f": {text.fault(item.get('error'))}")
-        yield Text(f"    arguments  {text.compact(item.get('arguments'), 300)}", style="quiet")
-        if item.get("direction") == "undo":
-            result = item.get("result")
-            known = "not known: its outcome is unknown" if item.get("outcome") == "unknown" else None
-            yield Text(f"    result     {known or text.compact(result, 300)}", style="quiet")
-        elif item.get("outcome") == "unknown":
-            yield Text(
-                "    an attempt may have had its effect: look at the participant first", style="careful"
-            )
+        for place, line in enumerate(_stuck(item) if "action" in item else _whole(item)):
+            table.add_row("" if place else "  !", line)
+    return [table]
 
 
-def _next(view: View) -> Iterator[str]:
-    """Commands, with what each does."""
+def _whole(item: Mapping[str, Any]) -> Iterator[Text]:
+    yield Text(str(item.get("message") or item.get("why", "")))
+    if item.get("do"):
+        yield Text(f"→ {item['do']}")
+
+
+def _stuck(item: Mapping[str, Any]) -> Iterator[Text]:
+    step, tries = text.short(str(item["step"])), item.get("attempts", 0)
+    undoing = item.get("direction") == "undo"
+    said = f"{'undoing ' if undoing else ''}{step} (action {item['action']}) failed"
+    if tries:
+        said += f" {tries} time{'s' if tries > 1 else ''}"
+    yield Text(f"{said}: {text.fault(item.get('error'))}")
+    yield Text(f"arguments  {text.compact(item.get('arguments'), 300)}", style="quiet")
+    unknown = item.get("outcome") == "unknown"
+    if undoing:
+        result = "not known (its outcome is unknown)" if unknown else text.compact(item.get("result"), 300)
+        yield Text(f"result     {result}", style="quiet")
+    elif unknown:
+        yield Text("an attempt may have had its effect: look at the participant first", style="careful")
+
+
+# ---------------------------------------------------------------- what to type next
+
+
+def _next(view: View) -> list[RenderableType]:
+    lines = list(_suggestions(view))
+    if not lines:
+        return []
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="quiet", max_width=32)
+    table.add_column(overflow="fold")
+    for means, typed in lines:
+        table.add_row(f"  {means}", typed)
+    return [table]
+
+
+def _suggestions(view: View) -> Iterator[tuple[str, str]]:
+    """What each command does, and how it is typed."""
     header = view.header
-    if header.status == port.ATTENTION:
-        yield from _mend(view)
-        return
     if header.status in port.FINAL:
         return
+    if header.status == port.ATTENTION:
+        yield from _mend(view)
     for name in dict.fromkeys(view.story.signals):
-        yield _line(view, "send", f"{name} --value …", "give it the signal it waits for")
+        yield "give it the signal", _typed(view, "send", f"{text.quoted(name)} --value '…'")
     for child in view.children:
         if child.status == port.ATTENTION:
-            yield f"{view.again('show')} {text.quoted(child.id)}  # the nested saga that needs a person"
+            yield "see the nested saga", f"{view.again('show')} {text.quoted(child.id)}"
     if view.worker is None:
-        yield f"{view.again('worker')} MODULE  # nobody serves this store"
+        yield "nobody serves the store", view.serve
 
 
-def _mend(view: View) -> Iterator[str]:
-    whole = view.status.parked_whole
-    if whole:
-        yield _line(view, "retry", "", "once the cause is gone (a deploy, a repair)")
-        yield _line(view, "cancel", "--reason …", "undo it from its journal, without its code")
-        yield _line(view, "terminate", "--reason …", "end it; nothing is undone")
+def _mend(view: View) -> Iterator[tuple[str, str]]:
+    if view.status.parked_whole:
+        yield "the cause is gone: go on", _typed(view, "retry", "")
+        yield "undo it from its journal", _typed(view, "cancel", "--reason '…'")
+        yield "end it, undo nothing", _typed(view, "terminate", "--reason '…'")
         return
     for item in view.status.items:
         which = f"--action {text.quoted(str(item.get('action')))}"
-        undoing = item.get("direction") == "undo"
-        yield _line(view, "retry", which, "try it again")
-        if undoing:
-            yield _line(view, "resolve", f"{which} --reason …", "it was undone by hand")
-            yield _line(view, "skip", f"{which} --reason …", "leave the effect; it is recorded")
+        yield "try it again", _typed(view, "retry", which)
+        if item.get("direction") == "undo":
+            yield "it was undone by hand", _typed(view, "resolve", f"{which} --reason '…'")
+            yield "leave the effect", _typed(view, "skip", f"{which} --reason '…'")
         else:
-            yield _line(view, "resolve", f"{which} --value … --reason …", "it was done by hand; its result")
-            yield _line(view, "skip", f"{which} --reason …", "go on without it (null)")
+            yield "it was done by hand", _typed(view, "resolve", f"{which} --value '…' --reason '…'")
+            yield "go on without it (null)", _typed(view, "skip", f"{which} --reason '…'")
     if any(item.get("direction") == "do" for item in view.status.items):
-        yield _line(view, "cancel", "--reason …", "undo what was done")
-    if view.worker is None:
-        yield f"{view.again('worker')} MODULE  # nobody serves this store: it must run for any of these"
+        yield "undo what was done", _typed(view, "cancel", "--reason '…'")
 
 
-def _line(view: View, command: str, options: str, means: str) -> str:
-    words = f"{view.again(command)} {text.quoted(view.header.id)} {options}".rstrip()
-    return f"{words}  # {means}"
+def _typed(view: View, command: str, options: str) -> str:
+    return f"{view.again(command)} {text.quoted(view.header.id)} {options}".rstrip()

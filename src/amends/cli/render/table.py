@@ -11,22 +11,33 @@ from ...engine.status import status_of
 from ...store.port import Header
 from . import text
 
+_MOST = {"ID": 40, "SAGA": 30}  # on a terminal
+_NOBODY_LOOKS = 1000
+
 
 def executions(headers: Sequence[Header], now: float, *, width: int) -> Table:
-    """One row each; narrow terminals lose the times of start first, then the cause's detail."""
+    """One row each. Narrow terminals do without the start, and see less of why, or nothing."""
+    columns: dict[str, list[Text]] = {
+        "ID": [Text(header.id) for header in headers],
+        "STATUS": [text.status(header.status) for header in headers],
+        "SAGA": [Text(header.saga) for header in headers],
+        "STARTED": [Text(text.moment(header.created_at)) for header in headers],
+        "CHANGED": [Text(text.ago(header.updated_at or header.created_at, now)) for header in headers],
+    }
+    if width < 100:
+        del columns["STARTED"]
+    most = _MOST if width < _NOBODY_LOOKS else {}
+    sizes = {
+        name: min(most.get(name, width), max(len(name), *(len(cell) for cell in cells)))
+        for name, cells in columns.items()
+    }
+    left = width - sum(sizes.values()) - 2 * len(sizes)
+    if left >= 10:
+        columns["WHY"], sizes["WHY"] = [Text(why(header), style="quiet") for header in headers], left
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("ID", no_wrap=True, overflow="ellipsis", ratio=None, min_width=8)
-    table.add_column("STATUS", no_wrap=True, overflow="ellipsis", min_width=13)
-    table.add_column("SAGA", no_wrap=True, overflow="ellipsis", min_width=6)
-    if width >= 100:
-        table.add_column("STARTED", no_wrap=True)
-    table.add_column("CHANGED", no_wrap=True)
-    table.add_column("WHY", no_wrap=True, overflow="ellipsis")
-    for header in headers:
-        row: list[str | Text] = [header.id, text.status(header.status), header.saga]
-        if width >= 100:
-            row.append(text.moment(header.created_at))
-        row += [text.ago(header.updated_at or header.created_at, now), Text(why(header), style="quiet")]
+    for name in columns:
+        table.add_column(name, no_wrap=True, overflow="ellipsis", max_width=sizes[name])
+    for row in zip(*columns.values(), strict=True):
         table.add_row(*row)
     return table
 
@@ -37,8 +48,7 @@ def why(header: Header) -> str:
     said = text.fault(status.error)
     if status.items:
         first = status.items[0]
-        said = str(
-            first.get("message")
-            or f"{text.short(str(first.get('step', '')))}: {text.fault(first.get('error'))}"
+        said = str(first.get("message") or "") or (
+            f"{text.short(str(first.get('step', '')))}: {text.fault(first.get('error'))}"
         )
     return " · ".join(part for part in (header.cause, said.partition("\n")[0]) if part)

@@ -70,7 +70,7 @@ def ago(at: float | None, now: float) -> str:
 def _rough(seconds: float) -> str:
     for size, name in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= (2 * size if size == 86400 else size):
-            return f"{seconds // size:.0f} {name}"
+            return f"{seconds / size:.0f} {name}"
     return f"{seconds:.0f} s"
 
 
