@@ -94,7 +94,10 @@ class Foreign(click.RichCommand):
 
     def invoke(self, ctx: plain.Context) -> int:
         main = importlib.import_module(self._module).main
-        return int(main(list(ctx.params["arguments"])))
+        try:
+            return int(main(list(ctx.params["arguments"])) or 0)
+        except SystemExit as stop:  # its own parser has spoken
+            return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
 
 
 class Amends(click.RichGroup):

@@ -145,6 +145,11 @@ class Engine:
         return self._store
 
     @property
+    def namespace(self) -> str:
+        """What keeps its ids apart from others in the store."""
+        return self._backend.namespace
+
+    @property
     def sagas(self) -> list[Saga[..., Any]]:
         """The sagas it was given, by name."""
         return [self._registry.sagas[key] for key in sorted(self._registry.sagas)]

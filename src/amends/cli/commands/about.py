@@ -42,7 +42,7 @@ def versions() -> dict[str, str]:
     }
 
 
-@command('eval "$(amends completion bash)"', store=False)
+@command("amends completion bash", store=False)
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(where: Where, shell: str) -> Exit:
     """Print the completion script of a shell.

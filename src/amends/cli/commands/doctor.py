@@ -32,7 +32,10 @@ async def doctor(where: Where, app: str | None) -> Exit:
     code = Exit.OK
     try:
         findings += _store(place)
-        findings += [finding async for finding in _definitions(where, app)]
+        if any(one.check == "schema" and one.level is Level.PROBLEM for one in findings):
+            code = Exit.STORE
+        else:
+            findings += [finding async for finding in _definitions(where, app)]
     except (AmendsError, Problem) as error:
         hint = getattr(error, "hint", "")
         findings.append(problem("store" if isinstance(error, AmendsError) else "module", _first(error), hint))

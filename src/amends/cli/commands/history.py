@@ -15,7 +15,7 @@ from ..render import journal
 from ..render.text import utc
 
 
-@command("amends history order-1001\namends history order-1001 --json | jq .commands")
+@command("amends history order-1001\namends history order-1001 --tail 5")
 @one_id
 @click.option("--tail", type=click.IntRange(1), help="Only the last so many rows.")
 async def history(where: Where, id: str, tail: int | None) -> Exit:

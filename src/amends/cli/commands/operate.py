@@ -68,11 +68,11 @@ async def retry(
     by: str,
     wait: bool,
 ) -> Exit:
-    """Run again what is parked: a stuck compensation, a held step, or all after a deploy.
+    """Run again what is parked.
 
-    New arguments are refused while an attempt with the old ones may have had an effect.
+    That is a stuck compensation, a held step, or the whole execution once a deploy has mended its code. New arguments are refused while an attempt with the old ones may have had an effect.
     """
-    if args is not None:
+    if app or args is not None:
         apps.load(app)
 
     async def act(handle: Handle[Any]) -> None:
@@ -98,7 +98,7 @@ async def _arguments(handle: Handle[Any], action: str, args: str) -> tuple[Any, 
     return tuple(named[name] for name in names)
 
 
-@command("""amends resolve order-1001 --action 3 --value '{"parcel": "P-7"}' --reason 'sent by hand'""")
+@command("""amends resolve order-1001 --action 3 --value '"parcel-7"' --reason 'sent by hand'""")
 @one_id
 @action_option
 @click.option("--value", metavar="JSON", help="The result of a held step; leave out for a compensation.")
@@ -130,7 +130,7 @@ async def resolve(
     )
 
 
-@command("amends skip order-1001 --action 1 --reason 'refunded by bank transfer'")
+@command("amends skip order-1001 --action 1 --reason 'refunded by bank transfer' --yes")
 @some_ids
 @action_option
 @reason_option(required=True)
@@ -153,7 +153,7 @@ async def skip(
     return await _each(where, ids, "skip", wait, act, None if yes else asked)
 
 
-@command("amends terminate order-1001 --reason 'test data'")
+@command("amends terminate order-1001 --reason 'test data' --yes")
 @some_ids
 @reason_option(required=True)
 @yes_option

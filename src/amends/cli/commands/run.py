@@ -41,7 +41,10 @@ attribute_option = click.option(
 )
 
 
-@command("""amends run app:place_order --args '{"order": "1001", "cents": 4999}' --id order-1001""")
+_EXAMPLE = """app:place_order --args '{"order": {"id": "1001", "cents": 4999}}' --id order-1001"""
+
+
+@command(f"amends run {_EXAMPLE}")
 @saga_argument
 @args_option
 @id_option
@@ -88,7 +91,7 @@ async def _run(
     attributes: dict[str, str],
     timeout: float | None,
 ) -> Header:
-    async with engine, Desk(place, where.namespace, engine.store) as desk:
+    async with engine, Desk(place, engine.namespace, engine.store) as desk:
         if not engine.working:
             where.output.note(f"{_somebody(desk)} serves {place.url} and does the work", style="quiet")
         handle = await engine.start(call, id=id, attributes=attributes)
@@ -126,7 +129,7 @@ async def _run(
         return view.header
 
 
-@command("""amends start app:place_order --args '{"order": "1001", "cents": 4999}' --id order-1001""")
+@command(f"amends start {_EXAMPLE}")
 @saga_argument
 @args_option
 @id_option
@@ -146,16 +149,16 @@ async def start(
     It returns when the execution is durable. The same id with the same arguments is the same execution.
     """
     app, call = _call(saga, args, deadline)
-    place = engine_of(where, app)[1]
+    engine, place = engine_of(where, app)
     if place.file is None:
         raise Problem(
             f"{place.url} ends with this process, so nothing could run there",
             hint="name a file: --store sqlite:///orders.db, or use `amends run`",
         )
     _new_store(where, place)
-    async with Client(place.url, namespace=where.namespace) as client:
+    async with Client(place.url, namespace=engine.namespace) as client:
         handle = await client.start(call, id=id, attributes=pairs(attributes))
-    async with Desk(place, where.namespace) as desk:
+    async with Desk(place, engine.namespace) as desk:
         header, worker = await desk.find(handle.id), desk.worker()
     if where.json:
         where.output.data(forms.execution(header))
