@@ -62,7 +62,7 @@ def load(given: str | None, *, need: bool = True) -> App | None:
 def _load(spec: str, found: Settings) -> App:
     name, colon, attribute = spec.partition(":")
     if name.endswith(".py") or "/" in name or not name or (colon and not attribute):
-        better = Path(name).with_suffix("").as_posix().strip("./").replace("/", ".") or "app"
+        better = name.removesuffix(".py").strip("./").replace("/", ".") or "app"
         raise Problem(
             f"{spec!r} is no module",
             hint=f"write {better}{colon}{attribute}; folders become dots, without .py",

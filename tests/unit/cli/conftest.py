@@ -54,7 +54,9 @@ def _as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     path, log = list(sys.path), logging.getLogger("amends").level
     yield
     sys.path[:] = path
-    sys.modules.pop("app", None)
+    for name, loaded in list(sys.modules.items()):
+        if str(getattr(loaded, "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
     logging.getLogger("amends").setLevel(log)
 
 

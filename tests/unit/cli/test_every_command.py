@@ -295,6 +295,12 @@ def _doctor(found: Any) -> Any:
     return [{**found[0], "ok": True, "store": "", "findings": findings}]
 
 
+def _history(found: Any) -> Any:
+    """The journal names the Python that wrote it."""
+    started = found[0]["events"][0]
+    return [{**found[0], "events": [{**started, "python": ""}]}, *found[1:]]
+
+
 def _version(found: Any) -> Any:
     return [dict.fromkeys(found[0], "")]
 
@@ -306,5 +312,6 @@ def _completion(found: Any) -> Any:
 VARIES: dict[str, Callable[[Any], Any]] = {
     "completion": _completion,
     "doctor": _doctor,
+    "history": _history,
     "version": _version,
 }
