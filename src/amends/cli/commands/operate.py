@@ -70,7 +70,8 @@ async def retry(
 ) -> Exit:
     """Run again what is parked.
 
-    That is a stuck compensation, a held step, or the whole execution once a deploy has mended its code. New arguments are refused while an attempt with the old ones may have had an effect.
+    That is a stuck compensation, a held step, or the whole execution once a deploy has mended its code. New
+    arguments are refused while an attempt with the old ones may have had an effect.
     """
     if app or args is not None:
         apps.load(app)
