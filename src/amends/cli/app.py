@@ -127,7 +127,6 @@ def _made() -> Amends:
         help="Durable sagas: run them, watch them, mend them.",
         epilog=shown("amends list --status attention\namends show order-1001"),
         commands=made,
-        no_args_is_help=True,
         context_settings=SETTINGS,
     )
     return plain.version_option(package_name="amends", message="%(prog)s %(version)s")(group)
@@ -147,11 +146,8 @@ def run(arguments: list[str]) -> int:
     """Run a command line, tell its error if it has one, and return the exit code."""
     json = "--json" in arguments
     try:
-        done = cli.main(arguments, prog_name="amends", standalone_mode=False)
-        return int(done or 0)
-    except plain.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        return Exit.USAGE
+        done = cli.main(arguments or ["--help"], prog_name="amends", standalone_mode=False)
+        return int(done or 0) if arguments else Exit.USAGE
     except (AmendsError, plain.UsageError, plain.Abort, KeyboardInterrupt, TimeoutError) as error:
         if json or not isinstance(error, (plain.Abort, KeyboardInterrupt)):
             tell_error(exits.told(error), json=json)
