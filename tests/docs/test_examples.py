@@ -79,9 +79,9 @@ def code(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_names_of_amends_exist(page: Path) -> None:
-    """``amends.x.y`` in code type is a module or a thing in one."""
+    """``amends.x.y`` in code type is a module or a thing in one (but for files, such as ``/amends.db``)."""
     unknown = []
-    for dotted in set(re.findall(r"\bamends((?:\.[A-Za-z_]\w*)+)", "\n".join(code(page)))):
+    for dotted in set(re.findall(r"(?<!/)\bamends((?:\.[A-Za-z_]\w*)+)", "\n".join(code(page)))):
         try:
             resolve(dotted)
         except (ImportError, AttributeError):
@@ -206,6 +206,14 @@ def test_wrong_output_is_found(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match=r"page\.md:7 says"):
         check(tmp_path, page)
     check(tmp_path, page.replace("2\n", "1\n"))
+
+
+def test_each_comment_stands_for_its_own_block(tmp_path: Path) -> None:
+    page = "<!-- not run: it would fail -->\n```python\n1 / 0\n```\n"
+    page += "```python\nprint(1)\n```\n\n<!-- prints -->\n```text\n2\n```\n"
+    assert [block.comment for block in blocks(page)] == ["not run: it would fail", "", "prints"]
+    with pytest.raises(AssertionError, match=r"page\.md:11 says"):
+        check(tmp_path, page)
 
 
 def test_blocks_share_a_namespace_and_may_await(tmp_path: Path) -> None:

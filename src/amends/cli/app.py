@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from importlib.util import find_spec
 from typing import Any
@@ -13,7 +14,7 @@ import rich_click as click
 from ..errors import AmendsError, did_you_mean
 from . import exits
 from .exits import Exit, Problem
-from .options import SETTINGS, shown
+from .help import SETTINGS, shown
 from .output import tell_error
 
 
@@ -52,7 +53,8 @@ PANELS: dict[str, dict[str, Entry]] = {
     },
 }
 
-# Commands of other packages: there if the package is. Each has `main(arguments) -> exit code`.
+# Commands of other packages: there if the package is. Each has `main(arguments)`, which returns the exit code
+# and is told how it was called if it takes `prog`.
 FOREIGN: dict[str, tuple[str, Entry]] = {
     "check": ("Look", Entry("amends.checks", "Find mistakes in sagas without running them.")),
     "graph": ("Look", Entry("amends.drawing", "Draw a saga or an execution.")),
@@ -94,8 +96,9 @@ class Foreign(click.RichCommand):
 
     def invoke(self, ctx: plain.Context) -> int:
         main = importlib.import_module(self._module).main
+        named = {"prog": ctx.command_path} if "prog" in inspect.signature(main).parameters else {}
         try:
-            return int(main(list(ctx.params["arguments"])) or 0)
+            return int(main(list(ctx.params["arguments"]), **named) or 0)
         except SystemExit as stop:  # its own parser has spoken
             return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
 

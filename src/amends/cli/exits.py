@@ -21,7 +21,6 @@ from ..errors import (
     StoreError,
     UnknownName,
 )
-from ..store import port
 
 
 class Exit(enum.IntEnum):
@@ -87,18 +86,6 @@ def of_error(error: BaseException) -> Exit:
     if isinstance(error, TimeoutError):
         return Exit.TIMEOUT
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
-
-
-def of_status(status: str) -> Exit:
-    """The exit code of an execution that ended or stopped with `status`."""
-    if status == port.COMPLETED:
-        return Exit.OK
-    return Exit.ATTENTION if status == port.ATTENTION else Exit.FAILED
-
-
-def worst(codes: list[Exit]) -> Exit:
-    """One code for several executions: the largest below the internal ones says the most."""
-    return max(codes, default=Exit.OK)
 
 
 # The library's hints are for programs; here they name commands.

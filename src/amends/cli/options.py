@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import click as plain
 import rich_click as click
-from rich.text import Text
 
 from ..engine.backend import operator
 from ..errors import AmendsError, did_you_mean
@@ -23,6 +22,7 @@ from ..store import port
 from . import resolve
 from .desk import Desk
 from .exits import Exit, Problem
+from .help import SETTINGS, shown
 from .output import Output
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -105,19 +105,6 @@ def command(example: str, *, store: bool = True) -> Callable[[Callable[..., Any]
 
     return declare
 
-
-def shown(example: str) -> Any:
-    """An example as it stands below the help (as rich text, because click joins the lines of plain text)."""
-    lines = "\n".join(f"  $ {line}" for line in example.strip().splitlines())
-    return Text(f"Example:\n{lines}")
-
-
-# Without boxes, and columns in line with each other.
-HELP = click.RichHelpConfiguration(
-    theme="default-slim",
-    style_commands_table_column_width_ratio=(1, 6),
-)
-SETTINGS = {"help_option_names": ["-h", "--help"], "rich_help_config": HELP}
 
 _store = click.option(
     "--store",

@@ -17,7 +17,7 @@ from ..errors import StoreError, did_you_mean
 from .exits import Problem
 
 DEFAULT_STORE = "sqlite:///amends.db"
-_KEYS = ("app", "namespace", "store")
+_KEYS = ("app", "namespace", "store")  # tables below it, such as [tool.amends.check], belong to others
 
 
 class Settings(msgspec.Struct, frozen=True):
@@ -68,12 +68,13 @@ def _table(file: Path) -> object | None:
 def _read(table: object, file: Path) -> Settings:
     if not isinstance(table, dict):
         raise Problem(f"{file}: tool.amends is {table!r}, expected a table", hint='[tool.amends] store = "…"')
-    for key, value in table.items():
+    own = {key: value for key, value in table.items() if not isinstance(value, dict)}
+    for key, value in own.items():
         if key not in _KEYS:
             raise Problem(f"{file}: [tool.amends] has no key {key!r}", hint=did_you_mean(key, _KEYS))
         if not isinstance(value, str):
             raise Problem(f"{file}: [tool.amends] {key} is {value!r}, expected text")
-    return Settings(**table, folder=file.parent)
+    return Settings(**own, folder=file.parent)
 
 
 def place(given: str | None, found: Settings | None = None) -> Place:

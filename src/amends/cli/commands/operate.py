@@ -14,7 +14,7 @@ from ...errors import AmendsError
 from ...store.port import Header
 from .. import apps, exits, forms, values
 from ..desk import Desk
-from ..exits import Exit, Problem, of_status
+from ..exits import Exit, Problem
 from ..options import (
     Where,
     action_option,
@@ -27,6 +27,7 @@ from ..options import (
     sure,
     wait_option,
 )
+from ..outcomes import of_status, worst
 from ..output import tell_error
 from ..render import text
 from ..story import tell
@@ -202,7 +203,7 @@ async def _each(
                 codes.append(exits.of_error(error))
         if not where.json and not wait and desk.worker() is None:
             where.output.note(f"nobody serves this store: {where.worker()}", style="careful")
-    return exits.worst(codes)
+    return worst(codes)
 
 
 async def _one(

@@ -16,8 +16,9 @@ from ...store.port import Header
 from .. import apps, forms, logs, resolve, values
 from ..apps import App
 from ..desk import Desk
-from ..exits import Exit, Problem, of_status
+from ..exits import Exit, Problem
 from ..options import Where, command
+from ..outcomes import of_status
 from ..render.execution import execution
 from ..resolve import Place
 from ..serving import engine_of, refuse_wrong_module
@@ -117,7 +118,8 @@ async def _run(
                 f"{handle.id} has not ended after {timeout:g} s; it goes on while a worker serves {place.url}"
             ) from error
         except asyncio.CancelledError:
-            where.output.note(f"{handle.id} goes on when a worker serves {place.url}", style="careful")
+            grace = f"; steps that run have {engine.settings.grace:g} s to end" if engine.working else ""
+            where.output.note(f"{handle.id} goes on when a worker serves {place.url}{grace}", style="careful")
             raise
         finally:
             watching.cancel()
