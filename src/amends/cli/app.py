@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import sys
 from importlib.util import find_spec
 from typing import Any
@@ -147,6 +148,9 @@ cli = _made()
 
 def run(arguments: list[str]) -> int:
     """Run a command line, tell its error if it has one, and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal cannot show must not end us
     json = "--json" in arguments
     try:
         done = cli.main(arguments or ["--help"], prog_name="amends", standalone_mode=False)

@@ -10,11 +10,13 @@ import sys
 from typing import Any, TextIO
 
 import msgspec
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.text import Text
 from rich.theme import Theme
 
 _WIDE = 10_000  # nothing is cut or wrapped when nobody watches
+_CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 _encode = msgspec.json.Encoder().encode
 
 THEME = Theme(
@@ -48,15 +50,15 @@ class Output:
         """Is there a terminal on which text may be redrawn?"""
         return not self.json and self.out.is_terminal and not self.out.is_dumb_terminal
 
-    def show(self, *renderables: Any) -> None:
+    def show(self, *renderables: RenderableType) -> None:
         """Print for people."""
         if self.out.is_terminal:
             for renderable in renderables:
-                self.out.print(renderable)
+                self.out.print(Harmless(renderable))
             return
         with self.out.capture() as captured:
             for renderable in renderables:
-                self.out.print(renderable)
+                self.out.print(Harmless(renderable))
         for line in captured.get().splitlines():
             self.out.file.write(line.rstrip() + "\n")
 
@@ -68,7 +70,18 @@ class Output:
     def note(self, text: str, style: str = "") -> None:
         """Tell something beside the result. Programs are spared."""
         if not self.json:
-            self.err.print(Text(text, style=style))
+            self.err.print(Harmless(Text(text, style=style)))
+
+
+class Harmless:
+    """What is shown, without control characters: ids and errors of others must not steer a terminal."""
+
+    def __init__(self, shown: RenderableType) -> None:
+        self._shown = shown
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._shown, options):
+            yield Segment(segment.text.translate(_CONTROLS), segment.style, segment.control)
 
 
 def _console(file: TextIO) -> Console:
@@ -77,6 +90,8 @@ def _console(file: TextIO) -> Console:
         file=file,
         theme=THEME,
         highlight=False,
+        markup=False,
+        emoji=False,
         width=None if terminal else _WIDE,
     )
 
@@ -90,4 +105,4 @@ def tell_error(told: dict[str, Any], *, json: bool) -> None:
     text = Text.assemble(("error: ", "bad"), str(told["message"]))
     if told["hint"]:
         text.append(f"\n  → {told['hint']}")
-    console.print(text)
+    console.print(Harmless(text))

@@ -17,6 +17,7 @@ from .exits import Exit, Problem
 from .options import Where
 from .resolve import Place
 
+_LOOKED_AT = 5000  # executions; a worker must not read a large store before it begins
 UNFINISHED = (port.RUNNING, port.COMPENSATING, port.ATTENTION)
 
 
@@ -47,14 +48,10 @@ def _place_of(engine: Engine, app: App) -> Place:
 
 
 async def unknown(desk: Desk, engine: Engine) -> tuple[list[Header], int]:
-    """Unfinished executions whose saga is not defined here, and how many unfinished there are in all."""
+    """Unfinished executions whose saga is not defined here, and how many there are (of the newest)."""
     known = {*REGISTRY.sagas, *((saga.name, saga.version) for saga in engine.sagas)}
-    foreign, count = [], 0
-    async for header in desk.each(Query(namespace="", statuses=UNFINISHED)):
-        count += 1
-        if (header.saga, header.version) not in known:
-            foreign.append(header)
-    return foreign, count
+    found = await desk.store.headers(Query(namespace="", statuses=UNFINISHED, limit=_LOOKED_AT))
+    return [header for header in found if (header.saga, header.version) not in known], len(found)
 
 
 async def refuse_wrong_module(

@@ -12,6 +12,7 @@ from rich.text import Text
 from ..store import port
 from .desk import Desk
 from .options import Where
+from .output import Harmless
 from .render.execution import View, execution
 from .render.text import duration, moment, short
 from .story import Act, Story
@@ -40,7 +41,7 @@ async def follow(
     with Live(console=on, transient=transient, auto_refresh=False) as live:
         while True:
             view = await look(where, desk, id)
-            live.update(execution(view, on.width), refresh=True)
+            live.update(Harmless(execution(view, on.width)), refresh=True)
             if over(view):
                 return
             await asyncio.sleep(INTERVAL)
@@ -80,7 +81,7 @@ class Lines:
         news = [(at, said) for at, said in _said(view.story) if said not in self._told]
         for at, said in sorted(news, key=lambda one: one[0]):
             self._told.add(said)
-            self._console.print(Text(f"{moment(at)}  {said}"))
+            self._console.print(Harmless(Text(f"{moment(at)}  {said}")))
 
 
 def _said(story: Story) -> Iterator[tuple[float, str]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from rich.console import Console
 
@@ -160,3 +164,35 @@ def test_durations(seconds: float | None, said: str) -> None:
 )
 def test_ages(at: float, said: str) -> None:
     assert text.ago(at, 1000.0) == said
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(
+    order: Order, amends: Amends, terminal: Callable[[int], None]
+) -> None:
+    folder = order("stuck")
+    db = apsw.Connection(str(folder / "orders.db"))
+    bad = '{"items":[{"why":"x","message":"\\u001b[2Jgone [red]b[/red]\\u009b1m","do":""}]}'
+    db.execute("UPDATE amends_executions SET id = 'a\x1b[31mb', detail = ?", (bad,))
+    db.close()
+    for become in (lambda: None, lambda: terminal(140)):
+        become()
+        for out in (amends("list").out, amends("show", "a\x1b[31mb").out):
+            assert "\x1b[2J" not in out
+            assert "\x9b" not in out
+            assert "a\x1b[31mb" not in out
+            assert "gone [red]b[/red]" in plain(out)
+    assert "\x1b[31m" not in amends("show", "x\x1b[31m").err.replace("\x1b[1;31m", "")
+
+
+def test_marks_that_the_terminal_cannot_show(order: Order) -> None:
+    folder = order("stuck")
+    done = subprocess.run(
+        [sys.executable, "-m", "amends", "show", "order-1001"],
+        cwd=folder,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "? 1 charge" in done.stdout

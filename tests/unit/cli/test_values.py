@@ -74,6 +74,16 @@ def test_arguments_that_do_not_fit(given: str | None, said: str, tmp_path: Path,
     assert not (tmp_path / "orders.db").exists()
 
 
+def test_the_same_id_is_the_same_execution(tmp_path: Path, amends: Amends) -> None:
+    shop.write(tmp_path)
+    given = ["run", "app:place_order", "--id", "o", "--json", "--args"]
+    first = amends(*given, '[{"id": "9", "cents": 1}]')
+    assert amends(*given, '[{"cents": 1, "id": "9"}]').json == first.json
+    other = amends(*given, '[{"id": "9", "cents": 2}]')
+    assert (other.code, other.error["code"]) == (6, "id_in_use")
+    assert amends("run", "app:other", "--id", "o", "--json").error["code"] == "id_in_use"
+
+
 def test_by_position_and_without_arguments(tmp_path: Path, amends: Amends) -> None:
     shop.write(tmp_path)
     done = amends("run", "app:place_order", "--args", '[{"id": "9", "cents": 1}]', "--json")

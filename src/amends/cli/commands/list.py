@@ -16,6 +16,7 @@ from ..exits import Exit, Problem
 from ..options import Where, command, status_option
 from ..render.table import executions
 
+_LOOKED_AT = 1000  # executions, to see which sagas there are
 _UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -116,11 +117,8 @@ def _show(where: Where, found: list[Header], now: float, *, only_ids: bool) -> N
 
 async def _nothing(desk: Desk, saga: str) -> str:
     """Nothing matched: is it the filter, or is the store empty?"""
-    names: dict[str, None] = {}
-    async for header in desk.each(Query(namespace=desk.namespace)):
-        names[header.saga] = None
-        if len(names) > 20:
-            break
+    newest = await desk.store.headers(Query(namespace=desk.namespace, limit=_LOOKED_AT))
+    names = dict.fromkeys(header.saga for header in newest)
     if not names:
         return f"no executions in {desk.place.url} (namespace {desk.namespace})"
     if saga and saga not in names:
