@@ -19,6 +19,7 @@ import pytest
 
 from tests.unit.cli import shop
 
+pytestmark = pytest.mark.slow
 PATIENCE = 60.0  # seconds without which a test counts as hung
 AMENDS = [sys.executable, "-m", "amends"]
 ENV = {name: value for name, value in os.environ.items() if not name.startswith("AMENDS_")}

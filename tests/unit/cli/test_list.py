@@ -113,6 +113,15 @@ def test_nothing_found_says_what_there_is(store: Callable[..., None], amends: Am
     assert "namespace other" in amends("list", "--namespace", "other").err
 
 
+def test_what_needs_a_person_is_said(store: Callable[..., None], amends: Amends) -> None:
+    store(header(0, status=port.ATTENTION), header(1), header(2, status=port.ATTENTION))
+    assert amends("list").err == "2 need a person: amends show order-2 says what to do\n"
+    assert (
+        amends("list", "--prefix", "order-0").err == "1 needs a person: amends show order-0 says what to do\n"
+    )
+    assert amends("list", "--json").err == amends("list", "--ids").err == ""
+
+
 def test_piped_text_is_never_cut(store: Callable[..., None], amends: Amends) -> None:
     error = '{"error":{"type":"ConnectionError","message":"' + "x" * 300 + '"}}'
     store(header(0, id="o" * 200, saga="shop." + "s" * 100, detail=error, cause="failed"))

@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 import rich_click as click
 
+from ...store import port
 from ...store.port import Header, Query
 from .. import forms
 from ..desk import Desk
 from ..exits import Exit, Problem
 from ..options import Where, command, status_option
 from ..render.table import executions
+from ..render.text import quoted
 
 _LOOKED_AT = 1000  # executions, to see which sagas there are
 _UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -85,10 +87,7 @@ async def list_(
         found, more = await _collect(desk, query, wanted, limit)
         _show(where, found, now, only_ids=only_ids)
         if not where.json and not only_ids:
-            if not found:
-                where.output.note(await _nothing(desk, saga))
-            elif more:
-                where.output.note(f"more: repeat with --after {found[-1].uid}", style="quiet")
+            await _notes(where, desk, found, saga, more=more)
     return Exit.OK
 
 
@@ -113,6 +112,20 @@ def _show(where: Where, found: list[Header], now: float, *, only_ids: bool) -> N
             where.output.data(forms.execution(header))
     elif found:
         where.output.show(executions(found, now, width=where.output.out.width))
+
+
+async def _notes(where: Where, desk: Desk, found: list[Header], saga: str, *, more: bool) -> None:
+    """What to know beside the table."""
+    if not found:
+        where.output.note(await _nothing(desk, saga))
+    stuck = [header.id for header in found if header.status == port.ATTENTION]
+    if stuck:
+        said = f"{len(stuck)} need{'s' if len(stuck) == 1 else ''} a person"
+        where.output.note(
+            f"{said}: {where.again('show')} {quoted(stuck[0])} says what to do", style="attention"
+        )
+    if more:
+        where.output.note(f"more: repeat with --after {found[-1].uid}", style="quiet")
 
 
 async def _nothing(desk: Desk, saga: str) -> str:
