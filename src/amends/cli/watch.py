@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.live import Live
+from rich.segment import Segment
 from rich.text import Text
 
 from ..store import port
@@ -41,7 +42,7 @@ async def follow(
     with Live(console=on, transient=transient, auto_refresh=False) as live:
         while True:
             view = await look(where, desk, id)
-            live.update(Harmless(execution(view, on.width)), refresh=True)
+            live.update(Fitting(Harmless(execution(view, on.width))), refresh=True)
             if over(view):
                 return
             await asyncio.sleep(INTERVAL)
@@ -68,6 +69,22 @@ async def _each_change(where: Where, desk: Desk, id: str, changed: Callable[[Vie
 def over(view: View) -> bool:
     """Has it ended, or does it need a person?"""
     return view.header.status in port.FINAL or view.header.status == port.ATTENTION
+
+
+class Fitting:
+    """A page that is redrawn must fit the terminal: its first line stays, and of the rest what is newest."""
+
+    def __init__(self, page: RenderableType) -> None:
+        self._page = page
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines = console.render_lines(self._page, options, pad=False)
+        room = options.size.height - 1
+        if len(lines) > room:
+            lines = [lines[0], [Segment("  ⋮")], *lines[len(lines) - room + 2 :]]
+        for line in lines:
+            yield from line
+            yield Segment.line()
 
 
 class Lines:

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from amends.cli.output import THEME, Output
 from amends.cli.render import text
+from amends.cli.watch import Fitting
 from tests.unit.cli import shop
 from tests.unit.cli.conftest import Done
 
@@ -196,3 +197,13 @@ def test_marks_that_the_terminal_cannot_show(order: Order) -> None:
     )
     assert done.returncode == 0
     assert "? 1 charge" in done.stdout
+
+
+@pytest.mark.parametrize("height", [5, 12, 60])
+def test_a_page_that_is_redrawn_fits_and_shows_what_is_newest(height: int) -> None:
+    console = Console(width=40, height=height, force_terminal=True)
+    with console.capture() as captured:
+        console.print(Fitting("\n".join(["first", *(f"step {n}" for n in range(20))])), end="")
+    lines = plain(captured.get()).splitlines()
+    assert len(lines) == min(height - 1, 21)
+    assert (lines[0].strip(), lines[-1].strip()) == ("first", "step 19")
