@@ -128,8 +128,28 @@ def test_definitions_that_are_gone(order: Order, amends: Amends) -> None:
     seen = found(Done(run.returncode, run.stdout, run.stderr))
     assert run.returncode == 1
     assert seen["definitions"][0] == "problem"
-    assert "small does not define shop.place_order: 1 of 1" in seen["definitions"][1]
+    assert "the module does not define shop.place_order: 1 of 1" in seen["definitions"][1]
     assert found(amends("doctor", "--app", "app", "--json"))["definitions"][0] == "ok"
+
+
+def test_the_store_of_the_modules_engine_is_looked_at(order: Order, amends: Amends) -> None:
+    folder = order("stuck")
+    (folder / "pyproject.toml").unlink()
+    (folder / "orders.db").rename(folder / "own.db")
+    (folder / "eng.py").write_text(
+        "from amends import Engine\nfrom app import place_order\nengine = Engine('sqlite:///own.db', sagas=[place_order])\n"
+    )
+    done = amends("doctor", "--app", "eng")
+    assert "sqlite:///own.db (from the engine of eng)" in done.out
+    assert done.code == 1
+
+
+def test_a_module_that_cannot_be_loaded_does_not_hide_the_store(order: Order, amends: Amends) -> None:
+    order("stuck")
+    done = amends("doctor", "--app", "ap")
+    assert done.code == 2
+    assert "there is no module 'ap'" in done.out
+    assert "1 attention" in done.out
 
 
 def test_a_damaged_file(order: Order, amends: Amends) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from ...clock import SystemClock
+from ...engine.engine import Engine
 from ...errors import AmendsError
 from ...store.sqlite import checkup
 from ...store.sqlite.liveness import holder
@@ -27,26 +26,37 @@ async def doctor(where: Where, app: str | None) -> Exit:
     It changes nothing. With --app it also looks for executions whose saga the module does not define. Exit
     code 0: no problem (there may be warnings); 1: a problem; 5: the store cannot be read.
     """
-    place = where.place
-    findings = list(examine_machine(place.file))
+    serving, module = _module(where, app)
+    place = serving[1] if serving else where.place
+    found = [*examine_machine(place.file)]
     code = Exit.OK
     try:
-        findings += _store(place)
-        if any(one.check == "schema" and one.level is Level.PROBLEM for one in findings):
+        found += _store(place)
+        if any(one.check == "schema" and one.level is Level.PROBLEM for one in found):
             code = Exit.STORE
-        else:
-            findings += [finding async for finding in _definitions(where, app)]
-    except (AmendsError, Problem) as error:
-        hint = getattr(error, "hint", "")
-        findings.append(problem("store" if isinstance(error, AmendsError) else "module", _first(error), hint))
-        code = Exit.STORE if isinstance(error, AmendsError) else error.exit
-    if code is Exit.OK and any(finding.level is Level.PROBLEM for finding in findings):
-        code = Exit.FAILED
+        elif serving:
+            found.append(await _definitions(where, place, serving[0]))
+    except AmendsError as error:
+        found.append(problem("store", error.message, error.hint))
+        code = Exit.STORE
+    if module is not None:
+        found.append(problem("module", module.message, module.hint))
+    if code is Exit.OK and any(one.level is Level.PROBLEM for one in found):
+        code = Exit.FAILED if module is None else module.exit
     if where.json:
-        where.output.data(_form(place, findings))
+        where.output.data(_form(place, found))
     else:
-        where.output.show(f"{place.url} (from {place.said_by})", "", report(findings))
+        where.output.show(f"{place.url} (from {place.said_by})", "", report(found))
     return code
+
+
+def _module(where: Where, app: str | None) -> tuple[tuple[Engine, Place] | None, Problem | None]:
+    """What the module serves and where, if one is named; or what is wrong with it."""
+    try:
+        loaded = apps.load(app, need=False)
+        return None if loaded is None else engine_of(where, loaded), None
+    except Problem as error:
+        return None, error
 
 
 def _store(place: Place) -> list[Finding]:
@@ -59,27 +69,18 @@ def _store(place: Place) -> list[Finding]:
     return list(examine_store(place.url, file, found, holder(str(file)), now))
 
 
-async def _definitions(where: Where, app: str | None) -> AsyncIterator[Finding]:
-    loaded = apps.load(app, need=False)
-    if loaded is None:
-        return
-    engine, place = engine_of(where, loaded)
+async def _definitions(where: Where, place: Place, engine: Engine) -> Finding:
     async with Desk(place, where.namespace) as desk:
         foreign, count = await unknown(desk, engine)
     if not foreign:
-        yield fine("definitions", f"{loaded.name} defines the sagas of all {count} unfinished executions")
-        return
+        return fine("definitions", f"the module defines the sagas of all {count} unfinished executions")
     names = sorted({header.saga for header in foreign})
-    yield problem(
+    return problem(
         "definitions",
-        f"{loaded.name} does not define {', '.join(names)}: {len(foreign)} of {count} unfinished executions, "
+        f"the module does not define {', '.join(names)}: {len(foreign)} of {count} unfinished executions, "
         f"such as {foreign[0].id}",
         "deploy the code that defines them, or cancel them",
     )
-
-
-def _first(error: AmendsError | Problem) -> str:
-    return error.message
 
 
 def _form(place: Place, findings: list[Finding]) -> dict[str, object]:
