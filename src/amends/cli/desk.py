@@ -1,6 +1,6 @@
 """The store as an operator sees it: find, read, follow and act, without the code of the sagas.
 
-It needs no worker and becomes none.  Opening it never creates a store.
+It needs no worker and becomes none.  Opening it never makes a store, nor a store of another program's file.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..kernel.entries import Row
 from ..kernel.limits import Limits
 from ..store import open_store
 from ..store.port import AuditRecord, Header, Message, Query, Store
+from ..store.sqlite.checkup import must_be_store
 from ..store.sqlite.liveness import holder
 from .resolve import Place, must_exist
 
@@ -37,6 +38,8 @@ class Desk:
     async def __aenter__(self) -> Self:
         if self._mine:
             must_exist(self.place)
+            if self.place.file is not None and self.place.file.is_file():
+                must_be_store(str(self.place.file))
             await self.store.open()
         return self
 

@@ -95,6 +95,19 @@ _SAID_IN_PYTHON = {
 }
 
 
+def _usage(error: click.UsageError, command: str, code: str) -> str:
+    if code != "usage":
+        return ""
+    parameter = getattr(error, "param", None)
+    if (
+        isinstance(error, click.MissingParameter)
+        and parameter is not None
+        and parameter.name in {"id", "ids"}
+    ):
+        return f"amends list shows the ids; {command} --help"
+    return f"{command} --help"
+
+
 def told(error: BaseException) -> dict[str, str | int]:
     """An error for programs (and, by its parts, for people)."""
     exit = of_error(error)
@@ -105,7 +118,7 @@ def told(error: BaseException) -> dict[str, str | int]:
         return {
             "code": code,
             "message": error.format_message(),
-            "hint": hint or (f"{command} --help" if code == "usage" else ""),
+            "hint": hint or _usage(error, command, code),
             "exit": exit,
         }
     if isinstance(error, AmendsError):

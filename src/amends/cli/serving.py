@@ -11,6 +11,7 @@ from ..engine.engine import Engine
 from ..store import open_store, port
 from ..store.port import Header, Query
 from ..store.sqlite import SqliteStore
+from ..store.sqlite.checkup import schema_of
 from .apps import App
 from .desk import Desk
 from .exits import Exit, Problem
@@ -61,8 +62,8 @@ async def refuse_wrong_module(
 
     all_known: every unfinished execution must be known; otherwise only: some must.
     """
-    if place.file is None or not place.file.exists():
-        return
+    if place.file is None or not place.file.is_file() or not schema_of(str(place.file)):
+        return  # nothing is in there yet
     async with Desk(place, where.namespace) as desk:
         if desk.worker() is not None:
             return  # that one works; this one only stands by

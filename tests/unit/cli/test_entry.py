@@ -76,6 +76,10 @@ def test_an_option_that_is_not_there(amends: Amends) -> None:
     assert done.error["hint"] == "amends list --help"
 
 
+def test_a_missing_id_says_where_ids_are(amends: Amends) -> None:
+    assert "amends list shows the ids; amends show --help" in amends("show").err
+
+
 def test_exit_codes_of_errors() -> None:
     codes = dict(exits._CODES)
     for kind, code in codes.items():

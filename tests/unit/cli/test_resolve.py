@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import apsw
 import pytest
 
 from amends.cli import apps, resolve
@@ -85,6 +86,40 @@ def test_a_file_that_is_no_store(tmp_path: Path, amends: Amends) -> None:
         done = amends(command, "--store", "sqlite:///notes.db")
         assert done.code == 5
         assert "is not a SQLite database" in done.err + done.out
+
+
+def test_a_database_of_another_program_is_left_alone(tmp_path: Path, amends: Amends) -> None:
+    file = tmp_path / "theirs.db"
+    db = apsw.Connection(str(file))
+    db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    before = file.read_bytes()
+    for command in (["list"], ["show", "x"], ["retry", "x"], ["doctor"]):
+        done = amends(*command, "--store", "sqlite:///theirs.db")
+        assert done.code == 5
+        assert "without a store of amends" in done.err + done.out
+    assert file.read_bytes() == before
+
+
+def test_a_store_may_be_made_beside_the_tables_of_transactional_steps(tmp_path: Path, amends: Amends) -> None:
+    shop.write(tmp_path)
+    (tmp_path / "empty.db").touch()
+    db = apsw.Connection(str(tmp_path / "orders.db"))
+    db.execute("CREATE TABLE books (x)")
+    assert amends("run", "app:other", "--json").json["result"] == 7
+    assert db.table_exists(None, "books")
+    db.close()
+    assert amends("run", "app:other", "--store", "sqlite:///empty.db").code == 0
+    assert amends("list", "--store", "sqlite:///empty.db").code == 0
+
+
+def test_a_store_that_is_damaged_at_once(order: Callable[[str], Path], amends: Amends) -> None:
+    file = order("completed") / "orders.db"
+    file.write_bytes(file.read_bytes()[:5000])
+    for command in (["list"], ["doctor"]):
+        done = amends(*command)
+        assert done.code == 5
+        assert "is damaged" in done.err + done.out
 
 
 def test_an_unknown_option_of_the_url(order: Callable[[str], Path], amends: Amends) -> None:

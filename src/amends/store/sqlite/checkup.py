@@ -51,21 +51,35 @@ def has_wal_reset_race(found: str) -> bool:
 
 def facts(path: str, now: float, *, thorough: bool = False) -> Facts:
     """Look at a file. Raises `StoreError` for what is no store. `thorough`: check its structure too."""
+    must_be_store(path)
     try:
         with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as db:
             db.set_busy_timeout(2_000)
-            return _read(db, path, now, thorough=thorough)
+            return _read(db, path, version(db), now, thorough=thorough)
     except apsw.Error as error:
         raise explain(error, path) from error
 
 
-def _read(db: apsw.Connection, path: str, now: float, *, thorough: bool) -> Facts:
+def schema_of(path: str) -> int:
+    """The version of the store in a file; 0: a database without one. Raises `StoreError`."""
+    try:
+        with closing(apsw.Connection(path, flags=apsw.SQLITE_OPEN_READONLY)) as db:
+            db.set_busy_timeout(2_000)
+            return version(db)
+    except apsw.Error as error:
+        raise explain(error, path) from error
+
+
+def must_be_store(path: str) -> None:
+    """Raise `StoreError` unless the file holds a store: opening one for work would put its tables there."""
+    if not schema_of(path):
+        raise StoreError(f"{path} is a SQLite database without a store of amends", hint="name another file")
+
+
+def _read(db: apsw.Connection, path: str, schema: int, now: float, *, thorough: bool) -> Facts:
     def ask(sql: str, *values: float) -> Any:
         return db.execute(sql, values).fetchall()
 
-    schema = version(db)
-    if not schema:
-        raise StoreError(f"{path} is a SQLite database without a store of amends", hint="name another file")
     due, since = ask(_DUE, now)[0]
     damage = [row[0] for row in ask("PRAGMA quick_check(3)")] if thorough else ["ok"]
     wal = Path(f"{path}-wal")
