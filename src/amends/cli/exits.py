@@ -98,12 +98,8 @@ _SAID_IN_PYTHON = {
 def _usage(error: click.UsageError, command: str, code: str) -> str:
     if code != "usage":
         return ""
-    parameter = getattr(error, "param", None)
-    if (
-        isinstance(error, click.MissingParameter)
-        and parameter is not None
-        and parameter.name in {"id", "ids"}
-    ):
+    missing = error.param if isinstance(error, click.MissingParameter) else None
+    if missing is not None and missing.name in {"id", "ids"}:
         return f"amends list shows the ids; {command} --help"
     return f"{command} --help"
 
