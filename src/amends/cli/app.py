@@ -6,6 +6,7 @@ import importlib
 import inspect
 import io
 import sys
+import traceback
 from importlib.util import find_spec
 from typing import Any
 
@@ -162,3 +163,7 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader went away (`| head`); the interpreter must not complain at exit
         sys.stderr.close()
         return Exit.OK
+    except Exception as error:  # noqa: BLE001 - told whole, with a code of its own
+        traceback.print_exception(error)
+        tell_error(exits.unexpected(error), json=json)
+        return Exit.INTERNAL

@@ -46,7 +46,7 @@ MEANING = {
     Exit.ATTENTION: "the execution waits for a person",
     Exit.STORE: "the store is missing, locked, full, damaged, or of a newer release",
     Exit.REFUSED: "understood, and not possible now: it has ended, the id is taken, another worker serves",
-    Exit.INTERNAL: "a defect of amends",
+    Exit.INTERNAL: "something that nobody foresaw, with its traceback",
     Exit.TIMEOUT: "the time of `--timeout` is over; the execution goes on",
     Exit.INTERRUPTED: "interrupted from the keyboard",
 }
@@ -123,3 +123,13 @@ def told(error: BaseException) -> dict[str, str | int]:
     if isinstance(error, TimeoutError):
         return {"code": "timeout", "message": str(error) or "the time is over", "hint": "", "exit": exit}
     return {"code": "interrupted", "message": str(error) or "interrupted", "hint": "", "exit": exit}
+
+
+def unexpected(error: Exception) -> dict[str, str | int]:
+    """An error that nobody foresaw."""
+    return {
+        "code": "internal",
+        "message": f"{type(error).__name__}: {error}",
+        "hint": "if it does not come from your own code, please report it with what `amends version` says",
+        "exit": Exit.INTERNAL,
+    }

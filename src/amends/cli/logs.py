@@ -46,10 +46,12 @@ class Programs(logging.Formatter):
 
 
 def begin(*, json: bool, level: str, colour: bool) -> None:
-    """Log from now on, for a worker."""
+    """Log from now on, for a worker; for people only if the module has not set up logging by itself."""
     handler = logging.StreamHandler(sys.stdout if json else sys.stderr)
     handler.setFormatter(Programs() if json else People(colour=colour))
     root = logging.getLogger()
+    if root.handlers and not json:
+        return
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
 

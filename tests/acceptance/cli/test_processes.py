@@ -199,6 +199,14 @@ def test_the_json_form_of_a_worker(start: Start) -> None:
     assert [(line["level"], line["logger"]) for line in lines] == [("info", "amends.cli")] * 3
 
 
+def test_a_module_that_logs_in_its_own_way_is_left_to_it(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import logging\nfrom app import other\nlogging.basicConfig(level='INFO', format='OWN %(message)s')\n"
+    )
+    worker = start("worker", "own")
+    worker.said("OWN process ")
+
+
 def test_a_worker_with_the_wrong_module_refuses(start: Start, tmp_path: Path) -> None:
     amends(tmp_path, "start", "app:other", "--id", "x")
     done = start("worker", "slow")

@@ -80,6 +80,21 @@ def test_a_missing_id_says_where_ids_are(amends: Amends) -> None:
     assert "amends list shows the ids; amends show --help" in amends("show").err
 
 
+def test_what_nobody_foresaw_is_told_whole(
+    order: Order, amends: Amends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order("completed")
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("surprise")
+
+    monkeypatch.setattr("amends.cli.desk.Desk.find", fail)
+    done = amends("show", "order-1001", "--json")
+    assert done.code == 70
+    assert "Traceback" in done.err
+    assert done.error["message"] == "ZeroDivisionError: surprise"
+
+
 def test_exit_codes_of_errors() -> None:
     codes = dict(exits._CODES)
     for kind, code in codes.items():

@@ -179,6 +179,26 @@ def test_what_is_no_saga_says_which_are(spec: str, tmp_path: Path) -> None:
     assert "app:place_order" in caught.value.hint
 
 
+def test_the_module_may_come_from_the_environment_or_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.write(tmp_path)
+    assert load(None).name == "app"
+    (tmp_path / "second.py").write_text("from app import other")
+    monkeypatch.setenv("AMENDS_APP", "second")
+    assert load(None).name == "second"
+    assert load("app").name == "app"
+
+
+def test_a_module_in_src_of_the_project_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.write(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "below").mkdir()
+    (tmp_path / "src" / "inner.py").write_text("from app import other")
+    monkeypatch.chdir(tmp_path / "below")
+    assert list(load("inner").sagas) == ["other"]
+
+
 def test_no_module_is_named() -> None:
     assert apps.load(None, need=False) is None
     with pytest.raises(Problem, match="no module is named"):
