@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import sys
 from collections.abc import Callable, Coroutine
 from functools import cached_property
@@ -74,9 +75,9 @@ class Where:
         """A command to suggest, with the options that were typed to get here."""
         words = ["amends", command]
         if self._store:
-            words.append(f"--store {self._store}")
+            words.append(f"--store {shlex.quote(self._store)}")
         if self._namespace:
-            words.append(f"--namespace {self._namespace}")
+            words.append(f"--namespace {shlex.quote(self._namespace)}")
         return " ".join(words)
 
 
@@ -174,10 +175,8 @@ def reason_option(*, required: bool) -> Callable[[F], F]:
     return click.option("--reason", "-r", default="", help="Why, for the audit (optional).")
 
 
-def sure(where: Where, question: str, *, yes: bool) -> None:
+def ask(where: Where, question: str) -> None:
     """Ask before what cannot be taken back. Raises `Abort`, or `Problem` where nobody can answer."""
-    if yes:
-        return
     if where.json or not sys.stdin.isatty():
         raise Problem(f"this must be confirmed, and nobody can be asked here: {question}", hint="add --yes")
     if not plain.confirm(question, err=True):

@@ -281,6 +281,16 @@ def test_watching_ends_with_the_execution(start: Start, tmp_path: Path) -> None:
     assert (found[0], found[-1]) == ("running", "completed")
 
 
+def test_waiting_for_what_nobody_does_says_so(start: Start, tmp_path: Path) -> None:
+    shop.fill(tmp_path, "stuck")
+    (tmp_path / "repaired").touch()
+    retry = start("retry", "order-1001", "--wait")
+    retry.said("waiting for somebody to serve this store: amends worker")
+    start("worker")
+    assert retry.end() == 1
+    assert "order-1001 compensated (failed)" in retry.text
+
+
 def test_pipes(start: Start, tmp_path: Path) -> None:
     shop.fill(tmp_path, "stuck")
     pipe = (

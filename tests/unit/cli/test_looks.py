@@ -115,6 +115,8 @@ def test_what_is_suggested_repeats_how_the_store_was_named(order: Order, amends:
     order("stuck")
     page = amends("show", "order-1001", "--store", "sqlite:///orders.db").out
     assert "amends retry --store sqlite:///orders.db order-1001 --action 1" in page
+    page = amends("show", "order-1001", "--store", "sqlite:///orders.db?patience=1").out
+    assert "amends retry --store 'sqlite:///orders.db?patience=1' order-1001" in page
 
 
 def test_who_serves_is_said(order: Order, amends: Amends) -> None:

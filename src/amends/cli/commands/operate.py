@@ -19,12 +19,12 @@ from ..options import (
     Where,
     action_option,
     app_option,
+    ask,
     by_option,
     command,
     one_id,
     reason_option,
     some_ids,
-    sure,
     wait_option,
 )
 from ..outcomes import of_status, worst
@@ -193,6 +193,8 @@ async def _each(
     """Do it to each; a failure is told and the others go on. The exit code is the worst."""
     codes = []
     async with where.desk() as desk:
+        if wait and desk.worker() is None:
+            where.output.note(f"waiting for somebody to serve this store: {where.worker()}", style="careful")
         for id in dict.fromkeys(ids):
             try:
                 codes.append(await _one(where, desk, id, name, wait, act, question))
@@ -217,7 +219,7 @@ async def _one(
 ) -> Exit:
     header, rows, _ = await desk.read(await desk.find(id))
     if question is not None:
-        sure(where, question(header, rows), yes=False)
+        ask(where, question(header, rows))
     handle = desk.handle(id)
     await act(handle)
     if wait:
