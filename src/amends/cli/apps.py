@@ -43,20 +43,21 @@ class App(msgspec.Struct, frozen=True):
         raise Problem(f"{wanted} is a {kind}, not a saga", hint=f"sagas of {self.name}: {known}")
 
 
-def load(given: str | None, *, need: bool = True) -> App | None:
-    """Import the module that the option, AMENDS_APP or pyproject.toml names.
-
-    None when none is named and none is needed. Raises `Problem` for what is not there.
-    """
-    found = settings()
-    spec = given or os.environ.get("AMENDS_APP") or found.app
-    if not spec:
-        if not need:
-            return None
+def load(given: str | None) -> App:
+    """Import the module that the option, AMENDS_APP or pyproject.toml names. Raises `Problem`."""
+    found = load_if_named(given)
+    if found is None:
         raise Problem(
             "no module is named", hint=f'{EXAMPLE}; or set AMENDS_APP, or [tool.amends] app = "app"'
         )
-    return _load(spec, found)
+    return found
+
+
+def load_if_named(given: str | None) -> App | None:
+    """The same; None when nobody names one."""
+    found = settings()
+    spec = given or os.environ.get("AMENDS_APP") or found.app
+    return _load(spec, found) if spec else None
 
 
 def _load(spec: str, found: Settings) -> App:

@@ -132,15 +132,9 @@ def test_an_unknown_option_of_the_url(order: Callable[[str], Path], amends: Amen
 # ---------------------------------------------------------------- modules
 
 
-def load(spec: str | None) -> apps.App:
-    found = apps.load(spec)
-    assert found is not None
-    return found
-
-
 def test_sagas_signals_and_target_are_found(tmp_path: Path) -> None:
     shop.write(tmp_path)
-    app = load("app:place_order")
+    app = apps.load("app:place_order")
     assert app.saga("app:place_order").name == "shop.place_order"
     assert sorted(app.sagas) == ["other", "place_order", "wrap"]
     assert list(app.signals) == ["approved"]
@@ -167,7 +161,7 @@ def test_a_module_that_is_wrong_says_how(spec: str, said: str, tmp_path: Path) -
     (tmp_path / "broken.py").write_text('"""Doc."""\n\n1 / 0\n')
     (tmp_path / "needs.py").write_text("import not_installed\n")
     with pytest.raises(Problem) as caught:
-        load(spec)
+        apps.load(spec)
     assert said in f"{caught.value.message} {caught.value.hint}"
 
 
@@ -175,7 +169,7 @@ def test_a_module_that_is_wrong_says_how(spec: str, said: str, tmp_path: Path) -
 def test_what_is_no_saga_says_which_are(spec: str, tmp_path: Path) -> None:
     shop.write(tmp_path)
     with pytest.raises(Problem) as caught:
-        load(spec).saga(spec)
+        apps.load(spec).saga(spec)
     assert "app:place_order" in caught.value.hint
 
 
@@ -183,11 +177,11 @@ def test_the_module_may_come_from_the_environment_or_the_project(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.write(tmp_path)
-    assert load(None).name == "app"
+    assert apps.load(None).name == "app"
     (tmp_path / "second.py").write_text("from app import other")
     monkeypatch.setenv("AMENDS_APP", "second")
-    assert load(None).name == "second"
-    assert load("app").name == "app"
+    assert apps.load(None).name == "second"
+    assert apps.load("app").name == "app"
 
 
 def test_a_module_in_src_of_the_project_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,11 +190,11 @@ def test_a_module_in_src_of_the_project_is_found(tmp_path: Path, monkeypatch: py
     (tmp_path / "below").mkdir()
     (tmp_path / "src" / "inner.py").write_text("from app import other")
     monkeypatch.chdir(tmp_path / "below")
-    assert list(load("inner").sagas) == ["other"]
+    assert list(apps.load("inner").sagas) == ["other"]
 
 
 def test_no_module_is_named() -> None:
-    assert apps.load(None, need=False) is None
+    assert apps.load_if_named(None) is None
     with pytest.raises(Problem, match="no module is named"):
         apps.load(None)
 
@@ -239,9 +233,9 @@ def test_several_engines_must_be_told_apart(tmp_path: Path) -> None:
     shop.write(tmp_path)
     (tmp_path / "eng.py").write_text(f"{ENGINE}second = Engine(sagas=[place_order])\n")
     with pytest.raises(Problem) as caught:
-        load("eng")
+        apps.load("eng")
     assert caught.value.hint == "eng:engine or eng:second"
-    assert load("eng:second").engine is not load("eng:engine").engine
+    assert apps.load("eng:second").engine is not apps.load("eng:engine").engine
 
 
 def test_what_is_no_url_is_a_store_error() -> None:

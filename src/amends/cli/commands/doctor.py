@@ -53,7 +53,7 @@ async def doctor(where: Where, app: str | None) -> Exit:
 def _module(where: Where, app: str | None) -> tuple[tuple[Engine, Place] | None, Problem | None]:
     """What the module serves and where, if one is named; or what is wrong with it."""
     try:
-        loaded = apps.load(app, need=False)
+        loaded = apps.load_if_named(app)
         return None if loaded is None else engine_of(where, loaded), None
     except Problem as error:
         return None, error

@@ -177,7 +177,6 @@ def _call(spec: str, args: str | None, deadline: float | None) -> tuple[App, Any
     if ":" not in spec and (known := resolve.settings().app):
         spec = f"{known.partition(':')[0]}:{spec}"
     app = apps.load(spec)
-    assert app is not None  # it was named
     return app, values.call(app.saga(spec), args, deadline)
 
 

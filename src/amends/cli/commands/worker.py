@@ -38,7 +38,6 @@ async def worker(
     takes over goes on. MODULE holds the sagas, or one Engine with its own store and settings.
     """
     app = apps.load(module)
-    assert app is not None  # it was named, or load has said so
     engine, place = engine_of(where, app)
     if not park_unknown:
         await refuse_wrong_module(where, place, app, engine, all_known=False)
