@@ -100,7 +100,7 @@ def tell(rows: Sequence[Row]) -> Story:
     checksum = 0
     for position, row in enumerate(rows):
         try:
-            e.verify(row, position, checksum)
+            e.opened(row, position, checksum)
             events, commands = e.decode_events(row.events), e.decode_commands(row.commands)
         except CorruptJournal as error:
             teller.story.broken = error.message
