@@ -82,8 +82,15 @@ ABLATIONS = [
         "deaths_start_again_when_the_head_moves",
     ),
     Ablation(worker_side.CONTROL, "bury", "lost = 1,", "", "the_dead_leave_their_executions_due"),
-    Ablation(worker_side.CONTROL, "hand_back", ", lost = 1", "", "retiring_hands_back"),
-    Ablation(worker_side.CONTROL, "hand_back", "WHERE owner = ?", "WHERE ? > 0", "retiring_twice_is_once"),
+    Ablation(worker_side.CONTROL, "hand_back", "lost = uid", "lost = 0 AND uid", "retiring_hands_back"),
+    Ablation(
+        worker_side.CONTROL,
+        "hand_back",
+        "lost = uid",
+        "lost = 1 OR uid",
+        "retiring_after_a_drain_hands_back_unharmed",
+    ),
+    Ablation(worker_side.CONTROL, "hand_back", "WHERE owner = ?1", "WHERE ?1 > 0", "retiring_twice_is_once"),
     Ablation(worker_side.CONTROL, "park", "lost = 1", "lost = 0", "parked_is_claimed_as_lost"),
     Ablation(worker_side.CONTROL, "unpark", "cause = parked ->> 1,", "", "unpark_restores"),
     Ablation(

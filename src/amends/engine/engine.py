@@ -112,8 +112,9 @@ class Engine:
             collector.restore()
         worker = self._worker
         try:
-            if worker is not None and not worker.dead and await worker.drain():
-                await self._store.retire(worker.incarnation)
+            if worker is not None and not worker.dead:
+                settled = await worker.drain()
+                await self._store.retire(worker.incarnation, settled)
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)

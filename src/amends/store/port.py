@@ -28,7 +28,7 @@ All times are seconds since the epoch (UTC, float).  Messages are encoded `Event
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -204,9 +204,10 @@ class WorkerSide(Protocol):
         """
         ...
 
-    async def retire(self, incarnation: int) -> None:
-        """End an incarnation (idempotent); what it still owns becomes unowned and due, and is not `lost`
-        when it was released by a drain."""
+    async def retire(self, incarnation: int, settled: Collection[str] = ()) -> None:
+        """End an incarnation (idempotent). What it still owns becomes unowned and due, and is `lost`, but for
+        `settled`: the uids of which a drain says that all it ever dispatched has ended and is journaled.
+        """
         ...
 
     def commit_now(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict] | None:

@@ -70,6 +70,7 @@ class Attempts:
         self._waiting: deque[Attempt] = deque()
         self._followers: dict[Key, Callable[[], None]] = {}
         self.running: dict[Key, Attempt] = {}
+        self.closed = False
 
     def __len__(self) -> int:
         return len(self.running) + len(self._waiting)
@@ -107,20 +108,24 @@ class Attempts:
         return False
 
     async def close(self, grace: float) -> None:
-        """Wait at most `grace` seconds for what runs; queued attempts are dropped (they were never
-        dispatched).
+        """Wait at most `grace` seconds for what runs; queued attempts, also those that wait for a thread,
+        are dropped (they were never dispatched).
         """
+        self.closed = True
         self._waiting.clear()
-        tasks = [a.task for a in self.running.values() if a.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=grace)  # noqa: TID251 - the sets are not used
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        ends = self._clock.monotonic() + grace
+        while tasks := [a.task for a in self.running.values() if a.task is not None and not a.task.done()]:
+            left = ends - self._clock.monotonic()
+            if left <= 0:
+                break
+            await asyncio.wait(tasks, timeout=left)  # noqa: TID251 - the sets are not used
             await asyncio.sleep(0)
         for attempt in self.running.values():
             _log.warning(
                 "%s still runs after %.1f s; it counts as lost and will be recovered", attempt.key, grace
             )
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
 
     # ------------------------------------------------------------ running
 
@@ -208,7 +213,11 @@ class Attempts:
 
     def _done(self, attempt: Attempt, task: asyncio.Future[Any]) -> None:
         """A thread has returned."""
-        if task.cancelled():
+        if task.cancelled() and self.closed:
+            del self.running[attempt.key]  # it never got its thread
+            if attempt.timer is not None:
+                attempt.timer.cancel()
+        elif task.cancelled():
             self._finish(attempt, None, attempt.stop or Interrupted("the attempt was cancelled"))
         elif (error := task.exception()) is not None:
             self._finish(attempt, None, error)

@@ -254,6 +254,10 @@ class Dispatcher:
 
     def _probe(self, action: Action, step: Step[..., Any], current: Current, failed: e.Failed) -> None:
         """Ask the participant once what became of the action."""
+        live = self.worker.lives.get(current.uid)
+        if self.worker.draining and live is not None:
+            live.lost[action.id] = 0.0  # no time to ask: whoever takes over tries again
+            return
         prober: Any = step.prober
         args = step.signature.decode_args(action.args)
 

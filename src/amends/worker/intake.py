@@ -30,7 +30,11 @@ async def intake(worker: Worker) -> None:
         while next_wake is not None and next_wake <= worker.clock.now():
             if len(worker.lives) >= worker.settings.live or worker.dead or worker.draining:
                 break
-            await _claim(worker)
+            worker.claimed.clear()
+            try:
+                await _claim(worker)
+            finally:
+                worker.claimed.set()
             next_wake = await worker.store.next_wake()
         _evict(worker, worker.clock.now())
         quiet = await _tidy(worker, quiet)

@@ -31,6 +31,9 @@ def run_transaction(
     """Run the step's function in a transaction as soon as the execution has no row under way."""
 
     def begin() -> None:
+        if worker.draining:
+            _go_on(worker, live)
+            return
         live.busy = True
         worker.spawn(_transact(worker, live, action, step, args, ended))
 

@@ -15,6 +15,7 @@ all others go on.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 from collections.abc import Callable, Coroutine
@@ -42,6 +43,7 @@ from .settings import Settings
 from .watchdog import Watchdog
 
 _EMPTY = contextvars.Context()
+_ROUNDS = 100  # of activations in a drain: more than any saga needs, but for one that never ends
 
 
 class Worker:
@@ -84,6 +86,8 @@ class Worker:
         self.committer = Committer(store, incarnation, clock, batch=settings.batch, on_lost=self.lost)
         self.draining = False
         self.dead = False
+        self.claimed = asyncio.Event()
+        self.claimed.set()
         self.stir = asyncio.Event()
         self._on_lost = on_lost
         self.on_change = on_change
@@ -345,21 +349,40 @@ class Worker:
         self.lives.clear()
         self.watchdog.close()
 
-    async def drain(self) -> bool:
-        """Let running attempts end and journal what they brought.
+    async def drain(self) -> list[str]:
+        """Let running attempts end, and journal what they brought. Returns the uids of the resident
+        executions that are *settled*.
 
-        False when some still run: this incarnation must then count as dead, not as retired, so
-        that whoever takes over knows that they may have had an effect.
+        Of the others something still runs, or has ended unseen: whoever takes over must know that it may
+        have had an effect.
         """
         self.draining = True
+        self.stir.set()
         self.dispatcher.close()
+        began = self.clock.monotonic()
         await self.attempts.close(self.settings.grace)
-        for _ in range(3):
+        await self._quiet(self.settings.grace - (self.clock.monotonic() - began))
+        running = {uid for uid, _, _ in self.attempts.running} | self.loader.stash.keys()
+        settled = [
+            uid
+            for uid, live in self.lives.items()
+            if uid not in running and not (live.busy or live.events or live.lost)
+        ]
+        self.kill()
+        return settled
+
+    async def _quiet(self, seconds: float) -> None:
+        """Let claims, transactions, loads and activations that are under way come to their end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self.claimed.wait()
+                while self._tasks:
+                    await asyncio.wait(self._tasks)  # noqa: TID251 - the sets are not used
+        for _ in range(_ROUNDS):
             await asyncio.sleep(0)
             await self.committer.settle()
-        clean = not self.attempts.running
-        self.kill()
-        return clean
+            if not self._line:
+                break
 
 
 def _runs_now(decision: Decision) -> bool:

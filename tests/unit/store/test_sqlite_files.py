@@ -235,7 +235,7 @@ def test_polled_queries_use_their_indexes(tmp_path: Path) -> None:
     assert "SEARCH j USING INDEX" in plan(SQL["rows"], "[1]")
     assert "SEARCH i USING INDEX" in plan(SQL["inbox"], "[1]")
     assert "SEARCH amends_executions USING INTEGER PRIMARY KEY" in plan(SQL["by_num"], "[1]")
-    assert "amends_executions_owner" in plan(CONTROL["hand_back"], 1)
+    assert "amends_executions_owner" in plan(CONTROL["hand_back"], 1, "[]")
     assert "amends_executions_owner" in plan(CONTROL["bury"], 1.0)
     connection.close()
 

@@ -187,6 +187,18 @@ async def retiring_hands_back(subject: Subject) -> None:
 
 
 @case()
+async def retiring_after_a_drain_hands_back_unharmed(subject: Subject) -> None:
+    """What a drain calls settled is due and not lost; all else that the incarnation owned is lost."""
+    store, me = await subject.worker()
+    all_committed(await store.commit(me, [start("a"), start("b"), start("c")]))
+    await store.retire(me, ["a", "c", "never heard of"])
+    other, successor = await subject.worker()
+    claims = await other.claim(successor, 10.0, 10)
+    got = {claim.header.uid: claim.lost for claim in claims}
+    same(got, {"a": False, "b": True, "c": False}, "lost, by uid")
+
+
+@case()
 async def the_dead_leave_their_executions_due(subject: Subject) -> None:
     """`register` makes what the dead owned unowned, due now, and lost; sleepers are left asleep."""
     store, me = await subject.worker()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ...errors import Fenced, Refused, StoreError, UnknownName
@@ -134,14 +134,14 @@ class _WorkerPart(_Core):
         state.fences[self._worker] = True
         return self._worker
 
-    async def retire(self, incarnation: int) -> None:
-        """End an incarnation; what it still owns becomes unowned, due and lost."""
+    async def retire(self, incarnation: int, settled: Collection[str] = ()) -> None:
+        """End an incarnation; what it still owns becomes unowned, due and, unless it is `settled`, lost."""
         self._check_open()
         if not self._state.fences.get(incarnation):
             return
         self._state.fences[incarnation] = False
         for execution in self._state.owned_by(incarnation):
-            execution.lost = True
+            execution.lost = execution.header.uid not in settled
             self._state.let_sleep(execution, 0.0)
         if incarnation == self._worker:
             self._free_worker()

@@ -22,7 +22,9 @@ FROM h
 WHERE e.num = h.num;
 
 -- name: hand_back
-UPDATE amends_executions SET owner = NULL, wake_at = 0.0, lost = 1 WHERE owner = ?;
+UPDATE amends_executions
+SET owner = NULL, wake_at = 0.0, lost = uid NOT IN (SELECT value FROM json_each(?2))
+WHERE owner = ?1;
 
 -- name: state
 SELECT num, owner, parked FROM amends_executions WHERE uid = ?;

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import apsw
@@ -54,11 +55,11 @@ class WorkerPart(Core):
         self._writer.unknown = False
         self._owned.clear()
 
-    async def retire(self, incarnation: int) -> None:
-        """End an incarnation. The lock goes to a standby, unless a commit's outcome is unknown: then it is
-        kept for this process to register again."""
+    async def retire(self, incarnation: int, settled: Collection[str] = ()) -> None:
+        """End an incarnation. What it still owns is lost, but for `settled`. The lock goes to a standby,
+        unless a commit's outcome is unknown: then it is kept for this process to register again."""
         keep = self._writer.unknown
-        await self._writer.run(lambda db: _retire(db, incarnation))
+        await self._writer.run(lambda db: _retire(db, incarnation, settled))
         if incarnation != self._incarnation:
             return
         if keep:
@@ -172,9 +173,9 @@ def _register(db: apsw.Connection, now: float) -> int:
     return int(incarnation)
 
 
-def _retire(db: apsw.Connection, incarnation: int) -> None:
+def _retire(db: apsw.Connection, incarnation: int, settled: Collection[str]) -> None:
     db.execute(CONTROL["retire"], (incarnation,))
-    db.execute(CONTROL["hand_back"], (incarnation,))
+    db.execute(CONTROL["hand_back"], (incarnation, json.dumps(list(settled))))
 
 
 def _count_due(db: apsw.Connection, incarnation: int, now: float, limit: int) -> int:
