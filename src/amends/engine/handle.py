@@ -9,7 +9,7 @@ from .. import codec
 from ..definition.registry import REGISTRY
 from ..definition.saga import Saga
 from ..definition.signal import Signal
-from ..errors import Refused, UnknownName, did_you_mean
+from ..errors import PayloadError, Refused, UnknownName, did_you_mean
 from ..kernel import entries as e
 from ..kernel.entries import NULL, Raw
 from ..store import port
@@ -170,11 +170,24 @@ class Handle(Generic[R]):
         self._must_have_items(header, "resolve")
         raw = self._backend.payload(value, "value")
         for item in self._items(header, action):
-            step = REGISTRY.steps.get(str(item.get("step")))
-            if step is not None and item.get("direction") == "do" and value is not None:
-                self._backend.payload(value, f"result of {step.name}", step.signature.result)
+            if item.get("direction") == "do":
+                self._must_be_result(str(item.get("step")), value)
         event = e.Resolved(reason, raw, action, by or "")
         await self._act(header, event, "resolve", reason, by, detail=action)
+
+    def _must_be_result(self, name: str, value: Any) -> None:
+        """Could this step have given that value? (Where the step is not defined, the saga finds out.)"""
+        step = REGISTRY.steps.get(name)
+        if step is None:
+            return
+        try:
+            self._backend.payload(value, f"result of {name}", step.signature.result)
+        except PayloadError as error:
+            kind = step.signature.hints.get("return", Any)
+            raise PayloadError(
+                f"{name} returns {getattr(kind, '__name__', kind)}; {value!r:.200} is none: {error.message}",
+                hint="resolve with what the step would have returned; or skip it: the saga goes on with None",
+            ) from error
 
     async def terminate(self, reason: str, *, by: str | None = None) -> None:
         """End it now. Nothing is undone, and the status says so."""

@@ -88,6 +88,7 @@ class Instance:
         self.position = 0
         self.checksum = 0
         self.expected: list[Any] | None = None
+        self.unheeded: list[e.Event] = []
         self.journaled_patches: set[str] = set()
         self.rollbacks: list[Rollback] = []
         self.plan: Plan | None = None  # of the way back, made when that begins

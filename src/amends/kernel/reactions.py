@@ -175,9 +175,19 @@ def _pivot_answered(self: Instance, event: e.PivotAnswered) -> None:
         cancel_root(self)
 
 
+def _parked(self: Instance, event: Any) -> list[tuple[Any, str]]:
+    """What is parked, and held for which reason. A request that concerns none of it has no effect: whoever
+    carries this activation out tells the operator so.
+    """
+    parked = [(action, action.hold) for action in self.ledger.parked()]
+    if self.expected is None and not any(event.id in ("", action.id) for action, _ in parked):
+        self.unheeded.append(event)
+    return parked
+
+
 def _by_operator(self: Instance, event: Any) -> None:
     """Skip and resolve: what was parked is settled, and the saga goes on."""
-    before = [(a, a.hold) for a in self.ledger.parked()]
+    before = _parked(self, event)
     self.ledger.take(event, self.position)
     for action, hold in before:
         if action.parked:
@@ -189,7 +199,7 @@ def _by_operator(self: Instance, event: Any) -> None:
 
 
 def _retried(self: Instance, event: e.Retried) -> None:
-    before = [(a, a.hold) for a in self.ledger.parked()]
+    before = _parked(self, event)
     self.ledger.take(event, self.position)
     assert self.decision is not None
     for action, hold in before:

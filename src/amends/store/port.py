@@ -108,10 +108,22 @@ class Release(msgspec.Struct):
     lost: bool = False
 
 
+class AuditRecord(msgspec.Struct):
+    """Who did what to an execution by hand, and why."""
+
+    at: float
+    uid: str
+    by: str
+    action: str
+    reason: str = ""
+    detail: str = ""
+
+
 class Write(msgspec.Struct):
     """All that one activation of one execution makes durable.
 
-    `children` whose `owner` is the committing incarnation are born owned by it, others unowned and due.
+    `audit` says what became of operators' requests.  `children` whose `owner` is the committing incarnation
+    are born owned by it, others unowned and due.
     `messages` go to executions that exist, or that this write starts.  A batch has one write per execution;
     its effects do not depend on the order of the writes, except that of two starts with one id the first
     wins.
@@ -125,6 +137,7 @@ class Write(msgspec.Struct):
     children: Sequence[Header] = ()
     messages: Sequence[Message] = ()
     consumed: Sequence[int] = ()
+    audit: Sequence[AuditRecord] = ()
 
 
 class Code(enum.Enum):
@@ -159,17 +172,6 @@ class Claim(msgspec.Struct):
     inbox: list[Message]
     lost: bool = False
     deaths: int = 0
-
-
-class AuditRecord(msgspec.Struct):
-    """Who did what to an execution by hand, and why."""
-
-    at: float
-    uid: str
-    by: str
-    action: str
-    reason: str = ""
-    detail: str = ""
 
 
 class Query(msgspec.Struct, kw_only=True):

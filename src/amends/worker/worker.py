@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import contextvars
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -189,9 +189,10 @@ class Worker:
             return False
         self.residency.wanted(live)
         if live.instance.ledger.phase == FINISHED:
+            late = [event for event in live.events if writes.is_request(event)]
             live.events = [event for event in live.events if type(event) is e.UndoRequested]
             if not live.events:
-                self.put_to_sleep(live)
+                self.put_to_sleep(live, late)
                 return False
         return True
 
@@ -310,11 +311,13 @@ class Worker:
             del self.lives[live.header.uid]
         live.instance.discard()
 
-    def put_to_sleep(self, live: Live) -> None:
-        """Give an idle execution back to the store until it is due."""
+    def put_to_sleep(self, live: Live, late: Sequence[Any] = ()) -> None:
+        """Give an idle execution back to the store until it is due. `late`: requests that came too late."""
         release = Release(self.residency.wake_at(live), live.inbox_seq, bool(live.lost))
         consumed, live.consumed = live.consumed, []
-        self.submit(live, Write(live.header.uid, release=release, consumed=consumed), None)
+        now = self.clock.now()
+        audit = [writes.no_effect(live, event, now) for event in late]
+        self.submit(live, Write(live.header.uid, release=release, consumed=consumed, audit=audit), None)
 
     # ------------------------------------------------------------ the end
 

@@ -12,7 +12,7 @@ from ..kernel.entries import Row
 from ..kernel.instance import Decision
 from ..kernel.ledger import BACKWARD, FINISHED, FORWARD, UNWINDING, Ledger
 from ..store import port
-from ..store.port import Change, Header, Message, Write
+from ..store.port import AuditRecord, Change, Header, Message, Write
 from .live import Live
 
 _json = msgspec.json.Encoder(order="deterministic")
@@ -39,6 +39,10 @@ def build(live: Live, decision: Decision, row: Row, incarnation: int) -> Write:
     if live.consumed:
         write.consumed = live.consumed
         live.consumed = []
+        unheeded = live.instance.unheeded
+        if unheeded:
+            write.audit = [no_effect(live, event, row.now) for event in unheeded]
+            unheeded.clear()
     ledger = live.instance.ledger
     if ledger.phase is FORWARD and header.status is port.RUNNING and not ledger.troubled:
         return write
@@ -46,6 +50,20 @@ def build(live: Live, decision: Decision, row: Row, incarnation: int) -> Write:
     if decision.finished or status != header.status or status == port.ATTENTION:
         write.change = _change(live, status, decision)
     return write
+
+
+def no_effect(live: Live, event: Any, now: float) -> AuditRecord:
+    """An operator's request came too late: what it was for was no longer parked, or all had ended."""
+    verb = _REQUESTS[type(event)]
+    ended = live.instance.ledger.phase == FINISHED
+    why = "the execution had ended" if ended else "what it was for was no longer parked"
+    detail = getattr(event, "id", "")
+    return AuditRecord(now, live.header.uid, event.by or "amends", f"{verb}: no effect", why, detail)
+
+
+def is_request(event: Any) -> bool:
+    """Did a person ask for this?"""
+    return type(event) in _REQUESTS and event.by != "parent"
 
 
 def status_of(ledger: Ledger) -> str:
@@ -173,6 +191,13 @@ def ended(live: Live, status: str) -> Message:
     return Message(header.parent, encode_event(event), key=f"ended {header.parent_action} {status}")
 
 
+_REQUESTS = {
+    e.Retried: "retry",
+    e.Skipped: "skip",
+    e.Resolved: "resolve",
+    e.CancelRequested: "cancel",
+    e.TerminateRequested: "terminate",
+}
 _OUTWARD: dict[type, Any] = {
     e.StartChild: _start_child,
     e.Interrupt: _interrupt,

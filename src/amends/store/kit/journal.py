@@ -260,3 +260,17 @@ async def full_store_changes_nothing(subject: Subject) -> None:
         ([0, 1], [0, 1]),
         "rows, once there is room",
     )
+
+
+@case()
+async def audit_of_a_write_stands_or_falls_with_it(subject: Subject) -> None:
+    """A write's audit records are stored with it; those of a refused write are not."""
+    store, me = await subject.worker()
+    all_committed(await store.commit(me, [start("a"), start("b")]))
+    told = AuditRecord(2.0, "a", "ann", "retry: no effect", "too late", "1")
+    untold = AuditRecord(2.0, "b", "ann", "skip: no effect")
+    verdicts = await store.commit(
+        me, [Write("a", row=row(1), audit=[told]), Write("b", row=row(0), audit=[untold])]
+    )
+    same(codes(verdicts), ["committed", "conflict"], "verdicts")
+    same((await store.audited("a"), await store.audited("b")), ([told], []), "what is on record")

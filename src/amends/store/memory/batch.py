@@ -6,6 +6,7 @@ ones come; then releases, which thus see the messages of the whole batch.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ def commit(state: State, incarnation: int, writes: Sequence[Write]) -> list[Verd
         _journal(state, write)
     for _, write in standing:
         state.consume(state.executions[write.uid], write.consumed)
+        state.audit += map(copy.copy, write.audit)
     for _, write in standing:
         for message in write.messages:
             state.put(message)

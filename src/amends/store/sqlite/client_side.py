@@ -12,6 +12,7 @@ from ...errors import Refused
 from ...kernel.entries import Row
 from ..port import ATTENTION, AuditRecord, Header, Message, Query
 from . import reading
+from .commit import audit_values
 from .core import Core
 from .mail import Mail
 from .worker_side import CONTROL, state
@@ -41,8 +42,7 @@ class ClientPart(Core):
                     hint="send it a message instead; look at its status first",
                 )
             db.execute(CONTROL["unpark"], (num, audit.at))
-            values = (audit.at, audit.uid, audit.by, audit.action, audit.reason, audit.detail)
-            _AUDIT.run(db.execute, list(values))
+            _AUDIT.run(db.execute, list(audit_values(audit)))
 
         await self._writer.soon(work)
         self._wrote()

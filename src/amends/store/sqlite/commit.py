@@ -25,7 +25,7 @@ from typing import Any
 import apsw
 
 from ...errors import Fenced
-from ..port import AWAKE, COMMITTED, Code, Header, Verdict, Write
+from ..port import AWAKE, COMMITTED, AuditRecord, Code, Header, Verdict, Write
 from .faults import BadWrite
 from .sql import load
 
@@ -34,6 +34,7 @@ FENCE = SQL["fence"]
 _START, _APPEND, _CHANGE = SQL.bulk("start"), SQL.bulk("append"), SQL.bulk("change")
 _RELEASE, _FINISH, _CONSUME = SQL.bulk("release"), SQL.bulk("finish"), SQL.bulk("consume")
 _POST, _WAKE = SQL.bulk("post"), SQL.bulk("wake")
+_AUDIT = load("control.sql").bulk("audit")
 
 NOT_OWNED = Verdict(Code.CONFLICT, reason="this worker does not own the execution")
 ID_EXISTS = Verdict(Code.CONFLICT, reason="an execution of that id exists")
@@ -71,6 +72,7 @@ class Batch:
         self._changes: list[Any] = []
         self._consumed: list[int] = []
         self._messages: list[tuple[str, str | None, str]] = []
+        self._audit: list[Any] = []
         self._releases: list[Any] = []
         self._finishes: list[Any] = []
         self._leaving: list[tuple[int, str, int]] = []  # index, uid and number of writes with a release
@@ -94,6 +96,8 @@ class Batch:
             _CONSUME.run(execute, self._consumed)
         if self._messages:
             post(db, self._messages, self._number)
+        if self._audit:
+            _AUDIT.run(execute, self._audit)
         if self._leaving:
             self._let_go(db)
 
@@ -139,11 +143,13 @@ class Batch:
                 rows += (num, row.position, row.now, row.events, row.commands, row.checksum)
             if write.change is not None or write.release is not None:
                 self._gather_header(index, write, num)
-            if write.consumed or write.messages or write.children:
+            if write.consumed or write.messages or write.children or write.audit:
                 self._gather_mail(write)
 
     def _gather_mail(self, write: Write) -> None:
         self._consumed += write.consumed
+        for record in write.audit:
+            self._audit += audit_values(record)
         self._messages += [(each.uid, each.key or None, each.event) for each in write.messages]
         for child in write.children:
             if child.owner == self._incarnation:
@@ -203,6 +209,11 @@ def header_values(header: Header, owner: int | None, wake_at: float | None) -> t
         header.result,
         header.detail,
     )
+
+
+def audit_values(record: AuditRecord) -> tuple[Any, ...]:
+    """An audit record as one row of the statement `audit`."""
+    return (record.at, record.uid, record.by, record.action, record.reason, record.detail)
 
 
 def insert(db: apsw.Connection, values: list[Any]) -> list[str]:
