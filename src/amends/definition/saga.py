@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
+from asyncio import _get_running_loop
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import msgspec
 
 from ..errors import DefinitionError, NotInSaga
+from .call import Call
 from .naming import check_function, durable_name
 from .policy import Duration, RecoveryPolicy, recovery_policy, seconds
 from .port import current_port
@@ -91,19 +93,22 @@ class Saga(Generic[P, R]):
         return f"<saga {self.name}{version}>"
 
 
-class SagaCall(Coroutine[Any, Any, R]):
+class SagaCall(Call[R]):
     """A call of a saga, not yet started."""
 
-    __slots__ = ("_driver", "args", "deadline", "saga")
+    __slots__ = ("args", "deadline", "saga")
 
     def __init__(self, saga: Saga[..., R], args: msgspec.Struct, deadline: float | None = None) -> None:
         self.saga = saga
         self.args = args
         self.deadline = saga.options.deadline if deadline is None else deadline
-        self._driver: Generator[Any, Any, R] | None = None
+        self._driver = None
+        self._loop = _get_running_loop()
+        self._used = False
 
     def options(self, *, deadline: Duration | None = None) -> SagaCall[R]:
         """The same call with another deadline (None: as the saga says)."""
+        self._used = True
         return SagaCall(self.saga, self.args, seconds(deadline, "deadline"))
 
     def __await__(self) -> Generator[Any, Any, R]:
@@ -113,31 +118,13 @@ class SagaCall(Coroutine[Any, Any, R]):
                 f"the saga {self.saga.name} was awaited outside of a saga; it needs an engine to be durable",
                 hint=f"await engine.run({self.saga.fn.__name__}(…), id=…)",
             )
+        if self._used:
+            raise self._again()
+        self._used = True
         return port.run_child(self).__await__()
-
-    # A SagaCall is a Coroutine, so that create_task, gather and TaskGroup take it as it is.
-
-    def send(self, value: Any) -> Any:
-        if self._driver is None:
-            self._driver = self.__await__()
-        return self._driver.send(value)
-
-    def throw(self, *exc: Any) -> Any:
-        if self._driver is None:  # like a coroutine that never started: nothing is issued
-            self._driver = _closed()
-        return self._driver.throw(*exc)
-
-    def close(self) -> None:
-        if self._driver is not None:
-            self._driver.close()
 
     def __repr__(self) -> str:
         return f"<call of saga {self.saga.name}>"
-
-
-def _closed() -> Generator[Any, Any, Any]:
-    """What a call turns into that was thrown into before it started."""
-    yield
 
 
 class _SagaDecorator(Protocol):

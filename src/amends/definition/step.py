@@ -6,12 +6,14 @@ import asyncio
 import contextvars
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from asyncio import _get_running_loop
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 import msgspec
 
 from ..errors import DefinitionError
+from .call import Call
 from .compensation import Compensation, CompensationOptions, attach
 from .naming import check_function, durable_name
 from .policy import (
@@ -227,10 +229,10 @@ def invoke(
     return fn(*leading, *values, **keywords, **(resources or {}))
 
 
-class StepCall(Coroutine[Any, Any, R]):
+class StepCall(Call[R]):
     """A call of a step, not yet run. Await it once; `options` changes this call only."""
 
-    __slots__ = ("_driver", "args", "overrides", "resources", "step")
+    __slots__ = ("args", "overrides", "resources", "step")
 
     def __init__(
         self,
@@ -243,7 +245,9 @@ class StepCall(Coroutine[Any, Any, R]):
         self.args = args
         self.resources = resources
         self.overrides = overrides
-        self._driver: Generator[Any, Any, R] | None = None
+        self._driver = None
+        self._loop = _get_running_loop()
+        self._used = False
 
     def options(
         self,
@@ -262,6 +266,7 @@ class StepCall(Coroutine[Any, Any, R]):
         }
         changed = {key: value for key, value in changed.items() if value is not None}
         policy = msgspec.structs.replace(self.overrides or self.step.options, **changed)
+        self._used = True
         return StepCall(self.step, self.args, self.resources, policy)
 
     @property
@@ -270,6 +275,9 @@ class StepCall(Coroutine[Any, Any, R]):
         return self.overrides or self.step.options
 
     def __await__(self) -> Generator[Any, Any, R]:
+        if self._used:
+            raise self._again()
+        self._used = True
         port = current_port()
         if port is None:
             return self._plain().__await__()
@@ -301,22 +309,6 @@ class StepCall(Coroutine[Any, Any, R]):
                 failure = error
         raise failure
 
-    # A StepCall is a Coroutine, so that create_task, gather and TaskGroup take it as it is.
-
-    def send(self, value: Any) -> Any:
-        if self._driver is None:
-            self._driver = self.__await__()
-        return self._driver.send(value)
-
-    def throw(self, *exc: Any) -> Any:
-        if self._driver is None:  # like a coroutine that never started: nothing is issued
-            self._driver = _closed()
-        return self._driver.throw(*exc)
-
-    def close(self) -> None:
-        if self._driver is not None:
-            self._driver.close()
-
     def __repr__(self) -> str:
         return f"<call of step {self.step.name}>"
 
@@ -327,11 +319,6 @@ def _alternatives(fallback: Sequence[Step[..., Any]]) -> tuple[Step[..., Any], .
     if len(steps) < len(items):
         raise DefinitionError(f"fallback takes steps, got {fallback!r}", hint="fallback=[pay_by_invoice, …]")
     return tuple(steps)
-
-
-def _closed() -> Generator[Any, Any, Any]:
-    """What a call turns into that was thrown into before it started."""
-    yield
 
 
 class _StepDecorator(Protocol):

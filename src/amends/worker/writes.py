@@ -191,7 +191,7 @@ def ended(live: Live, status: str) -> Message:
     return Message(header.parent, encode_event(event), key=f"ended {header.parent_action} {status}")
 
 
-_REQUESTS = {
+_REQUESTS: dict[type, str] = {
     e.Retried: "retry",
     e.Skipped: "skip",
     e.Resolved: "resolve",
