@@ -77,8 +77,8 @@ class Completed(Entry, frozen=True, tag="completed"):
 class Failed(Entry, frozen=True, tag="failed"):
     """An action ended without success; `outcome` is ``rejected`` or ``unknown`` (taint included).
 
-    `hold` is what the recovery policy said to do instead of telling the saga: ``ask`` or ``halt``
-    park the action; empty delivers the failure.
+    `hold` says why the action parks instead of telling the saga: ``ask`` or ``halt`` (the recovery policy),
+    ``pivot``, ``irreversible``, or what kept it from being attempted; empty delivers the failure.
     """
 
     id: str

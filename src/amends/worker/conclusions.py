@@ -13,7 +13,7 @@ from typing import Any
 from ..definition.compensation import CompensationOptions
 from ..definition.policy import Recovery, retry_after
 from ..definition.step import Step, StepOptions
-from ..errors import NotSent, PayloadError, Rejected
+from ..errors import DefinitionError, NotSent, PayloadError, Rejected
 from ..kernel import entries as e
 from ..kernel.actions import REJECTED, UNKNOWN, Action
 from ..kernel.failures import fault_of
@@ -36,6 +36,13 @@ class Unreadable(PayloadError):
     """The step returned what its annotation cannot read back, or what cannot be journaled."""
 
     code = "unreadable_result"
+
+
+def refusal(error: Exception) -> str:
+    """Why an action could not even be attempted: its `arguments`, a `resource`, or a `missing_definition`."""
+    if isinstance(error, PayloadError):
+        return "arguments"
+    return "resource" if isinstance(error, DefinitionError) else "missing_definition"
 
 
 def is_rejection(error: BaseException, policy: StepOptions) -> bool:

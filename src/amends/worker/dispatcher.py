@@ -25,6 +25,7 @@ from . import conclusions
 from .attempts import Attempt, Attempts, Key
 from .conclusions import Interrupted, Unreadable, conclude, conclude_undo
 from .live import Live
+from .resources import NO_TRANSACTION_YET
 from .transactions import run_transaction
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class Dispatcher:
             signature = step.signature
             args = signature.decode_args(action.args)
             if step.options.transaction:
+                self.worker.resources.for_function(signature, NO_TRANSACTION_YET)
                 run_transaction(self.worker, live, action, step, args, self.ended)
                 return
             resources = self.worker.resources.for_function(signature) if signature.plan[2] else None
@@ -190,7 +192,7 @@ class Dispatcher:
     def _refuse(self, live: Live, action: Action, error: Exception) -> None:
         """The action could not even be attempted: a person must look, the outcome is what is known."""
         outcome = UNKNOWN if action.tainted else REJECTED
-        self.worker.deliver(live, e.Failed(action.id, fault_of(error), outcome, "missing_definition"))
+        self.worker.deliver(live, e.Failed(action.id, fault_of(error), outcome, conclusions.refusal(error)))
 
     def ended(
         self,

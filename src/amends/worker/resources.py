@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 from ..definition.signature import Signature
 from ..errors import DefinitionError
 from ..store.port import Transaction
+
+
+class _NoTransactionYet:
+    """Stands for the transaction when it is only asked whether all other resources are there."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        raise NotImplementedError
+
+
+NO_TRANSACTION_YET: Transaction = _NoTransactionYet()
 
 
 class Resources:
