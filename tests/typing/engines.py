@@ -76,6 +76,8 @@ async def clients(order: Order) -> None:
         _ = assert_type(handle, Handle[Receipt])
         known = client.handle(place_order, "order-1")
         _ = assert_type(known, Handle[Receipt])
+        assert_type(await client.list(status=["running"], saga=place_order, limit=5), list[Status])
+        await client.list(stauts="running")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
 async def handles(handle: Handle[Receipt]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from ..clock import SystemClock
 from ..definition.saga import Saga, SagaCall
@@ -14,6 +14,8 @@ from ..store import open_store
 from ..store.port import Store
 from .backend import Backend
 from .handle import Handle
+from .listing import Filters, listing
+from .status import Status
 
 R = TypeVar("R")
 
@@ -56,3 +58,7 @@ class Client:
     def handle(self, saga: Saga[..., R], id: str) -> Handle[R]:
         """A handle of an execution that exists (checked at its first use)."""
         return Handle(self._backend, saga, id, local=False)
+
+    async def list(self, **filters: Unpack[Filters]) -> list[Status]:
+        """Executions, newest first, by the same filters as `Engine.list`."""
+        return await listing(self._backend, filters)

@@ -13,7 +13,7 @@ import logging
 import signal
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 from ..clock import Clock, SystemClock
 from ..definition.registry import REGISTRY, Registry
@@ -21,7 +21,7 @@ from ..definition.saga import Saga, SagaCall
 from ..errors import AmendsError, DefinitionError, EngineClosed
 from ..ids import Ids, RandomIds
 from ..store import open_store
-from ..store.port import Header, Query, Store
+from ..store.port import Header, Store
 from ..worker.intake import intake
 from ..worker.live import Live
 from ..worker.resources import Resources
@@ -30,7 +30,8 @@ from ..worker.worker import Worker
 from . import collector
 from .backend import Backend
 from .handle import Handle
-from .status import Status, status_of
+from .listing import Filters, listing
+from .status import Status
 from .sync import Sync
 
 R = TypeVar("R")
@@ -271,26 +272,14 @@ class Engine:
         self._must_be_open()
         return Handle(self._backend, saga, id, local=self.working)
 
-    async def list(
-        self,
-        *,
-        status: str | Sequence[str] = (),
-        saga: str = "",
-        id_prefix: str = "",
-        limit: int = 100,
-        after: str = "",
-    ) -> list[Status]:
-        """Executions, newest first; `after` is the uid of the last one seen."""
-        statuses = (status,) if isinstance(status, str) else tuple(status)
-        query = Query(
-            namespace=self._backend.namespace,
-            statuses=tuple(s for s in statuses if s),
-            saga=saga,
-            id_prefix=id_prefix,
-            limit=limit,
-            after=after,
-        )
-        return [status_of(h) for h in await self._store.headers(query)]
+    async def list(self, **filters: Unpack[Filters]) -> list[Status]:
+        """Executions, newest first, by status, saga, id_prefix, parent, root, created_from, created_until,
+        finished_from, finished_until; `limit` (100) at a time, going on `after` a uid. See `Filters`.
+
+        Raises `UnknownName` (a status or an id that does not exist), `Refused` (a limit, a time).
+        """
+        self._must_be_open()
+        return await listing(self._backend, filters)
 
     def stats(self) -> dict[str, Any]:
         """Counts of this worker: commits, rows, resident executions, running attempts, seconds per commit."""

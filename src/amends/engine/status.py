@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
 from ..store.port import Header
+
+_EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,19 +42,32 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.items) and "action" not in self.items[0]
 
 
+class _Detail(TypedDict, total=False):
+    """The shape of `Header.detail`."""
+
+    error: dict[str, Any] | None
+    terminated: dict[str, Any]
+    items: list[dict[str, Any]]
+    residue: list[dict[str, Any]]
+
+
 def _time(value: float | None) -> datetime | None:
-    return None if value is None else datetime.fromtimestamp(value, UTC)
+    """A moment; one that is none (damage) is left out."""
+    try:
+        return None if value is None else datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def detail_of(header: Header) -> dict[str, Any]:
     """What the header tells beside its status. Damage is told, not raised: others are listed with it."""
-    detail, broken = _mapping(header.detail or "{}", "detail")
+    detail, broken = _read(header.detail or "{}", _Detail, "detail")
     return {"error": broken} if broken else detail
 
 
-def _mapping(text: str, what: str) -> tuple[dict[str, Any], dict[str, str] | None]:
+def _read(text: str, shape: Any, what: str) -> tuple[dict[str, Any], dict[str, str] | None]:
     try:
-        return msgspec.json.decode(text, type=dict[str, Any]), None
+        return msgspec.json.decode(text, type=shape), None
     except (msgspec.MsgspecError, UnicodeError) as error:
         return {}, {"type": "CorruptHeader", "message": f"the {what} of its header cannot be read: {error}"}
 
@@ -60,8 +75,8 @@ def _mapping(text: str, what: str) -> tuple[dict[str, Any], dict[str, str] | Non
 def status_of(header: Header) -> Status:
     """The snapshot that a header tells."""
     detail = detail_of(header)
-    attributes, broken = _mapping(header.attributes, "attributes")
-    created = datetime.fromtimestamp(header.created_at, UTC)
+    attributes, broken = _read(header.attributes, dict[str, Any], "attributes")
+    created = _time(header.created_at) or _EPOCH
     return Status(
         id=header.id,
         uid=header.uid,

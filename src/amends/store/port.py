@@ -175,7 +175,10 @@ class Claim(msgspec.Struct):
 
 
 class Query(msgspec.Struct, kw_only=True):
-    """A filter over headers; empty fields match all. Newest first; `after` is the last uid of a page."""
+    """A filter over headers; empty fields match all. Newest first; `after` is the last uid of a page.
+
+    Of a range of times *from* is included, *until* is not; what has not finished is in no such range.
+    """
 
     namespace: str = "default"
     statuses: Sequence[str] = ()
@@ -183,6 +186,10 @@ class Query(msgspec.Struct, kw_only=True):
     root: str = ""
     parent: str = ""
     id_prefix: str = ""
+    created_from: float | None = None
+    created_until: float | None = None
+    finished_from: float | None = None
+    finished_until: float | None = None
     limit: int = 100
     after: str = ""
 

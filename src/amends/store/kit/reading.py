@@ -74,6 +74,21 @@ async def headers_filter(subject: Subject) -> None:
 
 
 @case()
+async def headers_by_time(subject: Subject) -> None:
+    """A range of times includes its begin and not its end; what has not finished is in no range."""
+    store, me = await subject.worker()
+    starts = [start(uid, created_at=float(uid)) for uid in ("1", "2", "3", "4")]
+    all_committed(await store.commit(me, starts))
+    all_committed(await store.commit(me, [done("2", 1), done("4", 1)]))  # at 9.0
+    same(await _uids(store, created_from=2.0), ["4", "3", "2"], "created from")
+    same(await _uids(store, created_until=3.0), ["2", "1"], "created until")
+    same(await _uids(store, created_from=2.0, created_until=4.0), ["3", "2"], "created between")
+    same(await _uids(store, finished_from=9.0), ["4", "2"], "finished from")
+    same(await _uids(store, finished_until=9.0), [], "finished until")
+    same(await _uids(store, finished_until=9.5, created_from=3.0), ["4"], "both")
+
+
+@case()
 async def headers_page(subject: Subject) -> None:
     """Newest first, `limit` at a time, going on after the last uid of a page; all are seen once."""
     store = await subject.open()

@@ -320,4 +320,12 @@ def _matches(header: Header, query: Query) -> bool:
         and (not query.parent or header.parent == query.parent)
         and header.id.startswith(query.id_prefix)
         and (not query.after or header.uid < query.after)
+        and _within(header.created_at, query.created_from, query.created_until)
+        and _within(header.finished_at, query.finished_from, query.finished_until)
     )
+
+
+def _within(moment: float | None, begin: float | None, end: float | None) -> bool:
+    if begin is None and end is None:
+        return True
+    return moment is not None and (begin is None or begin <= moment) and (end is None or moment < end)

@@ -19,6 +19,18 @@ from .worker_side import CONTROL, state
 
 _AUDIT = CONTROL.bulk("audit")
 
+_PLAIN = (
+    ("saga", "saga = ?"),
+    ("parent", "parent = ? AND parent <> ''"),
+    ("after", "uid < ?"),
+)
+_TIMES = (
+    ("created_from", "created_at >= ?"),
+    ("created_until", "created_at < ?"),
+    ("finished_from", "finished_at >= ?"),
+    ("finished_until", "finished_at < ?"),
+)
+
 
 class ClientPart(Core):
     """The client's side of the port."""
@@ -104,18 +116,18 @@ def _select(query: Query, columns: str) -> tuple[str, list[Any]]:
         must("status = 'attention'")  # in words, so that the partial index serves
     elif query.statuses:
         must(f"status IN ({', '.join('?' * len(query.statuses))})", *query.statuses)
-    if query.saga:
-        must("saga = ?", query.saga)
     if query.root:  # children by their index; the root itself by its uid
         must("((root = ? AND parent <> '') OR (uid = ? AND root = ?))", query.root, query.root, query.root)
-    if query.parent:
-        must("parent = ? AND parent <> ''", query.parent)
     if query.id_prefix:
         must("id >= ?", query.id_prefix)
         if (beyond := _beyond(query.id_prefix)) is not None:
             must("id < ?", beyond)
-    if query.after:
-        must("uid < ?", query.after)
+    for name, term in _PLAIN:
+        if value := getattr(query, name):
+            must(term, value)
+    for name, term in _TIMES:
+        if (moment := getattr(query, name)) is not None:
+            must(term, moment)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     sql = f"SELECT {columns} FROM amends_executions{where} ORDER BY uid DESC LIMIT ?"  # noqa: S608  # see above
     return sql, [*values, query.limit]

@@ -1,0 +1,100 @@
+"""Which executions are there? One set of filters for engines, clients and whatever shows lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from ..definition.saga import Saga
+from ..errors import Refused, UnknownName, did_you_mean
+from ..store import port
+from ..store.port import Query
+from .status import Status, status_of
+
+if TYPE_CHECKING:
+    from .backend import Backend
+
+STATUSES = (port.RUNNING, port.COMPENSATING, port.ATTENTION, *sorted(port.FINAL))
+MOST = 10_000
+
+
+class Filters(TypedDict, total=False):
+    """What `list` takes; all of it must hold.
+
+    status: one or several.  saga: a definition or a durable name.  id_prefix: how the id begins.  parent:
+    the id of the execution that started it (a nested saga).  root: the id of the topmost one (itself
+    included).  created_from, created_until, finished_from, finished_until: datetimes with a zone; *from* is
+    included, *until* is not.  limit: at most so many.  after: the uid of the last one of the page before.
+    """
+
+    status: str | Sequence[str]
+    saga: str | Saga[..., Any]
+    id_prefix: str
+    parent: str
+    root: str
+    created_from: datetime
+    created_until: datetime
+    finished_from: datetime
+    finished_until: datetime
+    limit: int
+    after: str
+
+
+_TIMES = ("created_from", "created_until", "finished_from", "finished_until")
+
+
+async def listing(backend: Backend, filters: Filters) -> list[Status]:
+    """Executions that match, newest first, as stored (see `Handle.status` for what nested sagas add).
+
+    Raises `UnknownName` for a status or an id that does not exist, `Refused` for a limit or a time that
+    cannot be, TypeError for a filter that does not exist.
+    """
+    for name in filters:
+        if name not in Filters.__annotations__:
+            near = did_you_mean(name, Filters.__annotations__)
+            raise TypeError(f"list() has no filter {name!r}" + (f"; {near}" if near else ""))
+    query = Query(namespace=backend.namespace, statuses=_statuses(filters.get("status", ())))
+    saga = filters.get("saga", "")
+    query.saga = saga.name if isinstance(saga, Saga) else saga
+    query.id_prefix = filters.get("id_prefix", "")
+    query.after = filters.get("after", "")
+    query.limit = _limit(filters.get("limit", 100))
+    for name in _TIMES:
+        setattr(query, name, _time(name, filters.get(name)))
+    if parent := filters.get("parent"):
+        query.parent = (await backend.find(parent)).uid
+    if root := filters.get("root"):
+        query.root = (await backend.find(root)).uid
+    return [status_of(header) for header in await backend.store.headers(query)]
+
+
+def _statuses(given: str | Sequence[str]) -> tuple[str, ...]:
+    wanted = (given,) if isinstance(given, str) else tuple(given)
+    for status in wanted:
+        if status and status not in STATUSES:
+            raise UnknownName(
+                f"no status is called {status!r}",
+                hint=did_you_mean(str(status), STATUSES) or f"known: {', '.join(STATUSES)}",
+            )
+    return tuple(status for status in wanted if status)
+
+
+def _limit(given: Any) -> int:
+    if not isinstance(given, int) or isinstance(given, bool) or not 1 <= given <= MOST:
+        raise Refused(
+            f"limit is a number from 1 to {MOST:,}, got {given!r}",
+            hint="take pages: after=the uid of the last one of the page before",
+        )
+    return given
+
+
+def _time(name: str, given: Any) -> float | None:
+    if given is None:
+        return None
+    if not isinstance(given, datetime) or given.tzinfo is None:
+        raise Refused(
+            f"{name} is a datetime with a time zone, got {given!r}",
+            hint="for example datetime.now(UTC) - timedelta(hours=1)",
+        )
+    return given.timestamp()
