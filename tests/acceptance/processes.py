@@ -99,7 +99,7 @@ class Shop:
 
         async def look() -> dict[str, Status]:
             async with Engine(self.url) as engine:
-                return {status.id: status for status in await engine.list(limit=1_000_000)}
+                return {status.id: status for status in await engine.list(limit=10_000)}
 
         return asyncio.run(look())
 

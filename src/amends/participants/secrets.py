@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 import re
+import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -38,6 +40,7 @@ class Secrets:
         self, headers: Mapping[str, str] | None = None, url: str = "", also: Iterable[str] = ()
     ) -> None:
         self._values: set[str] = set()
+        _known.add(self)
         for value in also:
             self.add(value)
         self.add_headers(headers or {})
@@ -97,6 +100,25 @@ class Secrets:
                 for key, inner in value.items()
             }
         return value
+
+
+_known: weakref.WeakSet[Secrets] = weakref.WeakSet()
+_PARAMETER = re.compile(r"([?&])([^=&#\s]+)=([^&#\s\"']*)")
+
+
+class Hiding(logging.Filter):
+    """For a library that logs each request with its whole address: it names none of the secrets in use."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        for secrets in list(_known):
+            text = secrets.hide(text)
+        record.msg, record.args = _PARAMETER.sub(_masked, text), ()
+        return True
+
+
+def _masked(found: re.Match[str]) -> str:
+    return f"{found[1]}{found[2]}={MASK}" if speaks_of_secrets(unquote(found[2])) else found[0]
 
 
 def _is_secret(name: str, value: Any) -> bool:

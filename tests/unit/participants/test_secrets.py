@@ -133,6 +133,7 @@ def on_disk(folder: Path) -> str:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda s: s.__qualname__)
 def test_a_canary_is_found_nowhere(script: Script, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)  # of all: the HTTP library logs addresses
     caplog.set_level(logging.DEBUG, "amends")
     written = asyncio.run(everything(tmp_path, script))
     assert "secrets.pay" in written
