@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,8 +26,11 @@ from ..kernel.limits import Limits
 from ..store import port
 from ..store.port import AuditRecord, Header, Message, Query, Store
 from ..worker.writes import encode_event
+from .family import ancestors, parked_below
 
 POLL_FIRST, POLL_CEILING, POLL_LOCAL = 0.02, 1.0, 30.0
+PATIENCE = 5.0
+"""Seconds that an operator's request to an execution may take to reach those below it."""
 
 
 class Backend:
@@ -39,7 +43,7 @@ class Backend:
         self.ids = ids
         self.limits = limits
         self.waiters: dict[str, list[asyncio.Future[Header | None]]] = {}
-        self.resident: Callable[[str], Header | None] = _nowhere
+        self.resident: Callable[[str], tuple[Header, bool] | None] = _nowhere
 
     # ------------------------------------------------------------ starting
 
@@ -103,55 +107,65 @@ class Backend:
             raise UnknownName(f"no execution has the id {id!r}", hint=did_you_mean(id, [h.id for h in near]))
         return header
 
-    async def wait(self, id: str, uid: str, *, local: bool, stale: float | None = None) -> Header:
-        """The header once the execution has ended or needs attention.
+    async def wait(
+        self, id: str, uid: str, *, local: bool, stale: Stale | None = None
+    ) -> tuple[Header, list[Header]]:
+        """The header once the execution has ended or needs attention, by itself or for nested sagas (which
+        then come with it).
 
-        `stale`: an attention last updated then was acted upon already; wait for what comes of it.
+        That is so as soon as one is parked, whatever else goes on: as with an action of its own.
         """
+        stale = stale or Stale()
         pause = POLL_FIRST
         while True:
-            header = self.resident(uid)
-            here = header is not None
-            if header is None:
-                header = await self.find(id)
-            if _settled(header, stale):
-                return header
             waiter: asyncio.Future[Header | None] = asyncio.get_running_loop().create_future()
-            self.waiters.setdefault(uid, []).append(waiter)
+            self.waiters.setdefault(id, []).append(waiter)
             timer = None
-            if not here:
-                ceiling = POLL_LOCAL if local else pause
-                timer = asyncio.get_running_loop().call_later(ceiling, _look_again, waiter)
             try:
+                resident = self.resident(uid)
+                header, nests = resident or (await self.find(id), True)
+                if _settled(header, stale):
+                    return header, []
+                below = await parked_below(self.store, header) if nests else []
+                fresh = [child for child in below if not stale.covers(child, self.clock.now())]
+                if fresh:
+                    return header, fresh
+                if resident is None or below:
+                    ceiling = POLL_LOCAL if local and not below else pause
+                    timer = asyncio.get_running_loop().call_later(ceiling, _look_again, waiter)
                 found = await waiter
             finally:
                 if timer is not None:
                     timer.cancel()
-                self._forget(uid, waiter)
+                self._forget(id, waiter)
             if found is not None and _settled(found, stale):
-                return found
+                return found, []
             pause = min(pause * 1.5, POLL_CEILING)
 
-    def _forget(self, uid: str, waiter: asyncio.Future[Header | None]) -> None:
-        waiting = self.waiters.get(uid)
+    def _forget(self, id: str, waiter: asyncio.Future[Header | None]) -> None:
+        waiting = self.waiters.get(id)
         if waiting is not None:
             if waiter in waiting:
                 waiting.remove(waiter)
             if not waiting:
-                del self.waiters[uid]
+                del self.waiters[id]
 
-    def look_again(self, uid: str = "") -> None:
-        """The execution (or all) left this process's memory: whoever waits must ask the store."""
-        for key in [uid] if uid else list(self.waiters):
-            for waiter in self.waiters.pop(key, ()):
+    def look_again(self, *ids: str) -> None:
+        """What is known of these executions (or of all) may be out of date: who waits must ask the store."""
+        for id in ids or list(self.waiters):
+            for waiter in self.waiters.pop(id, ()):
                 _look_again(waiter)
 
     def notify(self, header: Header) -> None:
         """Its status changed (durably): whoever waits for an end or for attention is told."""
+        if header.namespace != self.namespace:
+            return
         if header.status in port.FINAL or header.status == port.ATTENTION:
-            for waiter in self.waiters.pop(header.uid, ()):
+            for waiter in self.waiters.pop(header.id, ()):
                 if not waiter.done():
                     waiter.set_result(header)
+            if header.parent and self.waiters and header.status == port.ATTENTION:
+                self.look_again(*ancestors(header.id))
 
     # ------------------------------------------------------------ sending
 
@@ -189,10 +203,32 @@ class Backend:
         await self.store.unpark(header.uid, record)
 
 
-def _settled(header: Header, stale: float | None) -> bool:
+class Stale:
+    """What an operator has acted upon already: attention last updated then is no news.
+
+    What stands below the execution acted upon may not be moved by it at all, so it counts as news again after
+    `PATIENCE` seconds.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, float]] = {}
+
+    def mark(self, header: Header, below: Sequence[Header] = (), now: float = 0.0) -> None:
+        """An operator acts upon this, and through it on what is below."""
+        self._known[header.uid] = (header.updated_at, math.inf)
+        for child in below:
+            self._known[child.uid] = (child.updated_at, now + PATIENCE)
+
+    def covers(self, header: Header, now: float = 0.0) -> bool:
+        """Is its attention the one that was acted upon?"""
+        updated_at, until = self._known.get(header.uid, (-math.inf, 0.0))
+        return header.updated_at <= updated_at and now <= until
+
+
+def _settled(header: Header, stale: Stale) -> bool:
     """Has it ended, or does it need attention (other than what was acted upon)?"""
     if header.status == port.ATTENTION:
-        return stale is None or header.updated_at > stale
+        return not stale.covers(header)
     return header.status in port.FINAL
 
 

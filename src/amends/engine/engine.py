@@ -179,11 +179,15 @@ class Engine:
     def _changed(self, live: Live) -> None:
         self._backend.notify(live.header)
 
-    def _resident(self, uid: str) -> Header | None:
-        """The header of an execution in this worker's memory (its status is durable before it shows)."""
+    def _resident(self, uid: str) -> tuple[Header, bool] | None:
+        """The header of an execution in this worker's memory (its status is durable before it shows), and
+        whether nested sagas may hold it.
+        """
         worker = self._worker
         live = worker.lives.get(uid) if worker is not None and not worker.dead else None
-        return None if live is None or live.busy else live.header
+        if live is None or live.busy:
+            return None
+        return live.header, any(a.kind == "child" for a in live.instance.ledger.actions.values())
 
     def _lost(self, error: AmendsError) -> None:
         _log.error("ownership is in doubt, reading everything again: %s", error)

@@ -14,8 +14,9 @@ from ..kernel import entries as e
 from ..kernel.entries import NULL, Raw
 from ..store import port
 from ..store.port import AuditRecord
-from .backend import events_of
-from .outcome import Result, result_of
+from .backend import Stale, events_of
+from .family import parked_below
+from .outcome import Result, elsewhere, result_of
 from .status import Status, status_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Handle(Generic[R]):
         self._saga = saga
         self._uid = uid
         self._local = local
-        self._stale: float | None = None
+        self._stale = Stale()
 
     def __repr__(self) -> str:
         return f"<handle of {self.id}>"
@@ -57,16 +58,18 @@ class Handle(Generic[R]):
     async def outcome(self) -> Result[R]:
         """Wait for the end (or for ``attention``) and return it as a value; never raises for how it ended.
 
+        It needs attention, too, when a nested saga below it does: ``items`` name it under ``execution``.
         After `retry`, `skip`, `resolve` or `cancel` on this handle it waits for what comes of them.
         """
         if not self._uid:
             self._uid = (await self._backend.find(self.id)).uid
-        header = await self._backend.wait(self.id, self._uid, local=self._local, stale=self._stale)
-        return result_of(header, self._saga)
+        header, below = await self._backend.wait(self.id, self._uid, local=self._local, stale=self._stale)
+        return result_of(header, self._saga, below)
 
     async def status(self) -> Status:
-        """Where it stands now."""
-        return status_of(await self._backend.find(self.id))
+        """Where it stands now; a nested saga that needs attention shows in its ancestors' status, too."""
+        header = await self._backend.find(self.id)
+        return status_of(header, await parked_below(self._backend.store, header))
 
     async def history(self) -> list[dict[str, Any]]:
         """Its journal, one mapping per activation: position, now, events, commands."""
@@ -102,7 +105,9 @@ class Handle(Generic[R]):
         header = await self._backend.find(self.id)
         self._still_open(header, "cancel")
         event = e.CancelRequested(reason, by=by or "")
+        below = await parked_below(self._backend.store, header)
         await self._act(header, event, "cancel", reason, by)
+        self._stale.mark(header, below, self._backend.clock.now())
         await self._unpark_if_parked("cancel", reason, by)
 
     # ------------------------------------------------------------ for operators
@@ -122,7 +127,7 @@ class Handle(Generic[R]):
         while an attempt with the old ones may have had an effect.
         """
         header = await self._backend.find(self.id)
-        self._must_be_parked(header, "retry")
+        await self._must_be_parked(header, "retry")
         if status_of(header).parked_whole:
             await self._unpark(header, "retry", reason, by)
             return
@@ -151,7 +156,7 @@ class Handle(Generic[R]):
     async def skip(self, reason: str, *, action: str = "", by: str | None = None) -> None:
         """Give up on what is parked: a compensation becomes residue, a held action yields None."""
         header = await self._backend.find(self.id)
-        self._must_have_items(header, "skip")
+        await self._must_have_items(header, "skip")
         self._items(header, action)
         event = e.Skipped(reason, action, by or "")
         await self._act(header, event, "skip", reason, by, detail=action)
@@ -167,7 +172,7 @@ class Handle(Generic[R]):
         if not reason:
             raise Refused("resolve() needs a reason: it is audited", hint='reason="refunded by phone"')
         header = await self._backend.find(self.id)
-        self._must_have_items(header, "resolve")
+        await self._must_have_items(header, "resolve")
         raw = self._backend.payload(value, "value")
         for item in self._items(header, action):
             if item.get("direction") == "do":
@@ -201,11 +206,11 @@ class Handle(Generic[R]):
         self, header: port.Header, event: Any, action: str, reason: str, by: str | None, detail: str = ""
     ) -> None:
         await self._backend.operate(header, event, action, reason, by, detail)
-        self._stale = header.updated_at
+        self._stale.mark(header)
 
     async def _unpark(self, header: port.Header, action: str, reason: str, by: str | None) -> None:
         await self._backend.unpark(header, action, reason, by)
-        self._stale = header.updated_at
+        self._stale.mark(header)
 
     # ------------------------------------------------------------ checks
 
@@ -217,18 +222,26 @@ class Handle(Generic[R]):
         try:
             await self._unpark(header, action, reason, by)
         except Refused:  # the worker that parked it has seen the request, and was quicker
-            self._stale = header.updated_at
+            self._stale.mark(header)
 
     def _still_open(self, header: port.Header, what: str) -> None:
         if header.status in port.FINAL:
             raise Refused(f"{self.id} has ended ({header.status}); there is nothing to {what}")
 
-    def _must_be_parked(self, header: port.Header, what: str) -> None:
-        if header.status != port.ATTENTION:
+    async def _must_be_parked(self, header: port.Header, what: str) -> None:
+        if header.status == port.ATTENTION:
+            return
+        below = await parked_below(self._backend.store, header)
+        if below:
+            ids = ", ".join(child.id for child in below[:5])
             raise Refused(
-                f"{self.id} is {header.status}; {what} is for executions that need attention",
-                hint="see handle.status()",
+                f"nothing of {self.id} itself is parked; what needs attention is below it: {ids}",
+                hint=elsewhere(below[0].saga, below[0].id),
             )
+        raise Refused(
+            f"{self.id} is {header.status}; {what} is for executions that need attention",
+            hint="see handle.status()",
+        )
 
     def _items(self, header: port.Header, action: str) -> list[Mapping[str, Any]]:
         """The parked items an operator means: the one of that action, or all. Raises `UnknownName`."""
@@ -239,8 +252,8 @@ class Handle(Generic[R]):
             raise UnknownName(f"{self.id} has no parked action {action!r}", hint=did_you_mean(action, known))
         return chosen
 
-    def _must_have_items(self, header: port.Header, what: str) -> None:
-        self._must_be_parked(header, what)
+    async def _must_have_items(self, header: port.Header, what: str) -> None:
+        await self._must_be_parked(header, what)
         if status_of(header).parked_whole:
             raise Refused(
                 f"{self.id} is parked as a whole ({header.cause}); no single action can be {what}ped"

@@ -11,7 +11,7 @@ from ..definition.saga import Saga
 from ..errors import Compensated, NeedsAttention, Terminated
 from ..store import port
 from ..store.port import Header
-from .status import detail_of
+from .status import detail_of, items_of, stand
 
 R = TypeVar("R")
 
@@ -44,9 +44,20 @@ class Result(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
                 self.cause,
                 said,
                 items=list(self.items),
-                hint=first.get("do") or "retry, skip, resolve or terminate it (see handle.status())",
+                hint=first.get("do") or _what_to_do(first),
             )
         raise Compensated(self.cause, list(self.residue), error=self.error)
+
+
+def _what_to_do(item: Mapping[str, Any]) -> str:
+    if "execution" in item:
+        return elsewhere(item["saga"], item["execution"])
+    return "retry, skip, resolve or terminate it (see handle.status())"
+
+
+def elsewhere(saga: str, id: str) -> str:
+    """Where an operator acts on what is parked in a nested saga."""
+    return f'act on the nested saga: engine.handle(<{saga}>, "{id}").retry(), .skip(…), .resolve(…)'
 
 
 def _one_line(item: Mapping[str, Any]) -> str:
@@ -57,9 +68,12 @@ def _one_line(item: Mapping[str, Any]) -> str:
     )
 
 
-def result_of(header: Header, saga: Saga[..., R] | None) -> Result[R]:
-    """The outcome that a header tells. Without a saga the value stays plain JSON values."""
+def result_of(header: Header, saga: Saga[..., R] | None, below: Sequence[Header] = ()) -> Result[R]:
+    """The outcome that a header tells, with what holds it from below. Without a saga the value stays plain
+    JSON values.
+    """
     detail = detail_of(header)
+    status, cause = stand(header, below)
     value: Any = None
     if header.status == port.COMPLETED and header.result is not None:
         if saga is not None and header.result != "null":
@@ -68,10 +82,10 @@ def result_of(header: Header, saga: Saga[..., R] | None) -> Result[R]:
             value = msgspec.json.decode(header.result)
     return Result(
         id=header.id,
-        status=header.status,
+        status=status,
         value=value,
-        cause=header.cause,
+        cause=cause,
         error=detail.get("error"),
         residue=detail.get("residue", ()),
-        items=detail.get("items", ()),
+        items=items_of(header, below),
     )

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from ..store.port import Header
+from ..store.port import ATTENTION, FINAL, Header
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -16,7 +16,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot. `items` lists what is parked, `residue` what was not undone, `error` what went wrong.
 
-    Times are UTC.
+    An item that belongs to a nested saga names it under ``execution``: act on its handle.  Times are UTC.
     """
 
     id: str
@@ -39,7 +39,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def parked_whole(self) -> bool:
         """Is the execution parked as such (its journal cannot go on), not one of its actions?"""
-        return bool(self.items) and "action" not in self.items[0]
+        own = [item for item in self.items if "execution" not in item]
+        return bool(own) and "action" not in own[0]
 
 
 class _Detail(TypedDict, total=False):
@@ -72,9 +73,27 @@ def _read(text: str, shape: Any, what: str) -> tuple[dict[str, Any], dict[str, s
         return {}, {"type": "CorruptHeader", "message": f"the {what} of its header cannot be read: {error}"}
 
 
-def status_of(header: Header) -> Status:
-    """The snapshot that a header tells."""
+def items_of(header: Header, below: Sequence[Header]) -> list[Mapping[str, Any]]:
+    """What is parked: its own, then what holds it from below."""
+    items: list[Mapping[str, Any]] = list(detail_of(header).get("items", ()))
+    for child in below:
+        unread = {"why": child.cause, "message": "what is parked cannot be read"}
+        own = detail_of(child).get("items") or [unread]
+        items += [{**item, "execution": child.id, "saga": child.saga} for item in own]
+    return items
+
+
+def stand(header: Header, below: Sequence[Header]) -> tuple[str, str]:
+    """Status and cause, seen with what holds it from below."""
+    if below and header.status not in FINAL:
+        return ATTENTION, header.cause or "child"
+    return header.status, header.cause
+
+
+def status_of(header: Header, below: Sequence[Header] = ()) -> Status:
+    """The snapshot that a header tells, with what holds it from below."""
     detail = detail_of(header)
+    status, cause = stand(header, below)
     attributes, broken = _read(header.attributes, dict[str, Any], "attributes")
     created = _time(header.created_at) or _EPOCH
     return Status(
@@ -82,8 +101,8 @@ def status_of(header: Header) -> Status:
         uid=header.uid,
         saga=header.saga,
         version=header.version,
-        status=header.status,
-        cause=header.cause,
+        status=status,
+        cause=cause,
         created_at=created,
         updated_at=_time(header.updated_at or None) or created,
         finished_at=_time(header.finished_at),
@@ -92,6 +111,6 @@ def status_of(header: Header) -> Status:
         parent=header.parent,
         attributes=attributes,
         error=detail.get("error") or broken,
-        items=detail.get("items", ()),
+        items=items_of(header, below),
         residue=detail.get("residue", ()),
     )

@@ -82,8 +82,9 @@ class Dispatcher:
         self._at(key, not_before, self._begin_undo, live, action)
 
     def interrupt(self, live: Live, action: Action) -> None:
-        """Stop an action's attempt; one that waits for its retry is over at once."""
+        """Stop an action's attempt; one that waits for its retry is over at once. (A child has a message.)"""
         if action.kind == "child":
+            self.worker.parking.remind(action.uid)
             return
         key = (live.header.uid, action.id, "do")
         reason = Interrupted("the saga no longer waits for this step")

@@ -9,11 +9,12 @@ gets it done from the journal alone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import AmendsError, CorruptJournal, Parked, StoreBusy, StoreFull
+from ..errors import AmendsError, CorruptJournal, Parked, Refused, StoreBusy, StoreFull
 from ..kernel import entries as e
 from ..kernel.ledger import RETURNED
 from ..store import port
@@ -164,15 +165,24 @@ class Parking:
             await asyncio.sleep(pause)
             pause = min(2 * pause, 2.0)
         worker.on_change(live)
-        await self._heed(live)
+        await self._heed(header.uid, live.last_seq, "its end was asked for while it was being parked")
 
-    async def _heed(self, live: Live) -> None:
-        """Who asked for an end while the execution was being parked did not know that it was."""
-        store, uid = self._worker.store, live.header.uid
+    def remind(self, uid: str) -> None:
+        """A parent has asked this nested saga to end. Messages do not wake one that is parked as a whole."""
+        if uid not in self._worker.lives and not self._worker.dead:
+            self._worker.spawn(self._heed(uid, 0, "its parent asks it to end"))
+
+    async def _heed(self, uid: str, seen: int, why: str) -> None:
+        """Who asks for an end of an execution (by a message after `seen`) need not know that it is parked."""
+        store = self._worker.store
         found = await store.read(uid)
-        if found and any(m.seq > live.last_seq and isinstance(_read(m), ENDS) for m in found[2]):
-            why = "its end was asked for while it was being parked"
-            await store.unpark(uid, port.AuditRecord(self._worker.clock.now(), uid, "amends", "unpark", why))
+        if found is None or found[0].status != port.ATTENTION:
+            return
+        if any(m.seq > seen and isinstance(_read(m), ENDS) for m in found[2]):
+            with contextlib.suppress(Refused):  # somebody was quicker, or only an action of it is parked
+                record = port.AuditRecord(self._worker.clock.now(), uid, "amends", "unpark", why)
+                await store.unpark(uid, record)
+                self._worker.stir.set()
 
 
 def _read(message: Message) -> e.Event | None:

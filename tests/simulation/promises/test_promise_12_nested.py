@@ -164,7 +164,9 @@ def test_a_child_in_attention_holds_its_parent(world: World, answer: str) -> Non
                 await asyncio.sleep(1)
             await asyncio.sleep(100)
             assert [s.saga for s in found] == ["promise12.child"]
-            assert (await handle.status()).status == "running", "it is held, not told"
+            assert [s.status for s in await engine.list(saga="promise12")] == ["running"], "held, not told"
+            status = await handle.status()
+            assert (status.status, status.items[0]["execution"]) == ("attention", found[0].id)
             assert "a" not in world.book.undone
             child = engine.handle(family.child, found[0].id)
             if answer == "retry":
