@@ -78,8 +78,8 @@ class Engine:
         if self._entered:
             raise EngineClosed("this engine was entered before", hint="make a new Engine")
         self._entered = True
-        await self._store.open()
         try:
+            await self._store.open()
             await self._resources.open()
             incarnation = await self._store.register(self._clock.now(), wait=False)
             if incarnation is None:
@@ -88,6 +88,7 @@ class Engine:
             else:
                 self._work(incarnation)
         except BaseException:
+            self._closing = True
             await self._resources.close()
             await self._store.close()
             raise
@@ -124,12 +125,18 @@ class Engine:
             await self._store.close()
 
     async def serve(self) -> None:
-        """Work until SIGTERM or SIGINT, then drain. For worker processes; call it inside ``async with``."""
+        """Work until SIGTERM or SIGINT, then drain. For worker processes: ``await Engine(…).serve()``.
+
+        The engine is entered here, unless it was before: a signal that comes while it opens drains it, too.
+        (Until a program serves, its signals are its own; a second one while draining ends it at once.)
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         try:
+            if not self._entered:
+                await self.__aenter__()
             await stop.wait()
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
