@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 Ended = Callable[..., None]
 
+HELD = 10.0
+"""Seconds after which a transaction that still runs is reported."""
+
 
 def run_transaction(
     worker: Worker, live: Live, action: Action, step: Step[..., Any], args: Any, ended: Ended
@@ -64,6 +67,7 @@ async def _transact(
         row.append(body(tx))
         return row[-1]
 
+    long = worker.loop.call_later(HELD, _complain, worker, live, step.name)
     try:
         verdict: Verdict = await worker.store.transact(worker.incarnation, live.header.uid, remembering)
     except (CommitUnknown, Fenced) as error:
@@ -76,12 +80,25 @@ async def _transact(
         certain = error if isinstance(error, AmendsError) else _rolled_back(error)
         ended(action, step, policy, current, None, certain)
         return
+    finally:
+        long.cancel()
     if verdict.code is not Code.COMMITTED:
         worker.loader.reload(live, f"the journal moved under a transactional step: {verdict.reason}")
         return
     instance.absorb(row[-1], kept)
     _go_on(worker, live)
     worker.schedule(live)
+
+
+def _complain(worker: Worker, live: Live, name: str) -> None:
+    """SQL is interrupted in time; Python that does not come back cannot be: a person must judge."""
+    worker.log.error(
+        "[%s] the transactional step %s has held the store for %g s, and every other saga here waits for it; "
+        "if it is stuck, kill this process: nothing of the step is kept, and it is tried again",
+        live.header.id,
+        name,
+        HELD,
+    )
 
 
 def _rolled_back(error: Exception) -> Exception:

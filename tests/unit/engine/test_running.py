@@ -26,6 +26,7 @@ from amends import (
     saga,
     step,
 )
+from amends.worker import transactions
 
 LOG: list[object] = []
 QUICK = Retry(attempts=2, delay=0.001)
@@ -444,3 +445,29 @@ def test_halt_touches_nothing_until_somebody_cancels():
     assert (before.status, before.items[0]["why"], touched) == ("attention", "halt", [])
     assert after.status == "compensated"
     assert LOG == ["undo"]
+
+
+def test_a_transaction_that_does_not_come_back_is_reported(tmp_path, monkeypatch, caplog):
+    come_back = threading.Event()
+    monkeypatch.setattr(transactions, "HELD", 0.01)
+
+    @step(name="run.holds", transaction=True)
+    def holds(tx: Resource[Transaction] = injected) -> None:
+        come_back.wait(30)
+
+    @saga(name="run.held")
+    async def held() -> str:
+        await holds()
+        return "done"
+
+    async def main() -> str:
+        async with Engine(f"sqlite:///{tmp_path}/x.db") as engine:
+            handle = await engine.start(held(), id="x")
+            while "has held the store" not in caplog.text:
+                await asyncio.sleep(0.005)
+            come_back.set()
+            return await handle.result()
+
+    assert asyncio.run(main()) == "done"
+    assert "run.holds" in caplog.text
+    assert "kill this process" in caplog.text
