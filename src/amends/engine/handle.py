@@ -129,6 +129,11 @@ class Handle(Generic[R]):
         header = await self._backend.find(self.id)
         await self._must_be_parked(header, "retry")
         if status_of(header).parked_whole:
+            if action or args is not None:
+                raise Refused(
+                    f"{self.id} is parked as a whole ({header.cause}); there is no single action to retry",
+                    hint="retry() without action and args runs all of it again",
+                )
             await self._unpark(header, "retry", reason, by)
             return
         self._items(header, action)
@@ -137,12 +142,14 @@ class Handle(Generic[R]):
         await self._act(header, event, "retry", reason, by, detail=action)
 
     def _new_args(self, header: port.Header, action: str, args: tuple[Any, ...]) -> Raw:
+        if not isinstance(args, (tuple, list)):
+            raise Refused(f"args is a tuple of all arguments, got {args!r}", hint=f"args=({args!r},)")
         held = [i for i in status_of(header).items if i.get("direction") == "do"]
         chosen = [i for i in held if i.get("action") == action] if action else held
         if len(chosen) != 1:
             raise Refused(
                 f"new arguments need exactly one held action, {len(chosen)} match",
-                hint="name it: retry(action=…, args=…)",
+                hint="name it: retry(action=…, args=…)" if held else "a compensation keeps its arguments",
             )
         if chosen[0].get("outcome") == "unknown":
             raise Refused(
@@ -155,6 +162,7 @@ class Handle(Generic[R]):
 
     async def skip(self, reason: str, *, action: str = "", by: str | None = None) -> None:
         """Give up on what is parked: a compensation becomes residue, a held action yields None."""
+        _must_be_reason("skip", reason)
         header = await self._backend.find(self.id)
         await self._must_have_items(header, "skip")
         self._items(header, action)
@@ -169,8 +177,7 @@ class Handle(Generic[R]):
 
         Raises `PayloadError` when the step could not have given that value.
         """
-        if not reason:
-            raise Refused("resolve() needs a reason: it is audited", hint='reason="refunded by phone"')
+        _must_be_reason("resolve", reason)
         header = await self._backend.find(self.id)
         await self._must_have_items(header, "resolve")
         raw = self._backend.payload(value, "value")
@@ -196,6 +203,7 @@ class Handle(Generic[R]):
 
     async def terminate(self, reason: str, *, by: str | None = None) -> None:
         """End it now. Nothing is undone, and the status says so."""
+        _must_be_reason("terminate", reason)
         header = await self._backend.find(self.id)
         self._still_open(header, "terminate")
         event = e.TerminateRequested(reason, by or "")
@@ -245,6 +253,8 @@ class Handle(Generic[R]):
 
     def _items(self, header: port.Header, action: str) -> list[Mapping[str, Any]]:
         """The parked items an operator means: the one of that action, or all. Raises `UnknownName`."""
+        if not isinstance(action, str):
+            raise Refused(f"an action is named by its id, a text, got {action!r}", hint=f'action="{action}"')
         items = status_of(header).items
         chosen = [item for item in items if not action or item.get("action") == action]
         if not chosen:
@@ -261,3 +271,8 @@ class Handle(Generic[R]):
                 else f"{self.id} is parked as a whole ({header.cause}); there is no single action to {what}",
                 hint="deploy a fix and retry, cancel to undo it from its journal, or terminate",
             )
+
+
+def _must_be_reason(what: str, reason: str) -> None:
+    if not isinstance(reason, str) or not reason.strip():
+        raise Refused(f"{what}() needs a reason: it is audited", hint='reason="refunded by phone"')

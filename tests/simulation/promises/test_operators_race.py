@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from amends import PayloadError, Recovery, Rejected, saga
+from amends import PayloadError, Recovery, Refused, Rejected, saga
 from amends.kernel import entries as e
 
 from .book import ONCE
@@ -134,6 +134,48 @@ def test_a_value_that_is_no_result_of_the_step_is_refused_with_what_to_do(world:
             assert "second returns str" in refused.value.message
             assert repr(value) in refused.value.message
             assert "skip" in refused.value.hint
+            assert await handle.audit() == []
+
+    world.run(main)
+
+
+REFUSED = {
+    "no reason to skip": (lambda h: h.skip(" "), "needs a reason"),
+    "no reason to terminate": (lambda h: h.terminate(""), "needs a reason"),
+    "no reason to resolve": (lambda h: h.resolve("x", ""), "needs a reason"),
+    "an action by number": (lambda h: h.retry(action=2), "a text, got 2"),
+    "arguments that are none": (lambda h: h.retry(args="x"), "a tuple of all arguments"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_request_that_makes_no_sense_is_refused_with_a_sentence(world: World, what: str) -> None:
+    shop = stuck(world)
+    act, says = REFUSED[what]
+
+    async def main() -> None:
+        async with world.engine(shop) as engine:
+            handle = await engine.start(shop(), id="one")
+            await handle.outcome()
+            with pytest.raises(Refused, match=says):
+                await act(handle)
+            assert await handle.audit() == []
+
+    world.run(main)
+
+
+def test_no_single_action_is_retried_of_what_is_parked_as_a_whole(world: World) -> None:
+    @saga(name="race.whole")
+    async def shop() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async def main() -> None:
+        async with world.engine(shop) as engine:
+            handle = await engine.start(shop(), id="one")
+            assert (await handle.outcome()).cause == "stuck"
+            for act in (handle.retry(action="1"), handle.retry(args=(1,))):
+                with pytest.raises(Refused, match="as a whole"):
+                    await act
             assert await handle.audit() == []
 
     world.run(main)
