@@ -9,9 +9,13 @@ from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self
 
+import msgspec
+
 from ..clock import SystemClock
 from ..engine.backend import Backend
+from ..engine.family import parked_below
 from ..engine.handle import Handle
+from ..engine.status import stand
 from ..ids import RandomIds
 from ..kernel.entries import Row
 from ..kernel.limits import Limits
@@ -58,6 +62,11 @@ class Desk:
     async def read(self, header: Header) -> tuple[Header, list[Row], list[Message]]:
         """A consistent copy of an execution: header, journal, waiting inbox."""
         return await self.store.read(header.uid) or (header, [], [])
+
+    async def seen(self, header: Header) -> Header:
+        """The header as its handle shows it: a nested saga that needs attention holds it."""
+        status, cause = stand(header, await parked_below(self.store, header))
+        return msgspec.structs.replace(header, status=status, cause=cause)
 
     async def children(self, header: Header) -> list[Header]:
         """Its nested sagas, oldest first."""

@@ -18,6 +18,7 @@ _DEPTH = 8  # of nested sagas shown inside their parents
 async def look(where: Where, desk: Desk, id: str) -> View:
     """All there is to show of an execution. Raises `UnknownName` with near ids."""
     header, rows, _ = await desk.read(await desk.find(id))
+    header = await desk.seen(header)
     children = await desk.children(header)
     nested: dict[str, Story] = {}
     await _nest(desk, children, nested, 0)

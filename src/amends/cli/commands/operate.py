@@ -224,7 +224,7 @@ async def _one(
     await act(handle)
     if wait:
         await handle.outcome()
-    header = await desk.find(id)
+    header = await desk.seen(await desk.find(id))
     if where.json:
         where.output.data({**forms.outcome(header), "action": name})
     elif wait:
