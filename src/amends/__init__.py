@@ -1,28 +1,14 @@
-"""amends: durable sagas. Every step completes, or every effect is undone."""
+"""amends: durable sagas. Every step completes, or every effect is undone.
 
-from .definition.compensation import SEALED, UNRESOLVED
-from .definition.context import Current, current
-from .definition.flow import (
-    continue_as_new,
-    logger,
-    now,
-    patched,
-    pivot,
-    random,
-    savepoint,
-    undo_with,
-    uuid,
-)
-from .definition.policy import Kind, Outcome, Recovery, Retry
-from .definition.resource import Resource, injected
-from .definition.saga import Saga, SagaCall, saga
-from .definition.signal import Signal
-from .definition.step import Step, StepCall, step
-from .engine.client import Client
-from .engine.engine import Engine
-from .engine.handle import Handle
-from .engine.outcome import Result
-from .engine.status import Status
+A name is loaded when it is first used, with what it needs: a participant that only has the barrier, or a
+program that only looks at errors, never loads the engine. Type checkers read the imports below; `_HOMES`
+says the same to the interpreter, and a test compares the two.
+"""
+
+import importlib
+import sys
+import typing
+
 from .errors import (
     AmendsError,
     Compensated,
@@ -45,9 +31,34 @@ from .errors import (
     Terminated,
     UnknownName,
 )
-from .kernel.limits import Limits
-from .store.port import Transaction
-from .worker.settings import Settings
+
+if typing.TYPE_CHECKING:
+    from .definition.compensation import SEALED, UNRESOLVED
+    from .definition.context import Current, current
+    from .definition.flow import (
+        continue_as_new,
+        logger,
+        now,
+        patched,
+        pivot,
+        random,
+        savepoint,
+        undo_with,
+        uuid,
+    )
+    from .definition.policy import Kind, Outcome, Recovery, Retry
+    from .definition.resource import Resource, injected
+    from .definition.saga import Saga, SagaCall, saga
+    from .definition.signal import Signal
+    from .definition.step import Step, StepCall, step
+    from .engine.client import Client
+    from .engine.engine import Engine
+    from .engine.handle import Handle
+    from .engine.outcome import Result
+    from .engine.status import Status
+    from .kernel.limits import Limits
+    from .store.port import Transaction
+    from .worker.settings import Settings
 
 __version__ = "0.1.0.dev0"
 
@@ -108,3 +119,48 @@ __all__ = [
     "undo_with",
     "uuid",
 ]
+
+_HOMES = {
+    ".definition.compensation": ("SEALED", "UNRESOLVED"),
+    ".definition.context": ("Current", "current"),
+    ".definition.flow": (
+        "continue_as_new",
+        "logger",
+        "now",
+        "patched",
+        "pivot",
+        "random",
+        "savepoint",
+        "undo_with",
+        "uuid",
+    ),
+    ".definition.policy": ("Kind", "Outcome", "Recovery", "Retry"),
+    ".definition.resource": ("Resource", "injected"),
+    ".definition.saga": ("Saga", "SagaCall", "saga"),
+    ".definition.signal": ("Signal",),
+    ".definition.step": ("Step", "StepCall", "step"),
+    ".engine.client": ("Client",),
+    ".engine.engine": ("Engine",),
+    ".engine.handle": ("Handle",),
+    ".engine.outcome": ("Result",),
+    ".engine.status": ("Status",),
+    ".kernel.limits": ("Limits",),
+    ".store.port": ("Transaction",),
+    ".worker.settings": ("Settings",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+if not typing.TYPE_CHECKING:  # or every misspelt name would pass for one of unknown type
+
+    def __getattr__(name: str) -> object:
+        home = _HOME_OF.get(name)
+        if home is None:
+            raise AttributeError(
+                f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+            )
+        value = globals()[name] = getattr(importlib.import_module(home, __name__), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

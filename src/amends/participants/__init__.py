@@ -1,1 +1,1 @@
-"""What stands between a saga's steps and the services that perform their actions."""
+"""What a participant needs: the service that performs an action, and the client that asks it to."""
