@@ -10,6 +10,10 @@ import os
 
 from hypothesis import HealthCheck, settings
 
+from tests.postgres import database, postgres
+
+__all__ = ["database", "postgres"]
+
 # Shared machines stall: a slow example says nothing about the code. pytest-timeout limits each test.
 settings.register_profile("dev", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, database=None)
