@@ -71,7 +71,7 @@ def nothing() -> None:
 
 def seen(statements: list[str]) -> Callable[..., None]:
     def see(text: str, *_: Any) -> None:
-        if text.split()[0].rstrip(";") not in {"BEGIN", "COMMIT", "ROLLBACK"}:
+        if text.split(maxsplit=1)[0].rstrip(";") not in {"BEGIN", "COMMIT", "ROLLBACK"}:
             statements.append(text)
 
     return see
@@ -249,7 +249,11 @@ async def _pyformat(url: str) -> AsyncIterator[Link]:
 
 
 def _with_driver(place: str, driver: str) -> str:
-    return place.replace("postgresql:", f"postgresql+{driver}:") if "://" in place else f"sqlite+{driver}:///{place}"
+    return (
+        place.replace("postgresql:", f"postgresql+{driver}:")
+        if "://" in place
+        else f"sqlite+{driver}:///{place}"
+    )
 
 
 def _watched(engine: Any, statements: list[str]) -> None:
@@ -321,7 +325,9 @@ async def _django(settings: dict[str, Any]) -> AsyncIterator[Link]:
         django.setup()
     connections = django.db.connections
     for alias in ("link", "other"):
-        connections.settings[alias] = connections.configure_settings({"default": {}, alias: dict(settings)})[alias]
+        connections.settings[alias] = connections.configure_settings({"default": {}, alias: dict(settings)})[
+            alias
+        ]
     c, other = connections["link"], connections["other"]
     blocks: list[Any] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 
 from amends import Rejected
 from amends.participants.barrier import Barrier, Hanging, NoTransaction, State, UnknownDriver, Verdict
+from tests.postgres import new_database
 from tests.unit.participants.links import POSTGRES, SQLITE, Link, done
 
 DO, UNDO = "uid/0/charge/do", "uid/0/charge/undo"
@@ -22,18 +23,27 @@ class Broken(Exception):
     """The work failed."""
 
 
+@pytest.fixture(scope="module")
+def shared(postgres: str) -> Iterator[str]:
+    """One database for all, because making one takes longer than any of these tests."""
+    with new_database(postgres) as url:
+        yield url
+
+
 @pytest.fixture(params=[*SQLITE, *POSTGRES])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Any]:
     """Opens a link to a database with the barrier's table and a ledger."""
     if request.param in SQLITE:
         place, opener = str(tmp_path / "service.db"), SQLITE[request.param]
     else:
-        place, opener = request.getfixturevalue("database"), POSTGRES[request.param]
+        place, opener = request.getfixturevalue("shared"), POSTGRES[request.param]
 
     @asynccontextmanager
     async def prepared() -> AsyncIterator[Link]:
         async with opener(place) as link:
             await done(link.begin())
+            for table in ("amends_barrier", "ledger"):
+                await done(link.execute(f"DROP TABLE IF EXISTS {table}"))
             await link.ask("create_table")
             await done(link.execute("CREATE TABLE ledger (amount integer)"))
             await done(link.commit())
@@ -219,7 +229,9 @@ def test_run_is_the_whole_protocol(opened: Callable[[], Any]) -> None:
         assert await ledger() == 2
         assert await link.ask("run", "uid/0/told/do", write({"id": 3})) == {"id": 3}
         assert await link.ask("run", "uid/0/told/do", write({"id": 4})) == {"id": 3}
-        with pytest.raises(Rejected, match="not now"):  # of a compensation: nothing to remember, it must succeed
+        with pytest.raises(
+            Rejected, match="not now"
+        ):  # of a compensation: nothing to remember, it must succeed
             await link.ask("run", "uid/0/told/undo", write(error=Rejected("not now")))
         assert await link.ask("run", "uid/0/told/undo", write({"back": 3})) == {"back": 3}
         assert await link.ask("run", "uid/0/told/undo", write()) == {"back": 3}

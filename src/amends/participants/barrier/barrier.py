@@ -26,7 +26,8 @@ class Barrier:
     object itself holds nothing but settings; make one for the program.
 
     table: its name, with a schema before it or not.  paramstyle: for a PEP 249 connection whose module does
-    not say it.  encode and decode: replies to text and back (default: JSON).  clock: for the age of rows.
+    not say it.  encode and decode: replies to text and back (default: JSON, as rejections
+    always are).  clock: for the age of rows.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Barrier:
         name = "store_reply" if entry.key.direction == "do" else "store_undo_reply"
         text = self._text(reply)
         yield driver.fetch(connection, self._sql[name], {"action": entry.key.action, "reply": text})
-        return Entry(entry.key, entry.verdict, entry.state, self._value(text))
+        return Entry(entry.key, entry.verdict, entry.state, self._value(entry.key, entry.state, text))
 
     @operation
     def reject(
@@ -105,7 +106,7 @@ class Barrier:
 
         Call it instead of `enter`, or in a new transaction after the one that entered was rolled back.
         Commit, then `answer()` raises the `Rejected`. If the action was done meanwhile, `answer()` is its
-        reply.
+        reply. `details` are what JSON can say.
         """
         key = _key(key)
         if key.direction == "undo":
@@ -163,7 +164,7 @@ class Barrier:
         values = {
             "action": key.action,
             "state": state.value,
-            "reply": self._text(reply),
+            "reply": _to_json(reply) if state is State.REJECTED else self._text(reply),
             "now": int(self._clock.now()),
         }
         rows = yield driver.fetch(connection, self._sql[key.direction], values)
@@ -171,7 +172,7 @@ class Barrier:
         return self._judged(key, calls, State(found), stored)
 
     def _judged(self, key: Key, calls: int, state: State, stored: str | None) -> Entry:
-        return Entry(key, judge(key.direction, calls, state), state, self._value(stored))
+        return Entry(key, judge(key.direction, calls, state), state, self._value(key, state, stored))
 
     # ------------------------------------------------------------ status probes
 
@@ -195,7 +196,7 @@ class Barrier:
 
     def _found(self, key: Key, rows: Iterable[tuple[Any, ...]]) -> Found:
         for _, state, stored in rows:
-            return Found(key, State(state), self._value(stored))
+            return Found(key, State(state), self._value(key.forward, State(state), stored))
         return Found(key, None)
 
     # ------------------------------------------------------------ age
@@ -219,9 +220,16 @@ class Barrier:
     def _text(self, reply: Any) -> str | None:
         return None if reply is None else self._encode(reply)
 
-    def _value(self, text: str | None) -> Any:
-        """The reply as a duplicate would get it, so that the first answer is no other than the second."""
-        return None if text is None else self._decode(text)
+    def _value(self, key: Key, state: State, text: str | None) -> Any:
+        """The reply as a duplicate would get it, so that the first answer is no other than the second.
+
+        A rejection is JSON whatever replies are. An action that is not to be done any more has no reply.
+        """
+        if text is None:
+            return None
+        if key.direction == "do" and state is not State.DONE:
+            return json.loads(text) if state is State.REJECTED else None
+        return self._decode(text)
 
 
 def _key(key: Key | str) -> Key:

@@ -74,6 +74,11 @@ class Key:
             )
         return cls(action, "undo" if last == "undo" else "do")
 
+    @property
+    def forward(self) -> Key:
+        """The key of the action itself."""
+        return Key(self.action)
+
     def __str__(self) -> str:
         return f"{self.action}/{self.direction}"
 
