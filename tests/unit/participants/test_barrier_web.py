@@ -96,16 +96,17 @@ def starlette(bank: Bank) -> Post:
 
 def litestar(bank: Bank) -> Post:
     from litestar import Litestar, post
-    from litestar.di import Provide
+    from litestar.di import NamedDependency, Provide
+    from litestar.params import FromQuery
 
     from amends.participants.barrier.web.litestar import exception_handlers, key
 
     @post("/charge", status_code=200)
-    async def charge(key: Key, amount: int) -> Any:
+    async def charge(key: NamedDependency[Key], amount: FromQuery[int]) -> Any:
         return bank.charge(key, amount)
 
     @post("/refund", status_code=200)
-    async def refund(key: Key) -> Any:
+    async def refund(key: NamedDependency[Key]) -> Any:
         return bank.refund(key)
 
     app = Litestar(
@@ -218,7 +219,6 @@ def bank(tmp_path: Path) -> Iterator[Bank]:
 @pytest.mark.parametrize(
     "framework", [fastapi, starlette, litestar, asgi, flask, django], ids=lambda f: f.__name__
 )
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_what_a_caller_sees(framework: Callable[[Bank], Post], bank: Bank) -> None:
     post = framework(bank)
 

@@ -1,4 +1,6 @@
-"""Litestar: `Litestar(exception_handlers=exception_handlers, dependencies={"key": Provide(key)})`."""
+"""Litestar: `Litestar(exception_handlers=exception_handlers, dependencies={"key": Provide(key)})`, and in a
+handler `key: NamedDependency[Key]`.
+"""
 
 from __future__ import annotations
 
