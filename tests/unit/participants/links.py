@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 import aiosqlite
 import apsw
@@ -314,12 +316,9 @@ link(POSTGRES, "sqlalchemy async session, psycopg")(_sqlalchemy_async("psycopg",
 
 async def _django(settings: dict[str, Any]) -> AsyncIterator[Link]:
     """Django's own rule for connections is one a thread, made by name."""
-    import os
-
     import django.conf
     import django.db
 
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # the test is asynchronous, the connection is not shared
     if not django.conf.settings.configured:
         django.conf.settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3"}})
         django.setup()
@@ -353,13 +352,14 @@ async def _django(settings: dict[str, Any]) -> AsyncIterator[Link]:
         see(sql)
         return run(sql, *rest)
 
-    try:
-        with c.execute_wrapper(watch):
-            yield made
-    finally:
-        for alias in ("link", "other"):
-            connections[alias].close()
-            del connections[alias]
+    with mock.patch.dict(os.environ, DJANGO_ALLOW_ASYNC_UNSAFE="true"):  # the connection is not shared
+        try:
+            with c.execute_wrapper(watch):
+                yield made
+        finally:
+            for alias in ("link", "other"):
+                connections[alias].close()
+                del connections[alias]
 
 
 @link(SQLITE, "django, sqlite3")

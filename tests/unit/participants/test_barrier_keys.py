@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sqlite3
 from typing import Any
 
 import pytest
@@ -144,8 +146,6 @@ def test_a_style_carries_every_value_once() -> None:
 
 
 def test_a_reply_that_cannot_be_stored_is_refused() -> None:
-    import sqlite3
-
     with sqlite3.connect(":memory:") as c:
         Barrier().create_table(c)
         for reply in (object(), float("nan")):
@@ -155,8 +155,6 @@ def test_a_reply_that_cannot_be_stored_is_refused() -> None:
 
 
 def test_compensations_are_not_rejected_and_only_executing_entries_are_told_replies() -> None:
-    import sqlite3
-
     with sqlite3.connect(":memory:") as c:
         Barrier().create_table(c)
         with pytest.raises(PayloadError, match="cannot be rejected"):
@@ -170,8 +168,6 @@ def test_compensations_are_not_rejected_and_only_executing_entries_are_told_repl
 
 
 def test_its_own_types_can_be_stored() -> None:
-    import sqlite3
-
     own = Barrier(encode=lambda value: value.hex(), decode=bytes.fromhex)
     with sqlite3.connect(":memory:") as c:
         own.create_table(c)
@@ -180,6 +176,13 @@ def test_its_own_types_can_be_stored() -> None:
         with pytest.raises(Rejected, match="no"):
             own.reject(c, "b/do", "no").answer()
     c.close()
+
+
+def test_help_shows_what_is_called() -> None:
+    signature = inspect.signature(Barrier.enter)
+    assert list(signature.parameters) == ["self", "connection", "key", "reply"]
+    assert signature.return_annotation == "Entry"
+    assert "NoTransaction" in (Barrier.enter.__doc__ or "")
 
 
 def test_what_is_public() -> None:

@@ -8,12 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
+import httpx2
 import pytest
 
 from amends import Rejected
-from amends.participants.barrier import Barrier, InvalidKey, Key
-from amends.participants.barrier.web import key_of, refusal
+from amends.participants.barrier import Barrier, Found, InvalidKey, Key, State
+from amends.participants.barrier.web import key_of, refusal, status
 
 barrier = Barrier()
 
@@ -110,7 +110,10 @@ def litestar(bank: Bank) -> Post:
         return bank.refund(key)
 
     app = Litestar(
-        [charge, refund], exception_handlers=exception_handlers, dependencies={"key": Provide(key)}
+        [charge, refund],
+        exception_handlers=exception_handlers,
+        dependencies={"key": Provide(key)},
+        logging_config=None,  # or it sets up logging for the whole process, other tests included
     )
     return over_asgi(app)
 
@@ -134,9 +137,9 @@ def asgi(bank: Bank) -> Post:
 
 def over_asgi(app: Any) -> Post:
     def post(path: str, headers: dict[str, str]) -> tuple[int, str, Any]:
-        async def main() -> httpx.Response:
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-            async with httpx.AsyncClient(transport=transport, base_url="http://bank") as client:
+        async def main() -> httpx2.Response:
+            transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://bank") as client:
                 return await client.post(path, headers=headers)
 
         said = asyncio.run(main())
@@ -255,6 +258,25 @@ def test_the_body_says_what_and_why() -> None:
     with pytest.raises(InvalidKey) as error:
         key_of({})
     assert b'"hint": "send the orchestrator' in refusal(error.value).body
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "outcome"),
+    [
+        (State.DONE, 200, None),
+        (State.REJECTED, 410, "rejected"),
+        (State.SEALED, 410, "rejected"),
+        (State.NULL, 410, "rejected"),
+        (State.UNDONE, 410, "rejected"),
+        (None, 404, "unknown"),
+    ],
+)
+def test_the_answer_to_a_probe(state: State | None, code: int, outcome: str | None) -> None:
+    said = status(Found(Key("a"), state, {"message": "no", "details": None}))
+    body = json.loads(said.body)
+    assert said.status == code
+    assert body.get("code") == outcome
+    assert body.get("status", 200) == code
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,15 @@ def operation(flow: Callable[Concatenate[Any, Driver, Any, P], Flow[T]]) -> Oper
         started = flow(self, driver, connection, *args, **kwargs)
         return _await(started) if driver.asynchronous else _call(started)
 
+    method.__signature__ = _without_driver(inspect.signature(flow))  # type: ignore[attr-defined]
     return cast("Operation[P, T]", method)
+
+
+def _without_driver(signature: inspect.Signature) -> inspect.Signature:
+    """What `help` should show: no driver, and the result instead of the flow that leads to it."""
+    kept = [parameter for name, parameter in signature.parameters.items() if name != "driver"]
+    result = str(signature.return_annotation).removeprefix("Flow[").removesuffix("]")
+    return signature.replace(parameters=kept, return_annotation=result)
 
 
 def _call(flow: Flow[T]) -> T:

@@ -18,12 +18,13 @@ from typing import Any, NamedTuple, Protocol
 
 from ....errors import AmendsError, Rejected
 from ..keys import Direction, InvalidKey, Key
-from ..verdict import Hanging
+from ..verdict import Found, Hanging, State, rejection
 
-__all__ = ["DIRECTION_HEADER", "ERRORS", "KEY_HEADER", "Refusal", "key_of", "refusal"]
+__all__ = ["DIRECTION_HEADER", "ERRORS", "KEY_HEADER", "Answer", "key_of", "refusal", "status"]
 
 KEY_HEADER = "Idempotency-Key"
 DIRECTION_HEADER = "Amends-Direction"
+PROBLEM = "application/problem+json"
 ERRORS = (Rejected, InvalidKey)  # what a handler should let through to the helper
 
 
@@ -35,7 +36,7 @@ class Headers(Protocol):
         ...
 
 
-class Refusal(NamedTuple):
+class Answer(NamedTuple):
     """A response."""
 
     status: int
@@ -69,21 +70,34 @@ def key_of(headers: Headers, direction: Direction | None = None) -> Key:
     return key
 
 
-def refusal(error: AmendsError) -> Refusal:
+def refusal(error: AmendsError) -> Answer:
     """The response for one of `ERRORS`."""
-    status, title = _meaning(error)
+    if isinstance(error, Hanging):
+        return _problem(409, "Refused: it came too late, nothing was done", error)
+    if isinstance(error, Rejected):
+        return _problem(422, "Rejected: nothing was done", error)
+    return _problem(400, "No usable idempotency key: nothing was done", error)
+
+
+def _problem(status: int, title: str, error: AmendsError) -> Answer:
     body: dict[str, Any] = {"title": title, "status": status, "detail": error.message, "code": error.code}
     if isinstance(error, Rejected) and error.details is not None:
         body["details"] = error.details
     if error.hint:
         body["hint"] = error.hint
-    text = json.dumps(body, ensure_ascii=False).encode()
-    return Refusal(status, {"content-type": "application/problem+json"}, text)
+    return Answer(status, {"content-type": PROBLEM}, json.dumps(body, ensure_ascii=False).encode())
 
 
-def _meaning(error: AmendsError) -> tuple[int, str]:
-    if isinstance(error, Hanging):
-        return 409, "Refused: it came too late, nothing was done"
-    if isinstance(error, Rejected):
-        return 422, "Rejected: nothing was done"
-    return 400, "No usable idempotency key: nothing was done"
+def status(found: Found) -> Answer:
+    """The response to a status probe (GET with the action's key) that found this.
+
+    200 and the reply when it was done, 404 when nothing is known. 410 when nothing lasts of it and nothing
+    will: it was rejected, sealed or undone, so every later copy of it is refused.
+    """
+    if found.outcome == "succeeded":
+        return Answer(200, {"content-type": "application/json"}, json.dumps(found.reply).encode())
+    if found.state is State.REJECTED:
+        return _problem(410, "Rejected: nothing was done", rejection(found.reply))
+    code, detail = (404, "nothing is known of it") if found.state is None else (410, "it will not be done")
+    body = {"title": "Status of an action", "status": code, "detail": detail, "code": found.outcome}
+    return Answer(code, {"content-type": PROBLEM}, json.dumps(body).encode())
