@@ -6,8 +6,11 @@ on every run; `soak` looks long.  Choose one with `--hypothesis-profile`.
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.postgres import database, postgres
@@ -19,3 +22,14 @@ settings.register_profile("dev", deadline=None, print_blob=True, suppress_health
 settings.register_profile("ci", settings.get_profile("dev"), derandomize=True, database=None)
 settings.register_profile("soak", settings.get_profile("dev"), max_examples=10_000)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """Commands run within tests set up logging: the next test finds it untouched."""
+    loggers = (logging.getLogger(), logging.getLogger("amends"))
+    before = [(each, each.level, list(each.handlers)) for each in loggers]
+    yield
+    for each, level, handlers in before:
+        each.setLevel(level)
+        each.handlers[:] = handlers

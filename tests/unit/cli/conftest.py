@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -51,16 +50,12 @@ def _as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.setenv("LOGNAME", "ada")
     monkeypatch.chdir(tmp_path)
-    path, log, root = list(sys.path), logging.getLogger("amends").level, logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+    path = list(sys.path)
     yield
     sys.path[:] = path
     for name, loaded in list(sys.modules.items()):
         if str(getattr(loaded, "__file__", "")).startswith(str(tmp_path)):
             del sys.modules[name]
-    logging.getLogger("amends").setLevel(log)
-    root.setLevel(level)
-    root.handlers[:] = handlers
 
 
 @pytest.fixture
