@@ -42,7 +42,9 @@ async def four_and_back(x: int) -> int:
 
 
 @step(name="bench.work")
-async def work(path: str, saga: int, number: int, seconds: float) -> int:
+async def work(
+    path: str, saga: int, number: int, seconds: float
+) -> int:  # amends: ignore[AM101] a book of attempts
     book.note(path, "+", saga, number)
     await asyncio.sleep(seconds)
     book.note(path, "-", saga, number)
