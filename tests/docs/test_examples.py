@@ -79,9 +79,9 @@ def code(page: Path) -> list[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_names_of_amends_exist(page: Path) -> None:
-    """``amends.x.y`` in code type is a module or a thing in one (but for files, such as ``/amends.db``)."""
+    """``amends.x.y`` in code type is a module or a thing in one (but for files, such as ``/amends.db``, and settings)."""
     unknown = []
-    for dotted in set(re.findall(r"(?<!/)\bamends((?:\.[A-Za-z_]\w*)+)", "\n".join(code(page)))):
+    for dotted in set(re.findall(r"(?<!/)(?<!tool\.)\bamends((?:\.[A-Za-z_]\w*)+)", "\n".join(code(page)))):
         try:
             resolve(dotted)
         except (ImportError, AttributeError):
