@@ -33,7 +33,7 @@ def _uses(place: Reached, context: Context) -> Iterator[tuple[ast.AST, str]]:
     said: set[str] = set()
     for node in own_nodes(function.node):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
-            if _is_self(node.value, function) and not _is_being_made(function):
+            if _is_self(node.value, function) and not _is_being_made(function) and _is_shared(place):
                 yield node, f"self.{node.attr} is changed, and the journal does not know of it"
         elif isinstance(node, ast.Name) and (found := _global(node, function, context)) is not None:
             module, name = found
@@ -49,19 +49,41 @@ def _is_self(node: ast.expr, function: Function) -> bool:
     return isinstance(node, ast.Name) and node.id == first
 
 
+def _is_shared(place: Reached) -> bool:
+    """Is `self` the saga's own object, or one at the top of a module? What the saga itself made is local."""
+    function = place.function
+    for caller, node in reversed(place.chain):
+        called = node.func if isinstance(node, ast.Call) else node
+        receiver = called.value if isinstance(called, ast.Attribute) else None
+        if isinstance(receiver, ast.Name) and not _is_self(receiver, caller):
+            return _is_at_top(receiver.id, caller)
+        if not isinstance(receiver, ast.Name) and not _is_super(receiver):
+            return False
+        function = caller
+    return function.bound
+
+
+def _is_super(node: ast.expr | None) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "super"
+
+
+def _is_at_top(name: str, function: Function) -> bool:
+    scope: Function | None = function
+    while scope is not None:
+        if name in scope.bindings:
+            return False
+        scope = scope.outer
+    return name in function.module.bindings
+
+
 def _is_being_made(function: Function) -> bool:
     return function.name in ("__init__", "__post_init__", "__attrs_post_init__", "__new__")
 
 
 def _global(node: ast.Name, function: Function, context: Context) -> tuple[Module, str] | None:
     """The module and name of a variable at the top of a module."""
-    scope: Function | None = function
-    while scope is not None:
-        if node.id in scope.bindings:
-            return None
-        scope = scope.outer
     module = function.module
-    if node.id not in module.bindings:
+    if not _is_at_top(node.id, function):
         return None
     dotted = context.resolver.dotted(node, function) or f"{module.name}.{node.id}"
     found = context.project.split(dotted)
