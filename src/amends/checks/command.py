@@ -77,7 +77,7 @@ def run(given: argparse.Namespace) -> int:
         report = examine(given.targets, config)
         _write(_formed(report, given.form), given.output)
     except (AmendsError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(_refused(error, given.form), file=sys.stderr)
         return COULD_NOT
     return exit_code(report, strict=config.strict)
 
@@ -121,6 +121,17 @@ def _formed(report: Report, form: str | None) -> str:
 
     made = as_json(report) if form == "json" else as_sarif(report, __version__)
     return msgspec.json.format(msgspec.json.encode(made)).decode()
+
+
+def _refused(error: AmendsError | OSError, form: str | None) -> str:
+    """An error of the command itself, in the form that the other commands have."""
+    message, code, hint = str(error), "os", ""
+    if isinstance(error, AmendsError):
+        message, code, hint = error.message, error.code, error.hint
+    if form is None:
+        return f"error: {message}" + (f"\n  → {hint}" if hint else "")
+    told = {"code": code, "message": message, "hint": hint, "exit": COULD_NOT}
+    return msgspec.json.encode({"error": told}).decode()
 
 
 def _write(said: str, output: Path | None) -> None:

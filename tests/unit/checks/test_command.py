@@ -117,6 +117,15 @@ def test_wrong_codes_get_a_suggestion(capsys: pytest.CaptureFixture[str]) -> Non
     assert "no rule begins with 'AM60x'" in err
 
 
+def test_wrong_settings_are_told_in_the_form_that_was_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clean.py", "--select", "AM7", "--json"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    error = json.loads(said.err)["error"]
+    assert (error["code"], error["message"]) == ("check_config", "no rule begins with 'AM7'")
+    assert error.keys() == {"code", "message", "hint", "exit"}
+
+
 def test_every_rule_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--rules"])
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(RULES)
