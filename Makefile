@@ -18,12 +18,12 @@ help: ## show this list
 	@echo "  PYTHON=…   the interpreter of .venv (default: 3.11, else any later one)"
 	@echo "  PYTHONS=…  versions for test-all, such as PYTHONS=\"3.11 3.13\" (default: all that are present)"
 	@echo "  JOBS=…     parallel test processes (default: 2)"
-	@echo "  ARGS=…     more arguments for pytest or the benchmarks"
+	@echo "  ARGS=…     more arguments for the demo, pytest or the benchmarks"
 
 # ---------------------------------------------------------------- what to run
 
 demo: $(VENV)/.ready ## run the demo
-	@$(BIN)/python -m amends.demo
+	@$(BIN)/python -m amends.demo $(ARGS)
 
 test: $(VENV)/.ready-dev ## check, then run the tests
 	@$(MAKE) --no-print-directory check
@@ -82,10 +82,10 @@ $(BIN)/python:
 	@python=$$(scripts/find-python $(PYTHON)) && echo "making $(VENV) with $$python" \
 		&& "$$python" -m venv --clear $(VENV) && echo "$$python" >$(VENV)/.python
 
-# The demo needs no tools, so that it starts soon after cloning.
+# The demo needs none of the tools, so that it starts soon after cloning.
 $(VENV)/.ready: pyproject.toml $(BIN)/python
 	@echo "installing amends into $(VENV)"
-	@$(BIN)/python $(PIP) install --editable .
+	@$(BIN)/python $(PIP) install --editable '.[demo]'
 	@touch $@
 
 $(VENV)/.ready-dev: pyproject.toml $(BIN)/python

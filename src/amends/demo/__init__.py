@@ -1,6 +1,10 @@
-"""``python -m amends.demo``: orders, workers that are killed, and an audit of what the outside world saw.
+"""``amends demo``: three services, orders, every kind of fault, and an audit of the services' own books.
 
-`shop` is the program (a saga and its steps), `books` is the outside world (participants that write
-down what they did), `worker` is the process that gets killed, `run` starts orders and kills
-workers, `audit` reads the books and nothing else.
+`shop` and `company` are what a user writes: sagas and their steps.  `services` is the world outside:
+payment, inventory and shipping, each a process with its own SQLite file, who meet faults drawn from
+the seed.  `worker` is the process that gets killed.  `run` starts them all, `customers` order (from
+the seed, or from a process log that `logfile` reads), `kills` kills.  `audit` reads the services'
+books and nothing else.
+
+Nothing else in amends imports this package, apart from the command line.
 """

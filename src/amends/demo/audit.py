@@ -1,159 +1,142 @@
-"""The audit: what the participants' books say, and nothing else.
+"""The audit: what the services' own books say, and nothing else. It knows neither amends nor the orders.
 
-An order must be *delivered* (each book says one, so its price was paid once) or *undone* (each book
-says zero, and as much was refunded as was charged).
+Each order must be *delivered* (money, stock, label and parcel are all net one) or *undone* (all net
+zero, as many cents given back as were taken).  What else is kept account of follows: an invoice
+stands if the order was delivered, and not if it was undone.  The ledgers themselves must add up,
+line by line, and no action may count twice.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .books import BadLine, Books, Entry, Line, book_path, read
+from .services import SERVICES
+from .services.books import Line, book_path, look
+
+CORE = ("money", "stock", "label", "parcel")
+REPEATABLE = {"reminder"}  # may stand any number of times once an order is delivered
+ACTIVITIES = {
+    ("stock", True): "place order",
+    ("invoice", True): "send invoice",
+    ("reminder", True): "send reminder",
+    ("money", True): "pay",
+    ("invoice", False): "cancel order",
+    ("label", True): "prepare delivery",
+    ("parcel", True): "make delivery",
+    ("receipt", True): "confirm payment",
+}
+"""What a line of a ledger is called in a process log, by account and whether it was done or undone."""
 
 
 @dataclass
-class Page:
-    """What one book says of one order."""
+class Account:
+    """The figures of one account over all orders."""
 
     done: int = 0
     undone: int = 0
     amount: int = 0
-    undone_amount: int = 0
-
-    @property
-    def net(self) -> int:
-        """How often it was done and stands."""
-        return self.done - self.undone
 
 
 @dataclass
 class Report:
     """The result of an audit. No `findings`: all is as it must be."""
 
-    counts: dict[str, Counter[Entry]] = field(default_factory=dict)
-    charged: int = 0
-    refunded: int = 0
+    accounts: dict[str, Account] = field(default_factory=lambda: defaultdict(Account))
     delivered: set[str] = field(default_factory=set)
     undone: set[str] = field(default_factory=set)
+    activities: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    charged: int = 0
+    refunded: int = 0
     findings: list[str] = field(default_factory=list)
 
 
 def audit(folder: Path) -> Report:
     """Read the books of a run and judge them."""
     report = Report()
-    pages: dict[str, dict[str, Page]] = {}
-    for name in Books.NAMES:
-        lines = _read(folder, name, report)
-        report.counts[name] = Counter(line.entry for line in lines)
-        for order, page in _pages(name, lines, report).items():
-            pages.setdefault(order, {})[name] = page
-    for order in sorted(pages):
-        _judge(order, pages[order], report)
+    orders: dict[str, list[Line]] = defaultdict(list)
+    for service in SERVICES:
+        lines = _ledger(book_path(folder, service), report)
+        report.findings += [f"{service}.db: {said}" for said in _chain(lines)]
+        for line in lines:
+            orders[line.order].append(line)
+            _count(line, report)
+    in_use = [*CORE, *sorted(report.accounts.keys() - {*CORE})]
+    for order in sorted(orders):
+        report.findings += [f"{order}: {said}" for said in _judge(order, orders[order], in_use, report)]
     return report
 
 
-def _read(folder: Path, name: str, report: Report) -> list[Line]:
-    path = book_path(folder, name)
+def _ledger(path: Path, report: Report) -> list[Line]:
     if not path.exists():
         report.findings.append(f"{path.name} is missing")
         return []
-    lines = []
-    for line in read(path):
-        if isinstance(line, BadLine):
-            report.findings.append(f"{path.name} line {line.number} {line.why}")
-        else:
-            lines.append(line)
-    return lines
+    try:
+        damage = [str(row[0]) for row in look(path, "PRAGMA integrity_check") if row[0] != "ok"]
+        rows = look(path, "SELECT id, at, order_id, account, key, amount, balance FROM ledger ORDER BY id")
+    except sqlite3.DatabaseError as error:
+        damage, rows = [str(error)], []
+    report.findings += [f"{path.name} is damaged: {said}" for said in damage]
+    return [Line(*row) for row in rows]
 
 
-def _pages(name: str, lines: list[Line], report: Report) -> dict[str, Page]:
-    """Add up a book by order; no key may count twice, in either direction."""
-    pages: dict[str, Page] = {}
-    counted: Counter[tuple[str, Entry]] = Counter()
+def _chain(lines: list[Line]) -> Iterator[str]:
+    """Lines must follow each other, balances come from the one before, and each key count once."""
+    balances: Counter[str] = Counter()
+    counted: Counter[tuple[str, bool]] = Counter()
+    for number, line in enumerate(lines, 1):
+        if line.id != number:
+            yield f"line {number} of the ledger is missing, or out of order"
+            return
+        balances[line.account] += line.amount
+        if balances[line.account] != line.balance:
+            yield (
+                f"line {number} does not add up: {line.account} {line.amount:+} gives"
+                f" {balances[line.account]}, written is {line.balance}"
+            )
+            balances[line.account] = line.balance
+        counted[line.key, line.amount > 0] += 1
+        if counted[line.key, line.amount > 0] == 2:
+            what = "done" if line.amount > 0 else "undone"
+            yield f"line {number}: the action {line.key} of {line.order} was {what} twice"
+
+
+def _count(line: Line, report: Report) -> None:
+    account = report.accounts[line.account]
+    account.done += line.amount > 0
+    account.undone += line.amount < 0
+    account.amount += line.amount
+    if line.account == "money":
+        report.charged += max(0, line.amount)
+        report.refunded += max(0, -line.amount)
+    if activity := ACTIVITIES.get((line.account, line.amount > 0)):
+        report.activities[line.order][activity] += 1
+
+
+def _judge(order: str, lines: Iterable[Line], in_use: list[str], report: Report) -> Iterator[str]:
+    """Net one, or net zero, in everything; each thing done once at most."""
+    net, done, amount = Counter[str](), Counter[str](), Counter[str]()
     for line in lines:
-        page = pages.setdefault(line.order, Page())
-        counted[line.key, line.entry] += 1
-        if line.entry is Entry.DONE:
-            page.done += 1
-            page.amount += line.amount
-        elif line.entry is Entry.UNDONE:
-            page.undone += 1
-            page.undone_amount += line.amount
-        if line.entry in (Entry.DONE, Entry.UNDONE) and counted[line.key, line.entry] > 1:
-            report.findings.append(f"{line.order}: the {name} counted one key twice as {line.entry.value}")
-    return pages
-
-
-def _judge(order: str, pages: dict[str, Page], report: Report) -> None:
-    found = [
-        f"{order}: {page.done} times in the book of the {name}, under different keys"
-        for name, page in pages.items()
-        if page.done > 1
-    ]
-    bank = pages.get("bank", Page())
-    report.charged += bank.amount
-    report.refunded += bank.undone_amount
-    nets = [pages.get(name, Page()).net for name in Books.NAMES]
-    if nets == [1, 1, 1, 1]:
+        net[line.account] += 1 if line.amount > 0 else -1
+        done[line.account] += line.amount > 0
+        amount[line.account] += line.amount
+    single = [account for account in in_use if account not in REPEATABLE]
+    if all(net[account] == 1 for account in single):
         report.delivered.add(order)
-    elif nets == [0, 0, 0, 0]:
+    elif not any(net[account] for account in in_use):
         report.undone.add(order)
-        if bank.amount != bank.undone_amount:
-            found.append(f"{order}: charged {bank.amount} and refunded {bank.undone_amount} cents")
     else:
-        said = ", ".join(f"{name} {net}" for name, net in zip(Books.NAMES, nets, strict=True))
-        found.append(f"{order}: neither delivered nor undone ({said})")
-    report.findings += found
-
-
-def table(report: Report) -> str:
-    """The books in figures."""
-    rows = [["", *(entry.value for entry in Entry), "stands"]]
-    for name, count in report.counts.items():
-        figures = [*(count[entry] for entry in Entry), count[Entry.DONE] - count[Entry.UNDONE]]
-        rows.append([name, *map(str, figures)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = []
-    for name, *cells in rows:
-        cells_ = [cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join(["", name.ljust(widths[0]), *cells_]))
-    return "\n".join(lines)
-
-
-def money(cents: int) -> str:
-    """Cents as people write them."""
-    return f"{cents / 100:,.2f}"
-
-
-def told(report: Report, orders: int | None = None) -> str:
-    """The report in words, the verdict last. `orders`: how many there were, if that is known."""
-    kept = money(report.charged - report.refunded)
-    flow = f"{money(report.charged)} charged - {money(report.refunded)} refunded = {kept} kept"
-    lines = [
-        "What the participants' own books say:",
-        "",
-        table(report),
-        "",
-        "  again: a repeated request, answered from the book.  sealed: undone, but it had never come.",
-        "  late: came after its undo, and was turned away.",
-        "",
-        f"  delivered     {len(report.delivered):5}   paid once, one piece taken, one label, one parcel",
-        f"  undone        {len(report.undone):5}   money, stock and labels all back to zero",
-        *_untouched(report, orders),
-        f"  money         {flow}",
-        "",
-    ]
-    if report.findings:
-        lines += [f"WRONG ({len(report.findings)}):", *(f"  {text}" for text in report.findings)]
-    else:
-        lines.append("OK: no order is half done, none was charged twice.")
-    return "\n".join(lines)
-
-
-def _untouched(report: Report, orders: int | None) -> list[str]:
-    if orders is None or report.findings:
-        return []
-    count = orders - len(report.delivered) - len(report.undone)
-    return [f"  in no book    {count:5}   ended before anything was done for them"]
+        yield "neither delivered nor undone: " + ", ".join(f"{account} {net[account]}" for account in in_use)
+    yield from (
+        f"{account} was done {done[account]} times, under different keys"
+        for account in single
+        if done[account] > 1
+    )
+    yield from (
+        f"{account} was done and undone, and {amount[account]:+} is left"
+        for account in in_use
+        if net[account] == 0 and amount[account]
+    )

@@ -1,219 +1,179 @@
-"""The process that watches: it starts orders, cancels a few, kills the worker now and then, and waits.
+"""One run: services, a worker, customers, and the one who kills; until every order has ended.
 
-It never works on an order itself (it is a `Client`), so only the next worker can finish what a
-killed one left.
+The run itself works on no order (it is a `Client`), so only the next worker can finish what a killed
+one left.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import sys
+import socket
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-from amends import Client, Handle, Refused, Status
+import httpx2
+import msgspec
 
-from ..clock import Clock, SystemClock
-from .shop import Order, orders, place_order
-from .worker import READY, store_url
+from amends import Client, Status
 
-ENDED = ("completed", "compensated", "partially_compensated", "terminated")
-PATIENCE = 30.0  # seconds in which at least one order must end, or a worker start
+from .board import ENDED, Board
+from .customers import Customers
+from .processes import Process, Setup, hold_port
+from .screen import Screen
+from .services import SERVICES
+from .services.books import store_url
+from .services.injector import RELEASE
+
+PATIENCE = 60.0  # seconds in which at least one order must end
+LOOK = 0.1  # seconds between looks at what has become of the orders
+AT_ONCE = 60  # orders looked at each time: they end roughly in the order of their coming
 
 
-class WorkerFailed(Exception):
-    """The worker process ended by itself."""
-
-
-class Worker:
-    """The worker process: started, killed, started again. Its log goes into the run's folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.log = folder / "worker.log"
-        self.number = 0
-        self.process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> int:
-        """Start it and wait until it works; returns its process id."""
-        with self.log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "amends.demo.worker", str(self.folder)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-            )
-        assert self.process.stdout is not None
-        if await self.process.stdout.readline() != READY:
-            await self.process.wait()
-            raise WorkerFailed(f"the worker did not start; its last words:\n{self.last_words()}")
-        self.number += 1
-        return self.process.pid
-
-    async def kill(self) -> None:
-        """SIGKILL: no handler runs, nothing is flushed, no connection is closed properly."""
-        assert self.process is not None
-        self._still_there()
-        self.process.kill()
-        await self.process.wait()
-
-    async def stop(self) -> None:
-        """SIGTERM, as a deploy does: it lets running steps end and gives everything back."""
-        if self.process is not None and self.process.returncode is None:
-            self.process.terminate()
-            await self.process.wait()
-
-    def check(self) -> None:
-        """Raise `WorkerFailed` if it ended without being told to."""
-        assert self.process is not None
-        self._still_there()
-
-    def _still_there(self) -> None:
-        if self.process is not None and self.process.returncode is not None:
-            code = self.process.returncode
-            raise WorkerFailed(f"the worker ended by itself ({code}); its last words:\n{self.last_words()}")
-
-    def last_words(self) -> str:
-        """The end of its log."""
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+class Hung(Exception):
+    """No order has ended for long."""
 
 
 class Run:
-    """One run of the demo. `main` does it all; afterwards `statuses` says how amends sees the orders."""
+    """See the module's head. After `main`, `statuses` says how amends sees the orders, `board` what happened."""
 
-    def __init__(self, folder: Path, count: int, seed: int, kills: int, clock: Clock | None = None) -> None:
-        self.folder = folder
-        self.wanted = orders(count, seed)
-        self.kills = kills
-        self.worker = Worker(folder)
+    def __init__(
+        self, folder: Path, customers: Customers, board: Board, screen: Screen, *, seed: int, doomed: bool
+    ) -> None:
         self.statuses: dict[str, Status] = {}
+        self._folder = folder
+        self._customers = customers
+        self.board = board
+        self._screen = screen
+        self._held: list[socket.socket] = [hold_port() for _ in SERVICES]
+        ports = {name: held.getsockname()[1] for name, held in zip(SERVICES, self._held, strict=True)}
+        self._setup = Setup(str(folder.absolute()), seed, doomed, ports)
+        handed = msgspec.json.encode(self._setup).decode()
+        self._services = {
+            name: Process(name, folder, "amends.demo.services", name, handed) for name in SERVICES
+        }
+        self._worker = Process("worker", folder, "amends.demo.worker", handed)
         self._chance = random.Random(seed)
-        self._clock = clock or SystemClock()
-        self._began = self._clock.monotonic()
-        self._handles: dict[str, Handle[str]] = {}
-        self._too_late = 0
-        self._seen = 0
-        self._moved = 0.0
 
     async def main(self) -> None:
-        """Start, kill, watch, until every order has ended. Raises `WorkerFailed`, TimeoutError (it hangs)."""
+        """Do it all. Raises `ProcessFailed`, `Hung`."""
         try:
-            async with Client(store_url(self.folder)) as client:
-                self._say(f"worker 1 (process {await self._start_worker()}) is ready")
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._customers(client, group))
-                    group.create_task(self._watch())
+            await self._start_all()
+            async with AsyncExitStack() as stack:
+                client = await stack.enter_async_context(Client(store_url(self._folder)))
+                await self._until_all_ended(client)
+            self.board.seconds = self.board.elapsed
+            await self._come_to_rest()
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
-            await self.worker.stop()
-        late = f"; {self._too_late} of the cancels came after the end" if self._too_late else ""
-        self._say(f"all {len(self.wanted)} orders have ended{late}")
+            await asyncio.gather(*(process.stop() for process in (self._worker, *self._services.values())))
+            for held in self._held:
+                held.close()
+        self.board.read_notes(self._folder)
+        self._screen.refresh(self.board)
 
-    async def _customers(self, client: Client, group: asyncio.TaskGroup) -> None:
-        """Send the orders in, one after the other, whether a worker lives or not."""
-        pause = min(0.05, 4 / len(self.wanted))
-        for order in self.wanted:
-            handle = await client.start(place_order(order), id=order.number)
-            self._handles[order.number] = handle
-            if order.trouble == "cancelled":
-                group.create_task(self._change_mind(order, handle))
-            await asyncio.sleep(pause)
+    async def _start_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for process in (*self._services.values(), self._worker):
+                group.create_task(self._start(process))
+        for name in SERVICES:
+            port = self._setup.ports[name]
+            self._screen.event(f"{name} listens on port {port} (process {self._services[name].pid})")
+        self._screen.event(f"worker 1 is at work (process {self._worker.pid})")
 
-    async def _change_mind(self, order: Order, handle: Handle[str]) -> None:
-        await asyncio.sleep(self._chance.uniform(0.0, 0.5))
-        try:
-            await handle.cancel("the customer changed their mind")
-        except Refused:  # it has ended meanwhile
-            self._too_late += 1
+    async def _start(self, process: Process) -> None:
+        await process.start()
+        self.board.pids[process.name] = process.pid
+
+    async def _until_all_ended(self, client: Client) -> None:
+        async with asyncio.TaskGroup() as group:
+            ordering = group.create_task(self._customers.order(client))
+            showing = group.create_task(self._show())
+            trouble = group.create_task(self._make_trouble())
+            await self._watch()
+            await ordering
+            for task in (showing, trouble):
+                task.cancel()
 
     async def _watch(self) -> None:
-        """Show how it goes, and kill a worker each time another share of the orders has ended."""
-        killed, next_line = 0, 0.0
-        while (ended := len(self._ended())) < len(self.wanted):
+        """Look what has become of the orders, until all have ended."""
+        loop = asyncio.get_running_loop()
+        ended, moved = 0, loop.time()
+        while ended < self.board.total:
             await self._look()
-            self.worker.check()
-            share = len(self.wanted) * (killed + 1) // (self.kills + 1)
-            if killed < self.kills and ended >= share:
-                killed += 1
-                await self._replace_worker(killed)
-            if self._hangs(ended):
-                raise TimeoutError
-            if self._elapsed() >= next_line:
-                self._progress()
-                next_line = self._elapsed() + 0.5
-            await asyncio.sleep(0.05)
-        self._progress()
+            for process in (self._worker, *self._services.values()):
+                process.check()
+            if self.board.ended != ended:
+                ended, moved = self.board.ended, loop.time()
+            if loop.time() - moved > PATIENCE:
+                raise Hung(
+                    f"no order has ended for {PATIENCE:.0f} s; not ended: {', '.join(self._open()[:5])}"
+                )
+            await asyncio.sleep(LOOK)
+
+    def _open(self) -> list[str]:
+        found = self.statuses
+        return [n for n in self._customers.handles if n not in found or found[n].status not in ENDED]
 
     async def _look(self) -> None:
-        """Ask amends about the orders that had not ended yet."""
-        ended = self._ended()
-        for number, handle in list(self._handles.items()):
-            if number not in ended:
-                self.statuses[number] = await handle.status()
+        """Ask amends about the oldest orders that had not ended yet, and some of the others."""
+        numbers = self._open()
+        some = self._chance.sample(numbers[AT_ONCE:], min(20, len(numbers[AT_ONCE:])))
+        for number in (*numbers[:AT_ONCE], *some):
+            self.statuses[number] = await self._customers.handles[number].status()
+        self.board.started = len(self._customers.handles)
+        self.board.statuses = Counter(status.status for status in self.statuses.values())
 
-    async def _replace_worker(self, killed: int) -> None:
-        busy = len(self._handles) - len(self._ended())
-        await self.worker.kill()
-        self._say(
-            f"SIGKILL for worker {self.worker.number}, {busy} orders under way ({killed} of {self.kills})"
+    async def _show(self) -> None:
+        while True:
+            self.board.read_notes(self._folder)
+            self._screen.refresh(self.board)
+            await asyncio.sleep(0.25)
+
+    # ------------------------------------------------------------ trouble
+
+    async def _make_trouble(self) -> None:
+        """Kill the worker and restart the services at moments of the run that the seed decides."""
+        services = self._chance.sample(list(self._services.values()), len(self._services))
+        victims = [*self._spread([self._worker] * self.board.kills), *self._spread(services)]
+        for moment, process in sorted(victims, key=lambda victim: victim[0]):
+            while self.board.progress < moment:  # noqa: ASYNC110 - a figure, with no event to wait for
+                await asyncio.sleep(LOOK / 2)
+            await self._kill(process)
+
+    def _spread(self, victims: Sequence[Process]) -> list[tuple[float, Process]]:
+        """Each with a moment, as a share of the run: by chance, but not all at once."""
+        share = 0.9 / max(1, len(victims))
+        return [((n + self._chance.random()) * share, victim) for n, victim in enumerate(victims)]
+
+    async def _kill(self, process: Process) -> None:
+        board = self.board
+        open_orders = len(self._open())
+        await process.kill()
+        if process is self._worker:
+            board.killed += 1
+            which = f"worker {process.starts}"
+            self._screen.event(
+                f"SIGKILL for {which}, {open_orders} orders under way ({board.killed} of {board.kills})",
+                loud=True,
+            )
+        else:
+            self._screen.event(f"SIGKILL for the {process.name} service", loud=True)
+        await self._start(process)
+        if process is self._worker:
+            self._screen.event(f"worker {process.starts} (process {process.pid}) goes on from the journal")
+        else:
+            board.restarted += 1
+            self._screen.event(f"{process.name} is back (process {process.pid})")
+
+    async def _come_to_rest(self) -> None:
+        """Nothing may be on its way when the books are read: let go of what the services still hold."""
+        self._screen.event(
+            "every order has ended; the last late requests are delivered, and all processes stop"
         )
-        pid = await self._start_worker()
-        self._say(f"worker {self.worker.number} (process {pid}) goes on")
-
-    async def _start_worker(self) -> int:
-        async with asyncio.timeout(PATIENCE):
-            pid = await self.worker.start()
-        self._moved = self._elapsed()
-        return pid
-
-    def _hangs(self, ended: int) -> bool:
-        """Has no order ended for long, with a worker there?"""
-        if ended != self._seen:
-            self._seen, self._moved = ended, self._elapsed()
-        return self._elapsed() - self._moved > PATIENCE
-
-    def _ended(self) -> set[str]:
-        return {number for number, status in self.statuses.items() if status.status in ENDED}
-
-    def unfinished(self) -> list[str]:
-        """Orders that have not ended."""
-        ended = self._ended()
-        return [order.number for order in self.wanted if order.number not in ended]
-
-    def _elapsed(self) -> float:
-        return self._clock.monotonic() - self._began
-
-    def _progress(self) -> None:
-        count = Counter(status.status for status in self.statuses.values())
-        said = ", ".join(f"{count[name]} {name}" for name in sorted(count))
-        self._say(f"started {len(self._handles)}: {said or 'none seen yet'}")
-
-    def _say(self, text: str) -> None:
-        print(f"{self._elapsed():6.1f} s  {text}", flush=True)
-
-
-def compare(statuses: dict[str, Status], wanted: Sequence[Order], delivered: set[str]) -> list[str]:
-    """Where amends and the books disagree: completed must be delivered, and compensated must not."""
-    found = []
-    for order in wanted:
-        status = statuses[order.number]
-        if status.status not in ("completed", "compensated"):
-            found.append(f"{order.number}: amends says {status.status} ({status.cause})")
-        elif (status.status == "completed") != (order.number in delivered):
-            found.append(f"{order.number}: amends says {status.status}, the books say otherwise")
-    return found
-
-
-def summary(statuses: dict[str, Status], wanted: Sequence[Order]) -> str:
-    """How the orders ended, by what they met."""
-    count: Counter[tuple[str, str]] = Counter()
-    for order in wanted:
-        count[order.trouble, statuses[order.number].status] += 1
-    troubles = dict.fromkeys(order.trouble for order in sorted(wanted, key=lambda order: order.trouble))
-    ends = sorted({end for _, end in count})
-    lines = [f"  {'what the order met':24}" + "".join(f"{end:>14}" for end in ends)]
-    lines += [f"  {t:24}" + "".join(f"{count[t, end]:>14}" for end in ends) for t in troubles]
-    return "\n".join(lines)
+        async with httpx2.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
+            for name in SERVICES:
+                await client.post(self._setup.url(name) + RELEASE)
