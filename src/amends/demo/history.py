@@ -49,8 +49,9 @@ def _check_activities(found: Iterable[str]) -> None:
     if strange:
         more = f" and {len(strange) - 6} more" if len(strange) > 6 else ""
         raise LogError(
-            f"no log of orders that the demo can play. Not known: {', '.join(strange[:6])}{more}."
-            f" Known: {', '.join(sorted(KNOWN))}"
+            "no log of orders as the demo can play them\n"
+            f"  it has:   {', '.join(strange[:6])}{more}\n"
+            f"  expected: {', '.join(dict.fromkeys(ACTIVITIES.values()))}"
         )
 
 

@@ -44,18 +44,18 @@ def read_log(path: Path) -> Cases:
     """The cases of a log, each in the order of its events. Raises `LogError`."""
     name = path.name.lower().removesuffix(".gz")
     if not name.endswith((".csv", ".xes")):
-        raise LogError(f"{path.name}: expected a process log, .csv or .xes (or either with .gz)")
+        raise LogError("expected a process log, .csv or .xes (or either with .gz)")
+    if not path.is_file():
+        raise LogError("no such file")
     try:
         with _opened(path) as file:
             cases: Cases = {}
             for case, event in _from_xes(file) if name.endswith(".xes") else _from_csv(file):
                 cases.setdefault(case, []).append(event)
-    except LogError as error:
-        raise LogError(f"{path.name}: {error}") from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, ElementTree.ParseError) as error:
-        raise LogError(f"{path.name} cannot be read: {error}") from error
+        raise LogError(f"cannot be read: {error}") from error
     if not cases:
-        raise LogError(f"{path.name} has no events")
+        raise LogError("there are no events in it")
     for events in cases.values():
         events.sort(key=lambda event: event.at)
     return cases

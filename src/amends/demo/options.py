@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .history import History, histories
-from .logfile import read_log
+from .logfile import LogError, read_log
 
 ORDERS, KILLS, LOG_KILLS = 300, 5, 10
 ROOM = 30_000_000  # bytes that a run needs in any case
@@ -32,7 +32,12 @@ class Options:
 
     def histories(self) -> list[History]:
         """The orders of the log, or none if there is no log. Raises `logfile.LogError`."""
-        return histories(read_log(self.log))[: self.orders] if self.log else []
+        if self.log is None:
+            return []
+        try:
+            return histories(read_log(self.log))[: self.orders]
+        except LogError as error:
+            raise LogError(f"--log {self.log}: {error}") from None
 
     @property
     def kill_count(self) -> int:

@@ -77,7 +77,7 @@ def _opening(options: Options, board: Board) -> list[str]:
         )
     else:
         what = f"{board.total:,} orders: paid, reserved and labelled in parallel, then shipped; or undone."
-    how = f"Three services, each with its books. Faults from seed {options.seed}; {board.kills} kills of the worker."
+    how = f"Three services with their own books; faults from seed {options.seed}; {board.kills} kills."
     lines = [what, how]
     if os.environ.get(ABLATION):
         lines.append(f"{ABLATION} is set: the services run WITHOUT their barrier. The audit should see it.")

@@ -37,7 +37,7 @@ class Hung(Exception):
 
 
 class Run:
-    """See the module's head. After `main`, `statuses` says how amends sees the orders, `board` what happened."""
+    """See the module's head. Afterwards `statuses` says how amends sees the orders, `board` what happened."""
 
     def __init__(
         self, folder: Path, customers: Customers, board: Board, screen: Screen, *, seed: int, doomed: bool
