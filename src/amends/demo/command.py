@@ -22,7 +22,7 @@ from .report import account_book, verdict
 from .services import SERVICES
 from .services.books import book_path, store_url
 
-NEEDED = ("httpx2", "starlette", "uvicorn")
+NEEDED = ("httpx2", "cachetools", "starlette", "uvicorn")
 LEDGER = "SELECT * FROM ledger LIMIT 20"
 FAULTS = "SELECT * FROM requests WHERE fault IS NOT NULL LIMIT 20"
 WRONG_OPTIONS, INTERRUPTED = 2, 130
@@ -32,7 +32,7 @@ class WrongOptions(Exception):
     """The demo cannot run with these options, or here."""
 
 
-def demo(options: Options) -> int:
+def demo(options: Options, prog: str) -> int:
     """Run the demo, or audit the books of an earlier run; prints, and returns the exit code."""
     try:
         if options.audit is not None:
@@ -45,14 +45,14 @@ def demo(options: Options) -> int:
 
             return perform(folder, options, histories)
     except (WrongOptions, LogError) as error:
-        print(f"amends demo: {error}", file=sys.stderr)
+        print(f"{prog}: {error}", file=sys.stderr)
         return WRONG_OPTIONS
     except KeyboardInterrupt:
         print("interrupted; all processes of the demo have been stopped", file=sys.stderr)
         return INTERRUPTED
     finally:
         if options.keep is not None and any(book_path(options.keep, name).exists() for name in SERVICES):
-            print("\n".join(_how_to_look(options.keep)))
+            print("\n".join(_how_to_look(options.keep, prog)))
 
 
 def _audit_only(folder: Path) -> int:
@@ -95,12 +95,12 @@ def _check_room(folder: Path, orders: int) -> None:
         )
 
 
-def _how_to_look(folder: Path) -> Sequence[str]:
+def _how_to_look(folder: Path, prog: str) -> Sequence[str]:
     return [
         "",
         f"Kept in {folder}. To look at it:",
         f"  amends list --store {quote(store_url(folder))}",
         f"  sqlite3 {quote(str(book_path(folder, 'payment')))} '{LEDGER}'",
         f"  sqlite3 {quote(str(book_path(folder, 'inventory')))} '{FAULTS}'",
-        f"  amends demo --audit {quote(str(folder))}",
+        f"  {prog} --audit {quote(str(folder))}",
     ]

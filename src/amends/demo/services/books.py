@@ -55,17 +55,16 @@ class Books:
         """Write no more."""
         self.connection.close()
 
-    def enter(self, key: str, order: str, account: str, amount: int) -> str:
-        """Add a line to the ledger, within the transaction that is open; returns its name."""
+    def enter(self, key: str, order: str, account: str, amount: int) -> None:
+        """Add a line to the ledger, within the transaction that is open."""
         found = self.connection.execute(
             "SELECT balance FROM ledger WHERE account = ? ORDER BY id DESC LIMIT 1", (account,)
         ).fetchone()
         balance = (found[0] if found else 0) + amount
         line = (self._clock.now(), order, account, key, amount, balance)
-        cursor = self.connection.execute(
+        self.connection.execute(
             "INSERT INTO ledger (at, order_id, account, key, amount, balance) VALUES (?, ?, ?, ?, ?, ?)", line
         )
-        return f"{account}-{cursor.lastrowid}"
 
     def attempts(self, order: str, account: str, direction: str) -> int:
         """How many requests of this kind have come in so far."""
