@@ -13,9 +13,10 @@ import amends
 from amends import Resource, Retry, Signal, injected, saga, step
 
 from .calls import Services
-from .shop import TIMEOUT, UNDO, Order, charge, print_label, reserve, ship
+from .processes import TIMEOUT
+from .shop import UNDO, Order, charge, print_label, reserve, ship
 
-REMIND_AFTER = 3.0  # seconds without a payment
+REMIND_AFTER = 6.0  # seconds without a payment
 PERSIST = Retry(attempts=None, delay=0.1, cap=1.0)
 
 customer = Signal[Literal["paid", "cancelled"]]("customer")

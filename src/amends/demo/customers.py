@@ -24,7 +24,8 @@ ARRIVALS = 6.0  # seconds in which the orders of a run come in, when there are f
 RATE = 100.0  # orders a second, when there are many
 IMPATIENT = 0.06  # share of those who cancel
 DAY = REMIND_AFTER / 7  # what a day of the log lasts: the company reminds after a week
-SOON = 0.5 * REMIND_AFTER  # whoever was let off the reminder in the log does not get one here
+SOON = 0.25 * REMIND_AFTER
+"""Whoever was spared a reminder in the log answers within this: a worker's death in between must not bring one."""
 LOOK = 0.05  # seconds between looks into the letter box
 
 

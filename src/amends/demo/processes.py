@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 READY = b"ready\n"
+TIMEOUT = 1.0  # seconds in which a service must answer
 PATIENCE = 30.0  # seconds in which a process must be ready, or gone
 
 
@@ -30,7 +31,7 @@ class Setup(msgspec.Struct, frozen=True):
     seed: int
     doomed: bool
     ports: dict[str, int]
-    timeout: float = 0.6
+    timeout: float = TIMEOUT
 
     def url(self, service: str) -> str:
         """Where a service listens."""

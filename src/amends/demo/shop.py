@@ -9,9 +9,9 @@ import amends
 from amends import Resource, Retry, injected, saga, step
 
 from .calls import Services
+from .processes import TIMEOUT
 
-TIMEOUT = 0.6  # seconds for one request
-TRY = Retry(attempts=3, delay=0.1)
+TRY = Retry(attempts=4, delay=0.2)
 UNDO = Retry(attempts=None, delay=0.1, cap=1.0)
 
 

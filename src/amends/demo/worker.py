@@ -17,12 +17,14 @@ from .processes import Setup, follow_parent, ready
 from .services.books import store_url
 from .shop import place_order
 
+STEPS = 48  # more at once than the services can answer in time would only make timeouts
+
 
 async def serve(setup: Setup) -> None:
     """Work until SIGTERM."""
     # grace: no request goes on for longer once its caller is dead.  deaths: what is there each time a
     # worker dies is set aside as the likely cause of it, and here nothing is.
-    settings = Settings(steps=200, grace=0.5, limits=Limits(deaths=1000))
+    settings = Settings(steps=STEPS, grace=0.5, limits=Limits(deaths=1000))
     url = store_url(Path(setup.folder))
     resources = [Services(setup)]
     async with Engine(url, sagas=[place_order, fulfil], resources=resources, settings=settings) as engine:
