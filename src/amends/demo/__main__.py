@@ -17,9 +17,13 @@ def main(arguments: list[str] | None = None, prog: str = "python -m amends.demo"
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Three services, orders, every kind of fault, and an audit of the services' own books.",
+        epilog=f"Example: {prog} --seed 7 --keep run-7",
     )
     add_options(parser)
-    return demo(options_of(parser.parse_args(arguments)), prog)
+    given = parser.parse_args(arguments)
+    if given.audit is not None and any((given.orders, given.kills, given.keep, given.log)):
+        parser.error("--audit only reads what an earlier run kept; give it alone")
+    return demo(options_of(given), prog)
 
 
 if __name__ == "__main__":

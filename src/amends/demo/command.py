@@ -58,6 +58,9 @@ def demo(options: Options, prog: str) -> int:
 def _audit_only(folder: Path) -> int:
     if not folder.is_dir():
         raise WrongOptions(f"--audit {folder}: no such folder; name one that an earlier --keep made")
+    if not any(book_path(folder, name).exists() for name in SERVICES):
+        names = ", ".join(book_path(folder, name).name for name in SERVICES)
+        raise WrongOptions(f"--audit {folder}: no books in it; expected {names}, as --keep leaves them")
     report = audit(folder)
     print("\n".join([*account_book(report, None), "", *verdict(report.findings)]))
     return 1 if report.findings else 0

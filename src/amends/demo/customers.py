@@ -25,7 +25,7 @@ RATE = 100.0  # orders a second, when there are many
 IMPATIENT = 0.06  # share of those who cancel
 DAY = REMIND_AFTER / 7  # what a day of the log lasts: the company reminds after a week
 SOON = 0.25 * REMIND_AFTER
-"""Whoever was spared a reminder in the log answers within this: a worker's death in between must not bring one."""
+"""Whoever was spared a reminder in the log answers within this, so that no restart brings them one."""
 LOOK = 0.05  # seconds between looks into the letter box
 
 

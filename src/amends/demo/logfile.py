@@ -68,18 +68,18 @@ def _opened(path: Path) -> IO[bytes]:
 
 
 def _from_csv(file: IO[bytes]) -> Iterator[tuple[str, Event]]:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    header = text.readline()
-    names = next(csv.reader([header], delimiter=_delimiter(header)), [])
-    place = {what: _column(what, names) for what in COLUMNS}
-    for number, row in enumerate(csv.reader(text, delimiter=_delimiter(header)), 2):
-        if not row:
-            continue
-        try:
-            case, activity, time = (row[place[what]] for what in ("case", "activity", "time"))
-        except IndexError:
-            raise LogError(f"line {number} has {len(row)} fields, expected {len(names)}") from None
-        yield case, Event(_time(time, f"line {number}"), activity)
+    with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+        header = text.readline()
+        names = next(csv.reader([header], delimiter=_delimiter(header)), [])
+        place = {what: _column(what, names) for what in COLUMNS}
+        for number, row in enumerate(csv.reader(text, delimiter=_delimiter(header)), 2):
+            if not row:
+                continue
+            try:
+                case, activity, time = (row[place[what]] for what in ("case", "activity", "time"))
+            except IndexError:
+                raise LogError(f"line {number} has {len(row)} fields, expected {len(names)}") from None
+            yield case, Event(_time(time, f"line {number}"), activity)
 
 
 def _delimiter(header: str) -> str:

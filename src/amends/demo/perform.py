@@ -23,7 +23,7 @@ from .options import ORDERS, Options
 from .processes import ProcessFailed
 from .run import Hung, Run
 from .screen import Lines, Screen
-from .services import ABLATION, SERVICES
+from .services import ABLATION, NO_BARRIER, SERVICES
 
 FAILED = 1
 
@@ -79,8 +79,10 @@ def _opening(options: Options, board: Board) -> list[str]:
         what = f"{board.total:,} orders: paid, reserved and labelled in parallel, then shipped; or undone."
     how = f"Three services with their own books; faults from seed {options.seed}; {board.kills} kills."
     lines = [what, how]
-    if os.environ.get(ABLATION):
-        lines.append(f"{ABLATION} is set: the services run WITHOUT their barrier. The audit should see it.")
+    if os.environ.get(ABLATION) == NO_BARRIER:
+        lines.append(
+            f"{ABLATION}={NO_BARRIER}: the services run WITHOUT their barrier. The audit should see it."
+        )
     return [*lines, ""]
 
 

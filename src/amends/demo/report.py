@@ -153,6 +153,6 @@ def statuses_told(statuses: Mapping[str, Status], board: Board) -> list[str]:
 def verdict(findings: Sequence[str]) -> list[str]:
     """The last lines."""
     if not findings:
-        return ["OK: every order is net one or net zero. None is half done, none was charged twice."]
+        return ["OK: every order is net one or net zero: none half done, none charged twice."]
     lines = [f"WRONG ({len(findings)}):", *(f"  {said}" for said in findings[:SHOWN])]
     return lines + ([f"  and {len(findings) - SHOWN} more"] if len(findings) > SHOWN else [])

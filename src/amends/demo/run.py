@@ -171,9 +171,7 @@ class Run:
 
     async def _come_to_rest(self) -> None:
         """Nothing may be on its way when the books are read: let go of what the services still hold."""
-        self._screen.event(
-            "every order has ended; the last late requests are delivered, and all processes stop"
-        )
+        self._screen.event("every order has ended; what is late is delivered, all stop")
         async with httpx2.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
             for name in SERVICES:
                 await client.post(self._setup.url(name) + RELEASE)

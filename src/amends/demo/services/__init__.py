@@ -15,5 +15,6 @@ SERVICES = tuple(ACCOUNTS)
 SERVICE_OF = {account: service for service, accounts in ACCOUNTS.items() for account in accounts}
 
 ABLATION = "AMENDS_DEMO_ABLATION"
-"""Set to ``no-barrier``, this environment variable switches the services' barrier off, to show that the
-audit sees it."""
+NO_BARRIER = "no-barrier"
+"""With this value the environment variable switches the services' barrier off, to show that the audit sees
+it."""

@@ -15,7 +15,7 @@ from ...errors import Rejected
 from ...participants.barrier import Barrier, Entry, Key, State
 from ...participants.barrier.web import key_of
 from ...participants.barrier.web.starlette import install
-from . import ABLATION, ACCOUNTS
+from . import ABLATION, ACCOUNTS, NO_BARRIER
 from .books import Books
 
 Refuses = Callable[[str, str], str | None]
@@ -25,7 +25,7 @@ barrier = Barrier()
 
 def service(name: str, books: Books, refuses: Refuses) -> Starlette:
     """The web application of a service. `refuses` says why an order is refused in an account, if it is."""
-    guarded = os.environ.get(ABLATION) != "no-barrier"
+    guarded = os.environ.get(ABLATION) != NO_BARRIER
     barrier.create_table(books.connection)
 
     async def act(request: Request) -> JSONResponse:
