@@ -68,6 +68,14 @@ def test_it_runs_and_shows_what_it_does(kept: tuple[Path, Done]) -> None:
     assert report.charged - report.refunded > 0
 
 
+@pytest.mark.slow
+def test_a_run_that_ends_early_meets_all_its_kills(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--orders", "1", "--kills", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "service killed, restarted  3" in said
+    assert re.search(r"worker killed +1$", said, re.MULTILINE)
+
+
 CORRUPTIONS = {
     "amount": ("payment", "UPDATE ledger SET amount = amount + 1 WHERE id = 4"),
     "balance": ("payment", "UPDATE ledger SET balance = balance - 1 WHERE id = 4"),

@@ -73,10 +73,10 @@ def _screen(board: Board, stack: ExitStack) -> Screen:
 def _opening(options: Options, board: Board) -> list[str]:
     if options.log is not None:
         what = (
-            f"{options.log.name}: {board.total:,} orders, reserved, invoiced, paid, delivered; or cancelled."
+            f"{options.log.name}: {_orders(board.total)}, reserved, invoiced, paid, delivered; or cancelled."
         )
     else:
-        what = f"{board.total:,} orders: paid, reserved and labelled in parallel, then shipped; or undone."
+        what = f"{_orders(board.total)}: paid, reserved and labelled in parallel, then shipped; or undone."
     how = f"Three services with their own books; faults from seed {options.seed}; {board.kills} kills."
     lines = [what, how]
     if os.environ.get(ABLATION) == NO_BARRIER:
@@ -84,6 +84,10 @@ def _opening(options: Options, board: Board) -> list[str]:
             f"{ABLATION}={NO_BARRIER}: the services run WITHOUT their barrier. The audit should see it."
         )
     return [*lines, ""]
+
+
+def _orders(count: int) -> str:
+    return "1 order" if count == 1 else f"{count:,} orders"
 
 
 def _conclude(folder: Path, options: Options, histories: Sequence[History], run: Run, screen: Screen) -> int:

@@ -95,8 +95,8 @@ class Run:
             trouble = group.create_task(self._make_trouble())
             await self._watch()
             await ordering
-            for task in (showing, trouble):
-                task.cancel()
+            await trouble  # a service that was killed is there again when the last requests are delivered
+            showing.cancel()
 
     async def _watch(self) -> None:
         """Look what has become of the orders, until all have ended."""
