@@ -15,7 +15,10 @@ from .errors import (
     DefinitionError,
     Divergence,
     EngineClosed,
+    ExpressionError,
     ForeignCall,
+    GraphError,
+    GraphFailed,
     IdInUse,
     NeedsAttention,
     NotInSaga,
@@ -51,6 +54,7 @@ if typing.TYPE_CHECKING:
     from .definition.saga import Saga, SagaCall, saga
     from .definition.signal import Signal
     from .definition.step import Step, StepCall, step
+    from .dialects.graph import Graph
     from .engine.client import Client
     from .engine.engine import Engine
     from .engine.handle import Handle
@@ -73,7 +77,11 @@ __all__ = [
     "Divergence",
     "Engine",
     "EngineClosed",
+    "ExpressionError",
     "ForeignCall",
+    "Graph",
+    "GraphError",
+    "GraphFailed",
     "Handle",
     "IdInUse",
     "Kind",
@@ -139,6 +147,7 @@ _HOMES = {
     ".definition.saga": ("Saga", "SagaCall", "saga"),
     ".definition.signal": ("Signal",),
     ".definition.step": ("Step", "StepCall", "step"),
+    ".dialects.graph": ("Graph",),
     ".engine.client": ("Client",),
     ".engine.engine": ("Engine",),
     ".engine.handle": ("Handle",),

@@ -38,6 +38,34 @@ class DefinitionError(AmendsError):
     code = "definition"
 
 
+class GraphError(DefinitionError):
+    """A graph that cannot be run. `problems` lists all that is wrong with it, each with its place."""
+
+    code = "graph"
+
+    def __init__(self, message: str, problems: Sequence[Any] = (), *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.problems = tuple(problems)
+
+
+class ExpressionError(AmendsError):
+    """An expression of a graph that cannot be read, or has no value. `column` counts from 1."""
+
+    code = "expression"
+
+    def __init__(self, text: str, at: int, reason: str, hint: str = "") -> None:
+        super().__init__(f"{reason} (column {at + 1})\n{caret(text, at)}", hint=hint)
+        self.text = text
+        self.reason = reason
+        self.column = at + 1
+
+
+class GraphFailed(AmendsError):
+    """A graph came to a `fail` node, with this message."""
+
+    code = "graph_failed"
+
+
 class UnknownName(AmendsError):
     """A name (of a saga, step, execution, signal, action …) that nothing answers to."""
 
@@ -309,3 +337,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if names and len(names) <= 12:
         return f"known: {', '.join(names)}"
     return ""
+
+
+def caret(text: str, at: int) -> str:
+    """The line of `text` that holds position `at`, and a caret below that position."""
+    begin = text.rfind("\n", 0, at) + 1
+    line = text[begin:].partition("\n")[0]
+    cut = max(0, at - begin - 50)
+    shown = "".join(c if c.isprintable() else " " for c in line[cut : cut + 80])
+    shown = f"{'…' * bool(cut)}{shown}{'…' * (len(line) > cut + 80)}"
+    return f"    {shown}\n    {' ' * (at - begin - cut + bool(cut))}^"

@@ -15,7 +15,7 @@ import pytest
 import amends
 
 NAMES = {
-    "calls and definitions": ["Saga", "SagaCall", "Step", "StepCall", "saga", "step"],
+    "calls and definitions": ["Graph", "Saga", "SagaCall", "Step", "StepCall", "saga", "step"],
     "policies": ["Kind", "Outcome", "Recovery", "Retry"],
     "in a saga": [
         "Signal",
@@ -38,7 +38,10 @@ NAMES = {
         "DefinitionError",
         "Divergence",
         "EngineClosed",
+        "ExpressionError",
         "ForeignCall",
+        "GraphError",
+        "GraphFailed",
         "IdInUse",
         "NeedsAttention",
         "NotInSaga",

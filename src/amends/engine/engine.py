@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar, Unpack
 from ..clock import Clock, SystemClock
 from ..definition.registry import REGISTRY, Registry
 from ..definition.saga import Saga, SagaCall
+from ..dialects.graph import Graph
 from ..errors import AmendsError, DefinitionError, EngineClosed
 from ..ids import Ids, RandomIds
 from ..store import open_store
@@ -51,7 +52,7 @@ class Engine:
         self,
         url: str | Store = "memory://",
         *,
-        sagas: Sequence[Saga[..., Any]] = (),
+        sagas: Sequence[Saga[..., Any] | Graph] = (),
         steps: Sequence[Any] = (),
         resources: Sequence[Any] = (),
         namespace: str = "default",
@@ -327,16 +328,18 @@ def _must_be_store(given: Any) -> Store:
     return given
 
 
-def _registry(sagas: Sequence[Saga[..., Any]], steps: Sequence[Any]) -> Registry:
+def _registry(sagas: Sequence[Saga[..., Any] | Graph], steps: Sequence[Any]) -> Registry:
     registry = Registry(REGISTRY)
     if isinstance(sagas, Saga):
         raise DefinitionError(
             "Engine(sagas=…) takes a list, got one saga", hint=f"sagas=[{sagas.fn.__name__}]"
         )
-    for saga in sagas:
+    for given in sagas:
+        saga = getattr(given, "saga", given)  # a graph is run by its saga
         if not isinstance(saga, Saga):
             raise DefinitionError(
-                f"Engine(sagas=[…]) takes sagas, got {saga!r}", hint="decorate it with @amends.saga"
+                f"Engine(sagas=[…]) takes sagas and graphs, got {given!r}",
+                hint="decorate it with @amends.saga",
             )
         if saga.instance is not None:
             registry.add_instance(saga.instance)
