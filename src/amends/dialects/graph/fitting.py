@@ -67,7 +67,7 @@ class Fitting:
     def task(self, task: Task, environment: dict[str, Shape]) -> Shape:
         if "when" in task.templates:
             self.need(task.templates["when"], environment, BOOLEAN)
-        shape = self.value(task, environment)
+        shape = self.value(task, environment) if task.name not in self.problems.broken else ANY
         return shape.or_null() if "when" in task.templates else shape
 
     def value(self, task: Task, environment: dict[str, Shape]) -> Shape:

@@ -137,7 +137,7 @@ class Graph(Block):
     def problems(self) -> tuple[Problem, ...]:
         """Everything that is wrong with the graph, in the order of the text; never raises."""
         try:
-            self._build()
+            self._built  # noqa: B018
         except GraphError as error:
             return error.problems
         return ()
@@ -147,7 +147,7 @@ class Graph(Block):
         """The saga that runs this graph, registered by name and version. Raises `GraphError` with every
         problem.
         """
-        plan, steps = self._build()
+        plan, steps = self._built
         document = self.document
         for step in steps:
             REGISTRY.add_step(step)
@@ -159,13 +159,14 @@ class Graph(Block):
         """The checked plan: nodes in the order of their names, with what each waits for. Raises
         `GraphError`.
         """
-        return self._build()[0]
+        return self._built[0]
 
     def __call__(self, *args: Any, **kwargs: Any) -> SagaCall[Any]:
         """Make a call: give it to an engine, or await it inside another saga."""
         return self.saga(*args, **kwargs)
 
-    def _build(self) -> tuple[Plan, list[Any]]:
+    @cached_property
+    def _built(self) -> tuple[Plan, list[Any]]:
         """The plan, and the steps that exist only for it. Raises `GraphError`."""
         problems = Problems(self._source, self._positions)
         document = read(self._data, problems)
@@ -212,6 +213,7 @@ class Graph(Block):
                 hint="add every node before .saga is used",
             )
         self.__dict__.pop("document", None)
+        self.__dict__.pop("_built", None)
 
     def __eq__(self, other: object) -> bool:
         return self.document == other.document if isinstance(other, Graph) else NotImplemented

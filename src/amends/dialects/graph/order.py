@@ -21,7 +21,7 @@ def _unique(plan: Plan, seen: dict[str, tuple[str | int, ...]], problems: Proble
         if task.name in seen:
             hint = "names are unique in the whole graph, also inside `try`"
             where = "an input" if seen[task.name] == ("inputs",) else "another node"
-            problems.add(task.path, f"{where} has the name {task.name!r} already", hint)
+            problems.add(task.path, f"{where} has the name {task.name!r} already", hint, key=True)
         seen[task.name] = task.path
 
 
@@ -63,8 +63,8 @@ def _cycles(plan: Plan, problems: Problems) -> bool:
             return found
         first = plan.tasks[cycle[0]]
         way = " → ".join([*cycle, cycle[0]])
-        hint = "an arrow means that one waits for the next, by `after` or by reading its value; take one of them away"
-        problems.add(first.path, f"these nodes wait for each other: {way}", hint)
+        hint = "each waits for the next, by `after` or by reading its value; take one of them away"
+        problems.add(first.path, f"these nodes wait for each other: {way}", hint, key=True)
         for name in cycle:
             bad.pop(name)
     return found
@@ -112,7 +112,7 @@ def _pivots(plan: Plan, problems: Problems, inside: str) -> None:
     for task in found:
         if inside:
             hint = "put it after the `try`: what cannot be undone any more cannot be tried"
-            problems.add(task.path, f"the pivot stands inside the savepoint {inside!r}", hint)
+            problems.add(task.path, f"the pivot stands inside the savepoint {inside!r}", hint, key=True)
             continue
         beside = [
             name
@@ -137,7 +137,7 @@ def _pivots(plan: Plan, problems: Problems, inside: str) -> None:
         for name in plan.tasks:
             if task.name in before[name] and isinstance(plan.tasks[name].node, FailNode):
                 hint = "decide before the pivot; after it nothing is undone"
-                problems.add(plan.tasks[name].path, f"{name!r} fails after the pivot {task.name!r}", hint)
+                problems.add(plan.tasks[name].path, f"{name!r} fails after the pivot {task.name!r}", hint, key=True)
 
 
 def _never(plan: Plan, problems: Problems) -> None:

@@ -10,6 +10,8 @@ import msgspec
 from ...errors import ExpressionError, GraphError, caret
 
 Path = tuple[str | int, ...]
+KEY = "\0key"
+"""Last part of a path: the name of the field, not its value."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -55,10 +57,11 @@ class Problems:
         self.source = source
         self.positions = positions or {}
         self.found: list[Problem] = []
+        self.broken: set[str] = set()  # nodes of which nothing is known, so that nothing is said of what reads them
 
-    def add(self, path: Path, message: str, hint: str = "") -> None:
-        """A problem with the value (or the field) at `path`."""
-        position = self._position(path)
+    def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
+        """A problem with the value at `path`, or with its name (`key`)."""
+        position = self._position((*path, KEY) if key else path)
         self.found.append(Problem(position.line, position.column, dotted(path), message, hint))
 
     def add_expression(self, path: Path, error: ExpressionError) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from ...errors import did_you_mean
 from .expression.syntax import _CONSTANTS, _WORDS
-from .model import KINDS, Block, Document, EachNode, Node, TryNode
+from .model import KINDS, Block, Document, EachNode, Node, TryNode, ValueNode
 from .problems import Path, Problems, without_noise
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -26,12 +26,13 @@ def read(data: Any, problems: Problems) -> Document | None:
     if not isinstance(data, Mapping):
         problems.add((), f"a graph is an object, got {_kind(data)}", 'graph: "shop.order", nodes: {…}')
         return None
+    data = {key: value for key, value in data.items() if key != "$schema"}  # for editors
     fields = _fields(Document, data, (), problems)
     if fields is None:
         return None
-    fields["nodes"] = _nodes(data.get("nodes"), ("nodes",), problems, 0)
+    fields["nodes"] = _nodes(data.get("nodes", {}), ("nodes",), problems, 0)
     for name in fields.get("inputs", {}):
-        _check_name(name, ("inputs", name), problems)
+        _check_name(name.removesuffix("?"), ("inputs", name), problems)
     return Document(**fields)
 
 
@@ -43,11 +44,11 @@ def read_node(data: Any, path: Path, problems: Problems, depth: int = 0) -> Node
     kinds = [key for key in KINDS if key in data]
     if len(kinds) != 1:
         if kinds:
-            problems.add(path, f"a node does one thing, this one has {' and '.join(kinds)}", "make two nodes")
+            problems.add(path, f"a node does one thing, this one has {' and '.join(kinds)}", "make two nodes", key=True)
         else:
             near = [did_you_mean(str(key), KINDS) for key in data]
             hint = next((text for text in near if text.startswith("did")), f"one of {', '.join(KINDS)}")
-            problems.add(path, "nothing says what the node does", hint)
+            problems.add(path, "nothing says what the node does", hint, key=True)
         return None
     cls = KINDS[kinds[0]]
     fields = _fields(cls, data, path, problems)
@@ -86,16 +87,18 @@ def _nodes(data: Any, path: Path, problems: Problems, depth: int) -> dict[str, N
     for name, given in data.items():
         _check_name(name, (*path, name), problems)
         node = read_node(given, (*path, name), problems, depth)
-        if node is not None:
-            found[name] = node
+        if node is None:
+            problems.broken.add(name)
+            node = ValueNode(value=None)
+        found[name] = node
     return found
 
 
 def _check_name(name: str, path: Path, problems: Problems) -> None:
     if not _NAME.match(name):
-        problems.add(path, f"{name!r} cannot be read in expressions", "a name has letters, digits and _")
+        problems.add(path, f"{name!r} cannot be read in expressions", "a name has letters, digits and _", key=True)
     elif name in _RESERVED:
-        problems.add(path, f"{name!r} has a meaning of its own in expressions", "choose another name")
+        problems.add(path, f"{name!r} has a meaning of its own in expressions", "choose another name", key=True)
 
 
 def _fields(cls: type[T], data: Mapping[Any, Any], path: Path, problems: Problems) -> dict[str, Any] | None:
@@ -106,7 +109,7 @@ def _fields(cls: type[T], data: Mapping[Any, Any], path: Path, problems: Problem
     for key, value in data.items():
         field = known.get(key)
         if field is None:
-            problems.add((*path, key), f"unknown field {key!r}", did_you_mean(str(key), known))
+            problems.add((*path, key), f"unknown field {key!r}", did_you_mean(str(key), known), key=True)
         elif field.name in {"nodes", "attempt"} or (cls is TryNode and field.name == "otherwise"):
             found[field.name] = None  # read by the caller
         else:
@@ -118,7 +121,7 @@ def _fields(cls: type[T], data: Mapping[Any, Any], path: Path, problems: Problem
                 whole = whole and not field.required
     for key, field in known.items():
         if field.required and key not in data:
-            problems.add(path, f"the field {key!r} is missing")
+            problems.add(path, f"the field {key!r} is missing", key=True)
             whole = False
     return found if whole else None
 

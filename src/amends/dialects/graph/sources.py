@@ -15,7 +15,7 @@ import re
 from typing import Any
 
 from ...errors import GraphError
-from .problems import Path, Position, Problem, Problems
+from .problems import KEY, Path, Position, Problem, Problems
 
 MAX_DEPTH = 64
 MAX_CHARACTERS = 5_000_000
@@ -99,9 +99,8 @@ class _Json:
     def value(self, at: int, path: Path) -> tuple[Any, int]:
         first = self.text[at : at + 1]
         line, column = self.place(at)
-        if path not in self.positions or first == '"':
-            quoted = first == '"'
-            self.positions[path] = Position(line, column + quoted, exact=quoted and self.is_plain(at))
+        quoted = first == '"'
+        self.positions[path] = Position(line, column + quoted, exact=quoted and self.is_plain(at))
         if len(path) > MAX_DEPTH:
             raise self.fail(at, f"nested more than {MAX_DEPTH} deep")
         if first == "{":
@@ -127,11 +126,12 @@ class _Json:
             if self.text[at : at + 1] != '"':
                 raise self.fail(at, "expected the name of a field, in double quotes")
             begin = at
-            name, at = self.value(begin, (*path, "\0key"))
+            name, at = self.value(begin, (*path, KEY))
             key = (*path, name)
-            self.positions[key] = Position(*self.place(begin))
+            self.positions[*key, KEY] = Position(*self.place(begin))
             if name in found:
-                self.problems.add(key, f"{name!r} stands here twice", "each name once: remove or rename one")
+                said = f"{name!r} stands here twice"
+                self.problems.add(key, said, "each name once: remove or rename one", key=True)
             at = self.skip(at)
             if self.text[at : at + 1] != ":":
                 raise self.fail(at, "expected a colon")
@@ -174,8 +174,7 @@ class _Yaml:
         plain = node.id == "scalar" and node.style is None and node.start_mark.line == node.end_mark.line
         quoted = node.id == "scalar" and node.style in {'"', "'"} and mark.line == node.end_mark.line
         exact = plain or (quoted and node.end_mark.column - mark.column == len(node.value) + 2)
-        if path not in self.positions or node.id == "scalar":
-            self.positions[path] = Position(mark.line + 1, mark.column + 1 + bool(quoted), exact)
+        self.positions[path] = Position(mark.line + 1, mark.column + 1 + bool(quoted), exact)
         if depth > MAX_DEPTH:
             raise self.fail(node, f"nested more than {MAX_DEPTH} deep")
         if node.id != "scalar" and (id(node) in self.seen or node.anchor):
@@ -195,9 +194,10 @@ class _Yaml:
                 raise self.fail(key_node, "the name of a field is plain text")
             here = (*path, key)
             mark = key_node.start_mark
-            self.positions[here] = Position(mark.line + 1, mark.column + 1)
+            self.positions[*here, KEY] = Position(mark.line + 1, mark.column + 1)
             if key in found:
-                self.problems.add(here, f"{key!r} stands here twice", "each name once: remove or rename one")
+                said = f"{key!r} stands here twice"
+                self.problems.add(here, said, "each name once: remove or rename one", key=True)
             found[key] = self.value(value_node, here, depth + 1)
         return found
 

@@ -24,6 +24,10 @@ class Expression(msgspec.Struct, frozen=True):
     path: Path
 
 
+BROKEN = Expression(Literal(at=0, value=None), "null", ())
+"""Stands for what could not be parsed: nothing is said of it twice."""
+
+
 class Template:
     """A template whose expressions are parsed. `Template.read` never raises: it reports."""
 
@@ -74,7 +78,7 @@ def _read(data: Any, path: Path, problems: Problems, depth: int) -> Any:
             return Expression(parse(data), data, path)
         except ExpressionError as error:
             problems.add_expression(path, error)
-            return Expression(Literal(at=0, value=None), "null", path)
+            return BROKEN
     if isinstance(data, Mapping):
         return {key: _read(value, (*path, key), problems, depth + 1) for key, value in data.items()}
     if isinstance(data, list | tuple):
@@ -106,6 +110,8 @@ def _expressions(parts: Any) -> Iterator[Expression]:
 
 
 def _check(parts: Any, environment: Mapping[str, Shape], problems: Problems) -> Shape:
+    if parts is BROKEN:
+        return ANY
     if isinstance(parts, Expression):
         shape, wrong = infer(parts.tree, environment, parts.text)
         for error in wrong:

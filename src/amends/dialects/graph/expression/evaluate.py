@@ -34,7 +34,10 @@ def evaluate(tree: Expr, environment: Mapping[str, Any], text: str) -> Any:
     Raises `ExpressionError`, and nothing else.
     """
     machine = _Machine(environment, text)
-    value = machine.value(tree)
+    try:
+        value = machine.value(tree)
+    except _Missing as missing:  # its own name says nothing to who reads it
+        raise ExpressionError(text, missing.column - 1, missing.reason, missing.hint) from None
     if not _within(value, MAX_SIZE):
         raise ExpressionError(
             text, tree.at, f"the value is larger than {MAX_SIZE:,} parts", "compute it in a step"
