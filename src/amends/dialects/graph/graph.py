@@ -152,7 +152,9 @@ class Graph(Block):
         for step in steps:
             REGISTRY.add_step(step)
         options = SagaOptions(deadline=document.deadline)
-        return Saga(_body(document, plan), document.graph, self.version, options)
+        body = _body(document, plan)
+        body.graph = self
+        return Saga(body, document.graph, self.version, options)
 
     @property
     def plan(self) -> Plan:

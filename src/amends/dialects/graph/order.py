@@ -137,7 +137,9 @@ def _pivots(plan: Plan, problems: Problems, inside: str) -> None:
         for name in plan.tasks:
             if task.name in before[name] and isinstance(plan.tasks[name].node, FailNode):
                 hint = "decide before the pivot; after it nothing is undone"
-                problems.add(plan.tasks[name].path, f"{name!r} fails after the pivot {task.name!r}", hint, key=True)
+                problems.add(
+                    plan.tasks[name].path, f"{name!r} fails after the pivot {task.name!r}", hint, key=True
+                )
 
 
 def _never(plan: Plan, problems: Problems) -> None:

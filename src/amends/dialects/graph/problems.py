@@ -57,7 +57,9 @@ class Problems:
         self.source = source
         self.positions = positions or {}
         self.found: list[Problem] = []
-        self.broken: set[str] = set()  # nodes of which nothing is known, so that nothing is said of what reads them
+        self.broken: set[str] = (
+            set()
+        )  # nodes of which nothing is known, so that nothing is said of what reads them
 
     def add(self, path: Path, message: str, hint: str = "", *, key: bool = False) -> None:
         """A problem with the value at `path`, or with its name (`key`)."""

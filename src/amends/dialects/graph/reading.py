@@ -44,7 +44,9 @@ def read_node(data: Any, path: Path, problems: Problems, depth: int = 0) -> Node
     kinds = [key for key in KINDS if key in data]
     if len(kinds) != 1:
         if kinds:
-            problems.add(path, f"a node does one thing, this one has {' and '.join(kinds)}", "make two nodes", key=True)
+            problems.add(
+                path, f"a node does one thing, this one has {' and '.join(kinds)}", "make two nodes", key=True
+            )
         else:
             near = [did_you_mean(str(key), KINDS) for key in data]
             hint = next((text for text in near if text.startswith("did")), f"one of {', '.join(KINDS)}")
@@ -96,9 +98,13 @@ def _nodes(data: Any, path: Path, problems: Problems, depth: int) -> dict[str, N
 
 def _check_name(name: str, path: Path, problems: Problems) -> None:
     if not _NAME.match(name):
-        problems.add(path, f"{name!r} cannot be read in expressions", "a name has letters, digits and _", key=True)
+        problems.add(
+            path, f"{name!r} cannot be read in expressions", "a name has letters, digits and _", key=True
+        )
     elif name in _RESERVED:
-        problems.add(path, f"{name!r} has a meaning of its own in expressions", "choose another name", key=True)
+        problems.add(
+            path, f"{name!r} has a meaning of its own in expressions", "choose another name", key=True
+        )
 
 
 def _fields(cls: type[T], data: Mapping[Any, Any], path: Path, problems: Problems) -> dict[str, Any] | None:

@@ -1,7 +1,8 @@
 """The published JSON Schema of graphs, made from the classes of `model`.
 
-``python -m amends.dialects.graph.schema`` prints it; `schema.json` beside this module is that output.  It describes
-one document alone; what needs the whole (names, cycles, expressions, the steps that there are) is checked by `Graph`.
+``python -m amends.dialects.graph.schema`` prints it; `schema.json` beside this module is that output.  It
+describes one document alone; what needs the whole (names, cycles, expressions, the steps that there are)
+is checked by `Graph`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def schema() -> dict[str, Any]:
 def _type() -> dict[str, Any]:
     inner = {"$ref": "#/$defs/Type"}
     return {
-        "description": "A word (with ? it may be null), an object of fields (with ? one may be missing), or [type].",
+        "description": "A word (with ?: may be null), an object of fields (with ?: may be missing), or [type].",
         "oneOf": [
             {"enum": [word + mark for word in WORDS for mark in ("", "?")]},
             {"type": "array", "items": inner, "minItems": 1, "maxItems": 1},
