@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from ..definition.saga import Saga
 from ..dialects.graph import Graph
-from .diagram import Diagram, Edge, Kind, Node, State
+from .diagram import Diagram, Edge, Kind, Node
 from .graphs import draw_graph
 from .overlay import states_on
-from .story import Deed, tell
+from .story import Deed, ending, tell
 
 CROWD = 8
 _KINDS: dict[str, Kind] = {
@@ -83,22 +83,11 @@ def _by_order(deeds: Sequence[Deed], status: Standing) -> Diagram:
         _add(diagram, ids, part)
     _edges(diagram, [(ids, part[0]) for ids, part in parts])
     last = {edge.source for edge in diagram.edges if edge.kind == "flow"}
-    diagram.add(Node(id="end", label=status.status, kind="end", state=_ending(status.status)))
+    diagram.add(Node(id="end", label=status.status, kind="end", state=ending(status.status)))
     for id in ["start", *(ids for ids, _ in parts)]:
         if id not in last:
             diagram.add(Edge(source=id, target="end"))
     return diagram
-
-
-def _ending(status: str) -> State:
-    return {
-        "completed": State.DONE,
-        "compensated": State.UNDONE,
-        "partially_compensated": State.FAILED,
-        "terminated": State.FAILED,
-        "attention": State.PARKED,
-        "compensating": State.UNDOING,
-    }.get(status, State.RUNNING)
 
 
 def _crowded(deeds: Sequence[Deed]) -> list[tuple[str, list[Deed]]]:
@@ -118,7 +107,8 @@ def _add(diagram: Diagram, id: str, deeds: list[Deed]) -> None:
     deed = deeds[0]
     many = f" (x {len(deeds)})" if len(deeds) > 1 else ""
     kind = _KINDS[deed.kind]
-    diagram.add(Node(id=id, label=deed.name + many, kind=kind, state=deed.state, notes=tuple(deed.notes)))
+    name = deed.name.rpartition("/")[2] if "@" in deed.name else deed.name  # a graph's own copy of a step
+    diagram.add(Node(id=id, label=name + many, kind=kind, state=deed.state, notes=tuple(deed.notes)))
     if deed.undo:
         notes = () if len(deeds) > 1 else tuple(deed.undo_notes)
         diagram.add(Node(id=f"{id}/undo", label=deed.undo_label, kind="undo", state=deed.undo, notes=notes))

@@ -82,7 +82,8 @@ def _label(part: Node | Cluster) -> str:
 
 
 def _edge(edge: Edge, ids: dict[str, str]) -> str:
-    label = f'|"{escaped(edge.label)}"|' if edge.label else ""
+    text = escaped(edge.label)
+    label = f'|"{text}"|' if text else ""
     return f"    {ids[edge.source]} {_ARROWS[edge.kind]}{label} {ids[edge.target]}"
 
 

@@ -16,7 +16,7 @@ from ..dialects.graph.model import SagaNode, SignalNode, SleepNode, StepNode
 from ..dialects.graph.plan import Plan
 from .diagram import Diagram, Node, State
 from .graphs import id_of
-from .story import Deed
+from .story import Deed, ending
 
 _WORST = (
     State.PARKED,
@@ -54,14 +54,18 @@ def states_on(diagram: Diagram, plan: Plan, deeds: Sequence[Deed], status: str) 
     nodes = []
     for node in diagram.nodes:
         owner = node.id.removesuffix("/undo")
-        if owner not in paths:
+        if node.id == "end":
+            nodes.append(msgspec.structs.replace(node, label=status, state=ending(status)))
+        elif owner not in paths:
             nodes.append(node)
         elif node.kind == "undo" and owner != node.id:
             nodes.append(_undo(node, mine[owner]))
         else:
             nodes.append(_node(node, mine[owner], over=over and isinstance(paths[owner][1], _VISIBLE)))
     clusters = [
-        msgspec.structs.replace(box, state=_worst([deed.state for deed in mine.get(box.id, [])]))
+        msgspec.structs.replace(box, state=_worst([deed.undo or deed.state for deed in mine[box.id]]))
+        if isinstance(paths.get(box.id, ("", None))[1], SagaNode)
+        else box
         for box in diagram.clusters
     ]
     return Diagram(

@@ -19,6 +19,7 @@ from ..definition import flow
 from ..definition.saga import Saga
 from ..definition.signal import Signal
 from ..definition.step import Step
+from ..dialects.graph import Graph
 from ..errors import DefinitionError
 
 Item = Any  # one of the classes below
@@ -94,7 +95,9 @@ class _Reader:
                 hint="draw one of its executions",
             ) from None
         assert isinstance(definition, ast.AsyncFunctionDef | ast.FunctionDef)
-        return self.block(definition.body)
+        items = self.block(definition.body)
+        last = items[-1] if items else None
+        return items[:-1] if isinstance(last, End) and last.label == "return" else items
 
     def block(self, statements: list[ast.stmt]) -> list[Item]:
         return [item for statement in statements for item in self.statement(statement)]
@@ -238,6 +241,8 @@ class _Reader:
         match found:
             case Step():
                 yield Act("step", found.fn.__name__, what=found)
+            case Graph():
+                yield Act("saga", found.name, what=found.saga)
             case Saga():
                 yield Act("saga", found.fn.__name__, what=found)
             case Signal():

@@ -47,6 +47,18 @@ def tell(history: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, Any]
     return [deed for deed in teller.deeds.values() if deed.kind != "timer" or deed.state is not State.SKIPPED]
 
 
+def ending(status: str) -> State:
+    """The state of an execution's end."""
+    return {
+        "completed": State.DONE,
+        "compensated": State.UNDONE,
+        "partially_compensated": State.FAILED,
+        "terminated": State.FAILED,
+        "attention": State.PARKED,
+        "compensating": State.UNDOING,
+    }.get(status, State.RUNNING)
+
+
 def lasted(seconds: float) -> str:
     """A duration for people: ``12 ms``, ``3.2 s``, ``2 h 5 min``."""
     if seconds < 0.9995:

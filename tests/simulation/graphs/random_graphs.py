@@ -124,7 +124,10 @@ def _fill(block: Block, items: tuple[Item, ...], prefix: str, book: Book, made: 
         # One of the dependencies is by reading, the others by `after`.
         before = [f"{prefix}{other}" for other in item.after]
         read = before.pop() if item.reads and before and item.kind in {"step", "value"} else ""
-        common: dict[str, Any] = {"after": before, "when": {None: None, True: "1 < 2", False: "2 < 1"}[item.when]}
+        common: dict[str, Any] = {
+            "after": before,
+            "when": {None: None, True: "1 < 2", False: "2 < 1"}[item.when],
+        }
         match item.kind:
             case "step":
                 _step(name, item.outcome, book, made)
@@ -166,11 +169,15 @@ async def play(world: World, made: Made, case: Case, seen: Counter[str]) -> Resu
     raise AssertionError("the last life has no kill")
 
 
-async def _live(world: World, made: Made, kill: tuple[int, str] | None, seen: Counter[str]) -> Result[Any] | None:
+async def _live(
+    world: World, made: Made, kill: tuple[int, str] | None, seen: Counter[str]
+) -> Result[Any] | None:
     wire = world.wire()
     if kill is not None:
         wire.at(*kill, "crash")
-    async with world.engine(made.graph.saga, wire=wire, settings=Settings(poll=0.1, grace=1.0, linger=5.0)) as engine:
+    async with world.engine(
+        made.graph.saga, wire=wire, settings=Settings(poll=0.1, grace=1.0, linger=5.0)
+    ) as engine:
 
         async def serve() -> Result[Any]:
             handle = await engine.start(made.graph(), id="one")
@@ -201,7 +208,9 @@ async def _live(world: World, made: Made, kill: tuple[int, str] | None, seen: Co
 
 def audit(made: Made, case: Case, result: Result[Any], book: Book) -> list[str]:
     """What does not hold: all or nothing, and the order that the graph declares, forward and backward."""
-    found = [] if result.status in {"completed", "compensated"} else [f"it ended {result.status}: {result.error}"]
+    found = (
+        [] if result.status in {"completed", "compensated"} else [f"it ended {result.status}: {result.error}"]
+    )
     effects = Counter(name.partition(":")[0] for name in book.remaining)
     if result.status == "compensated" and effects:
         found.append(f"compensated, but these effects remain: {dict(effects)}")
@@ -245,7 +254,11 @@ def _order(plan: Plan, book: Book) -> list[str]:
 
 def _calls(book: Book, plan: Plan, name: str, direction: str) -> list[Call]:
     """The calls of a node, or of all that stand inside it."""
-    return [c for c in book.calls if c.direction == direction and (c.name == name or c.name.startswith(f"{name}_"))]
+    return [
+        c
+        for c in book.calls
+        if c.direction == direction and (c.name == name or c.name.startswith(f"{name}_"))
+    ]
 
 
 def _pair(book: Book, plan: Plan, a: str, b: str) -> list[str]:
@@ -256,6 +269,12 @@ def _pair(book: Book, plan: Plan, a: str, b: str) -> list[str]:
         found.append(f"{b} began before {a} had ended")
     undone, undone_later = _calls(book, plan, a, "undo"), _calls(book, plan, b, "undo")
     settled = plan.tasks[a].blocks  # what a savepoint undid by itself is not part of the order around it
-    if undone and undone_later and not settled and not plan.tasks[b].blocks and min(c.began for c in undone) < max(c.ended or 0 for c in undone_later):
+    if (
+        undone
+        and undone_later
+        and not settled
+        and not plan.tasks[b].blocks
+        and min(c.began for c in undone) < max(c.ended or 0 for c in undone_later)
+    ):
         found.append(f"{a} was undone before {b}, which depends on it, had been")
     return found

@@ -17,7 +17,17 @@ from tests.simulation.promises.world import World
 from .random_graphs import Case, Item, audit, build, cases, play
 
 EXAMPLES = 200
-MUST_OCCUR = {"completed", "compensated", "killed", "out of memory", "undone in reverse", "savepoint undone", "pivot", "skipped", "each"}
+MUST_OCCUR = {
+    "completed",
+    "compensated",
+    "killed",
+    "out of memory",
+    "undone in reverse",
+    "savepoint undone",
+    "pivot",
+    "skipped",
+    "each",
+}
 
 
 def played(case: Case, seen: Counter[str], folder: Path) -> list[str]:
@@ -45,7 +55,9 @@ def played(case: Case, seen: Counter[str], folder: Path) -> list[str]:
     return audit(made, case, result, book)
 
 
-def test_every_graph_ends_whole_or_undone_in_the_order_declared(record_property: pytest.RecordProperty) -> None:
+def test_every_graph_ends_whole_or_undone_in_the_order_declared(
+    record_property: pytest.RecordProperty,
+) -> None:
     seen: Counter[str] = Counter()
     ran = 0
 

@@ -46,7 +46,7 @@ def schema() -> dict[str, Any]:
 def _type() -> dict[str, Any]:
     inner = {"$ref": "#/$defs/Type"}
     return {
-        "description": "A word (with ?: may be null), an object of fields (with ?: may be missing), or [type].",
+        "description": "A word (with ?: may be null), an object of fields (with ?: may miss), or [type].",
         "oneOf": [
             {"enum": [word + mark for word in WORDS for mark in ("", "?")]},
             {"type": "array", "items": inner, "minItems": 1, "maxItems": 1},

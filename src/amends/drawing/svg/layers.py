@@ -19,8 +19,9 @@ from itertools import pairwise
 import msgspec
 
 SWEEPS = 12
+PASSES = 40
 GAP = 28.0
-_STRAIGHT = 6.0
+_NARROW = 8.0  # between lines that only pass
 
 
 class Item(msgspec.Struct, eq=False):
@@ -185,11 +186,15 @@ def _spread(layers: list[list[Item]]) -> None:
             x += item.left + item.right + GAP
         for item in layer:
             item.x -= x / 2
-    for sweep in range(SWEEPS):
+    for sweep in range(PASSES):
         for layer in layers if sweep % 2 == 0 else reversed(layers):
-            wanted = [_wish(item, both=sweep >= SWEEPS - 4, down=sweep % 2 == 0) for item in layer]
+            wanted = [_wish(item, both=sweep >= PASSES // 2, down=sweep % 2 == 0) for item in layer]
             for item, x in zip(layer, _nearest(layer, wanted), strict=True):
                 item.x = x
+
+
+_STIFF = (1.0, 2.0, 16.0)
+"""How strongly two neighbours want one axis, by how many of them are dummies: long lines are straight."""
 
 
 def _wish(item: Item, *, both: bool, down: bool) -> tuple[float, float]:
@@ -197,9 +202,14 @@ def _wish(item: Item, *, both: bool, down: bool) -> tuple[float, float]:
     near = item.above + item.below if both else (item.above if down else item.below)
     if not near:
         return item.x, 0.1
-    weights = [_STRAIGHT if item.dummy or other.dummy else 1.0 for other in near]
+    weights = [_STIFF[item.dummy + other.dummy] for other in near]
     mean = sum(other.x * weight for other, weight in zip(near, weights, strict=True)) / sum(weights)
     return mean, sum(weights)
+
+
+def _gap(one: Item, other: Item) -> float:
+    """From axis to axis."""
+    return one.right + other.left + (_NARROW if one.dummy and other.dummy else GAP)
 
 
 def _nearest(layer: list[Item], wanted: list[tuple[float, float]]) -> list[float]:
@@ -207,7 +217,7 @@ def _nearest(layer: list[Item], wanted: list[tuple[float, float]]) -> list[float
     offset, offsets = 0.0, []
     for place, item in enumerate(layer):
         if place:
-            offset += layer[place - 1].right + GAP + item.left
+            offset += _gap(layer[place - 1], item)
         offsets.append(offset)
     pools: list[tuple[float, float, int]] = []  # mean, weight, how many
     for (x, weight), offset in zip(wanted, offsets, strict=True):

@@ -68,15 +68,25 @@ def box_of(node: Node) -> Box:
         return Box(part=node, width=8, height=8, lines=[])
     lines = wrap(node.label, LABEL, WIDEST, 3)
     notes = [line for note in node.notes for line in wrap(note, NOTE, WIDEST, 2)]
-    icon = 20.0 if node.state or node.kind in _ICONS else 0.0
-    text = max([width(line, LABEL) for line in lines] + [width(line, NOTE) for line in notes])
-    wide, high = text + icon + 26, len(lines) * LINE + len(notes) * NOTE_LINE + 15
+    text = max([label_width(node, lines), *(width(line, NOTE) for line in notes)])
+    wide, high = text + 26, len(lines) * LINE + len(notes) * NOTE_LINE + 15
     if node.kind == "choice":
-        wide, high = wide + 44, high + 24
+        wide, high = wide + high * 0.7, high + 4
     return Box(part=node, width=max(wide, 44.0), height=high, lines=lines, notes=notes)
 
 
+ICON = 19.0
 _ICONS = {"saga", "signal", "timer", "pivot", "undo", "fail"}
+
+
+def has_icon(node: Node) -> bool:
+    """Does a sign stand before the label?"""
+    return bool(node.state) or node.kind in _ICONS
+
+
+def label_width(node: Node, lines: list[str]) -> float:
+    """The width of a label with its sign."""
+    return max(width(line, LABEL) for line in lines) + (ICON if has_icon(node) else 0.0)
 
 
 class _Level:
@@ -104,10 +114,12 @@ class _Level:
         items = [self.item(id) for id in ids]
         places = {id: place for place, id in enumerate(ids)}
         flow = [e for e in self.edges if e.kind != "undo" and e.source in places and e.target in places]
+        self.layers: dict[str, int] = {}
         placed = place(items, [(places[e.source], places[e.target]) for e in flow])
+        self.layers.update((id, item.layer) for id, item in zip(ids, items, strict=True))
         labelled = {items[places[e.source]].layer for e in flow if e.label}
         tops, heights, bottom = self.rows(placed.layers, labelled)
-        left = min((item.x - item.left for item in items), default=0.0)
+        left = min((item.x - item.left for layer in placed.layers for item in layer), default=0.0)
         for id, item in zip(ids, items, strict=True):
             self.put(id, item.x - left, tops[item.layer] + (heights[item.layer] - self.height(id)) / 2)
         lines = [
@@ -150,12 +162,16 @@ class _Level:
     def line(
         self, edge: Edge, chain: list[Item], left: float, tops: list[float], heights: list[float]
     ) -> Line:
+        """Straight to the border of its own layer, so that it turns only where nothing stands."""
         source, target = self.boxes[edge.source], self.boxes[edge.target]
-        down = source.y <= target.y
+        first, last = self.layers[edge.source], self.layers[edge.target]
+        down = first <= last
         points = [(source.middle, source.y + source.height if down else source.y)]
+        points.append((source.middle, tops[first] + heights[first] * down))
         for item in chain:
-            edges = (tops[item.layer], tops[item.layer] + heights[item.layer])
-            points += [(item.x - left, y) for y in (edges if down else edges[::-1])]
+            ends = (tops[item.layer], tops[item.layer] + heights[item.layer])
+            points += [(item.x - left, y) for y in (ends if down else ends[::-1])]
+        points.append((target.middle, tops[last] + heights[last] * (not down)))
         points.append((target.middle, target.y if down else target.y + target.height))
         return Line(edge, points)
 

@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from ..diagram import Cluster, Diagram, Node, State
 from ..text import clean, width
-from .layout import HEADER, LABEL, LINE, NOTE, NOTE_LINE, Box, Layout, Line, layout
+from .layout import HEADER, ICON, LINE, NOTE, NOTE_LINE, Box, Layout, Line, has_icon, label_width, layout
 from .style import name, sheet
 
 MARGIN = 24.0
@@ -83,7 +83,7 @@ def _picture(placed: Layout) -> list[str]:
 
 def _cluster(box: Box) -> list[str]:
     state = box.part.state
-    look = f"cluster {name(state)}" if state else "cluster"
+    look = f"cluster c-{name(state)[2:]}" if state else "cluster"
     text = box.x + 12
     parts = [
         "<g>",
@@ -109,14 +109,12 @@ def _node(box: Box, node: Node) -> list[str]:
         return [f'<circle class="join" cx="{box.middle:.1f}" cy="{box.y + 4:.1f}" r="4"/>']
     tip = "\n".join([node.label, *node.notes, *([node.state.value] if node.state else [])])
     parts = ["<g>", f"<title>{escape(_visible(tip))}</title>", _shape(box, node)]
-    sign = node.state.value or node.kind
-    wide = max([width(line, LABEL) for line in box.lines] + [width(line, NOTE) for line in box.notes])
-    shown = sign in ICONS
-    left = box.middle - (wide + (20 if shown else 0)) / 2
     y = box.y + (box.height - len(box.lines) * LINE - len(box.notes) * NOTE_LINE) / 2 + 12.5
-    if shown:
-        parts.append(_icon(sign, left + 6, y - 4.5, node.state))
-    middle = box.middle + (10 if shown else 0)
+    middle = box.middle
+    if has_icon(node):
+        x = middle - label_width(node, box.lines) / 2 + 6
+        parts.append(_icon(node.state.value or node.kind, x, y - 4.5, node.state))
+        middle += ICON / 2
     for text in box.lines:
         parts.append(
             f'<text class="label" text-anchor="middle" x="{middle:.1f}" y="{y:.1f}">{_text(text)}</text>'
@@ -124,9 +122,8 @@ def _node(box: Box, node: Node) -> list[str]:
         y += LINE
     y -= LINE - NOTE_LINE
     for text in box.notes:
-        parts.append(
-            f'<text class="note" text-anchor="middle" x="{middle:.1f}" y="{y + 1:.1f}">{_text(text)}</text>'
-        )
+        place = f'x="{box.middle:.1f}" y="{y + 1:.1f}"'
+        parts.append(f'<text class="note" text-anchor="middle" {place}>{_text(text)}</text>')
         y += NOTE_LINE
     return [*parts, "</g>"]
 
@@ -137,7 +134,15 @@ def _shape(box: Box, node: Node) -> str:
     middle = (y + bottom) / 2
     match node.kind:
         case "choice":
-            points = [(box.middle, y), (right, middle), (box.middle, bottom), (x, middle)]
+            deep = box.height / 2
+            points = [
+                (x + deep, y),
+                (right - deep, y),
+                (right, middle),
+                (right - deep, bottom),
+                (x + deep, bottom),
+            ]
+            points.append((x, middle))
         case "pivot":
             points = [(x, y), (right, y), (right - 10, bottom), (x + 10, bottom)]
         case "signal":
@@ -150,14 +155,17 @@ def _shape(box: Box, node: Node) -> str:
                 (x + 7, middle),
             ]
         case "fail":
+            a, b = x + 8, right - 8
             points = [
-                (x + 9, y),
-                (right - 9, y),
-                (right, middle),
-                (right - 9, bottom),
-                (x + 9, bottom),
-                (x, middle),
+                (a, y),
+                (b, y),
+                (right, y + 8),
+                (right, bottom - 8),
+                (b, bottom),
+                (a, bottom),
+                (x, bottom - 8),
             ]
+            points.append((x, y + 8))
         case _:
             round_ = {"start": 16, "end": 16, "timer": 16, "undo": 12, "value": 0}.get(node.kind, 5)
             return f'<rect {look} {_rect(box)} rx="{min(round_, box.height / 2):g}"/>'
@@ -190,10 +198,11 @@ def _line(line: Line) -> list[str]:
 def _edge_label(line: Line) -> list[str]:
     if not line.edge.label:
         return []
-    (x0, y0), (x1, y1) = line.points[:2]
-    text = clean(line.edge.label, 30)
+    (x0, y0), (x1, y1) = line.points[1:3]  # the first stretch leads out of the layer
+    text = clean(line.edge.label, 24)
     look = 'class="edge-label" text-anchor="middle" stroke-width="4" paint-order="stroke"'
-    place = f'x="{(x0 + x1) / 2:.1f}" y="{(y0 + y1) / 2 + 4:.1f}"'
+    x, y = x0 + 0.784 * (x1 - x0), y0 + 0.658 * (y1 - y0)  # the curve at 0.7, where branches have parted
+    place = f'x="{x:.1f}" y="{y + 4:.1f}"'
     return [f"<text {look} {place}>{_text(text)}</text>"]
 
 

@@ -42,10 +42,10 @@ def name(state: State) -> str:
 
 
 def _fixed() -> str:
-    dashes = "".join(
-        f".{name(state)} {{ stroke-width: {wide}; {f'stroke-dasharray: {dash}' if dash else ''} }}\n"
-        for state, (*_, wide, dash) in STATES.items()
-    )
+    dashes = ""
+    for state, (*_, wide, dash) in STATES.items():
+        dashed = f" stroke-dasharray: {dash};" if dash else ""
+        dashes += f".{name(state)}, .c-{name(state)[2:]} {{ stroke-width: {wide};{dashed} }}\n"
     return (
         f"text {{ font-family: {FONT}; }}\n"
         ".label { font-size: 13px; } .note, .head { font-size: 11px; } .edge-label { font-size: 11px; }\n"
@@ -70,5 +70,6 @@ def _rules(colours: tuple[str, ...], dark: int) -> str:
     for state, given in STATES.items():
         fill, stroke = given[2 * dark : 2 * dark + 2]
         rules += f".{name(state)} {{ fill: {fill}; stroke: {stroke}; }}\n"
+        rules += f".c-{name(state)[2:]} {{ stroke: {stroke}; }}\n"
         rules += f".i-{name(state)[2:]} {{ stroke: {stroke}; }}\n"
     return rules

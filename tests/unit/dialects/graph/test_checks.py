@@ -287,7 +287,9 @@ def test_what_is_no_yaml(text: str, said: str) -> None:
 
 
 def test_yaml_is_that_of_today() -> None:
-    made = Graph.from_yaml("graph: g\nnodes:\n  a: {value: [0o17, 0x1F, 012, 1_0, yes, 2024-01-01, ~, True, 1e2]}\n")
+    made = Graph.from_yaml(
+        "graph: g\nnodes:\n  a: {value: [0o17, 0x1F, 012, 1_0, yes, 2024-01-01, ~, True, 1e2]}\n"
+    )
     value: Any = made.document.nodes["a"].value  # type: ignore[attr-defined]
     assert value == [15, 31, 12, 10, "yes", "2024-01-01", None, True, 100.0] or value[:3] == [15, 31, 12]
 
@@ -318,11 +320,17 @@ words = st.sampled_from(
 )  # fmt: skip
 data = st.recursive(
     scalars | words,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | st.text(max_size=3), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(words | st.text(max_size=3), inner, max_size=5)
+    ),
     max_leaves=25,
 )
 documents = data | st.fixed_dictionaries(
-    {"graph": words, "nodes": st.dictionaries(words, st.dictionaries(words, data, max_size=4), max_size=4), "result": data}
+    {
+        "graph": words,
+        "nodes": st.dictionaries(words, st.dictionaries(words, data, max_size=4), max_size=4),
+        "result": data,
+    }
 )
 
 
@@ -334,7 +342,10 @@ def test_problems_never_raise(given_: Any) -> None:
 
 
 @settings(max_examples=300)
-@given(st.text(max_size=60) | st.lists(words | st.sampled_from([":", "\n", " ", "{", "}", "[", "]", ",", '"', "- "])).map("".join))
+@given(
+    st.text(max_size=60)
+    | st.lists(words | st.sampled_from([":", "\n", " ", "{", "}", "[", "]", ",", '"', "- "])).map("".join)
+)
 def test_texts_raise_only_graph_errors(text: str) -> None:
     for read in (Graph.from_json, Graph.from_yaml):
         try:

@@ -109,7 +109,11 @@ def test_each_is_done_for_every_item_a_few_at_a_time(world: World) -> None:
     assert most == 2
     most = 0
     world.book.calls.clear()
-    free = Graph("h", inputs={"xs": list}).step("all", "a", {"tag": "text(item + index)"}, each="xs").returns("all")
+    free = (
+        Graph("h", inputs={"xs": list})
+        .step("all", "a", {"tag": "text(item + index)"}, each="xs")
+        .returns("all")
+    )
     second = World("memory", world.folder)
     assert run(second, free, []).value == []
 
@@ -191,7 +195,9 @@ def test_policies_of_a_node(world: World) -> None:
 def test_all_runs_at_once_that_may(world: World) -> None:
     for name, seconds in (("a", 10), ("b", 20), ("c", 5), ("d", 1)):
         world.book.step(name, takes(seconds))
-    graph = Graph("g").step("a", "a").step("b", "b").step("c", "c", after="a").step("d", "d", after=["b", "c"])
+    graph = (
+        Graph("g").step("a", "a").step("b", "b").step("c", "c", after="a").step("d", "d", after=["b", "c"])
+    )
     run(world, graph)
     begin = world.book.calls[0].at
     assert {c.name: c.at - begin for c in world.book.calls} == {"a": 0, "b": 0, "c": 10, "d": 20}
@@ -205,7 +211,9 @@ def test_dependent_branches_are_undone_in_reverse_and_independent_ones_side_by_s
     for name in ("a1", "a2", "b1", "b2"):
         undoing(world, name)
     world.book.step("bad", Rejected("no"))
-    graph = Graph("g").step("a1", "a1").step("a2", "a2", after="a1").step("b1", "b1").step("b2", "b2", after="b1")
+    graph = (
+        Graph("g").step("a1", "a1").step("a2", "a2", after="a1").step("b1", "b1").step("b2", "b2", after="b1")
+    )
     assert run(world, graph.step("bad", "bad", after=["a2", "b2"])).status == "compensated"
     undone = [c for c in world.book.calls if c.direction == "undo"]
     begin = undone[0].at
@@ -239,13 +247,20 @@ def test_a_failure_is_itself_and_several_are_a_group(world: World) -> None:
     world.book.step("a")
     found = run(world, Graph("g").step("a", "a").step("bad", "bad", after="a"))
     assert found.error is not None
-    assert (found.error["type"], "bad rejected: Rejected: no" in found.error["message"]) == ("StepFailed", True)
+    assert (found.error["type"], "bad rejected: Rejected: no" in found.error["message"]) == (
+        "StepFailed",
+        True,
+    )
     assert world.book.remaining == []
 
 
 def test_fail_nodes(world: World) -> None:
     world.book.step("a")
-    graph = Graph("g", inputs={"x": int}).step("a", "a").fail("f", "format('too much: {}', x)", when="x > 3", after="a")
+    graph = (
+        Graph("g", inputs={"x": int})
+        .step("a", "a")
+        .fail("f", "format('too much: {}', x)", when="x > 3", after="a")
+    )
     assert run(world, graph, 1).status == "completed"
     second = World("memory", world.folder)
     second.book = world.book
@@ -260,7 +275,9 @@ def test_a_savepoint_is_undone_and_another_way_is_tried(world: World) -> None:
     world.book.step("bad", Rejected("no", details=None))
     first = Block().step("a", "a").step("b", "b", after="a").step("bad", "bad", after="b").returns("'first'")
     second = Block().step("c", "c").returns("concat('second after ', error.type, ' of ', error.step)")
-    graph = Graph("g").step("kept", "kept").attempt("way", first, otherwise=second, after="kept").returns("way")
+    graph = (
+        Graph("g").step("kept", "kept").attempt("way", first, otherwise=second, after="kept").returns("way")
+    )
     found = run(world, graph)
     assert (found.status, found.value) == ("completed", "second after Rejected of bad")
     assert world.book.undone == ["b", "a"]
@@ -268,7 +285,9 @@ def test_a_savepoint_is_undone_and_another_way_is_tried(world: World) -> None:
 
 
 def test_what_is_wrong_with_the_graph_is_not_tried_another_way(world: World) -> None:
-    graph = Graph("g", inputs={"x": "any"}).attempt("t", Block().value("v", "x.a"), otherwise=Block().returns("1"))
+    graph = Graph("g", inputs={"x": "any"}).attempt(
+        "t", Block().value("v", "x.a"), otherwise=Block().returns("1")
+    )
     found = run(world, graph.returns("t"), {})
     assert (found.status, found.error and found.error["type"]) == ("compensated", "ExpressionError")
 
@@ -303,8 +322,15 @@ def test_a_node_can_be_undone_another_way(world: World) -> None:
     async def give_back(what: str | None, how: str) -> None:
         said.append((what, how, amends.current().direction))
 
-    graph = Graph("g").step("x", "a", tag("t"), undo={"step": give_back, "with": {"what": "result", "how": "concat(tag, outcome)"}})
-    graph.step("y", "a", tag("own")).step("z", "a", tag("none"), undo=False).step("bad", "bad", after=["x", "y", "z"])
+    graph = Graph("g").step(
+        "x",
+        "a",
+        tag("t"),
+        undo={"step": give_back, "with": {"what": "result", "how": "concat(tag, outcome)"}},
+    )
+    graph.step("y", "a", tag("own")).step("z", "a", tag("none"), undo=False).step(
+        "bad", "bad", after=["x", "y", "z"]
+    )
     assert run(world, graph).status == "compensated"
     assert said == [("a:t", "tsucceeded", "undo")]
     assert world.book.undone == ["a:own"]

@@ -25,7 +25,13 @@ VALIDATOR = jsonschema.Draft202012Validator(PUBLISHED)
 
 def everything() -> Graph:
     """A graph that uses every field there is."""
-    made = Graph("all", inputs={"order": {"number": "string", "cents?": "integer"}, "x?": int}, version="1", deadline=9, title="t")
+    made = Graph(
+        "all",
+        inputs={"order": {"number": "string", "cents?": "integer"}, "x?": int},
+        version="1",
+        deadline=9,
+        title="t",
+    )
     made.step(
         "a", "shop.charge", {"order": "item", "cents": 1}, each="[order]", at_once=2, timeout=1, schedule_to_close=2,
         heartbeat=3, retry=Retry(attempts=None, total=9.0), when="true == true",
@@ -34,14 +40,18 @@ def everything() -> Graph:
     made.nest("b", "shop.inner", {"t": "'x'"}, version="1", deadline=timedelta(hours=1))
     made.receive("c", Signal[dict[str, int]]("s"), timeout=5, otherwise=None)
     made.sleep("d", "1 + 1", after=["a", "b", "c"]).sleep("e", 0.5)
-    made.attempt("f", Block().value("g", [1, {"x": "'y'"}]).returns("g"), otherwise=Block().fail("h", "error.message"))
+    made.attempt(
+        "f", Block().value("g", [1, {"x": "'y'"}]).returns("g"), otherwise=Block().fail("h", "error.message")
+    )
     made.pivot("p", after=["d", "e", "f"]).step("z", "shop.charge", {"order": "order"}, after="p", undo=False)
     return made.returns({"all": ["f", None, True, 1.5]})
 
 
 def test_the_published_schema_is_up_to_date() -> None:
     published = Path(schema.__file__).with_name("schema.json").read_text(encoding="utf-8")
-    assert published == schema.text(), "python -m amends.dialects.graph.schema > src/amends/dialects/graph/schema.json"
+    assert published == schema.text(), (
+        "python -m amends.dialects.graph.schema > src/amends/dialects/graph/schema.json"
+    )
 
 
 def test_it_is_a_schema() -> None:
@@ -67,7 +77,15 @@ def test_what_is_good_is_valid(nodes: Any) -> None:
     assert Graph.from_json(made.to_json()) == made
 
 
-SHAPES = ("expected `", "a node is", "nothing says", "a node does", "unknown field", "cannot be read", "is no type")
+SHAPES = (
+    "expected `",
+    "a node is",
+    "nothing says",
+    "a node does",
+    "unknown field",
+    "cannot be read",
+    "is no type",
+)
 
 
 def test_what_one_document_shows_to_be_wrong_is_invalid() -> None:
