@@ -201,6 +201,16 @@ class _Teller:
             self.kept[name] = self.kept.get(name, 0) + 1
 
     def _child_ended(self, entry: Mapping[str, Any]) -> None:
+        deed = self.deeds.get(str(entry["id"]))
+        if deed is not None and deed.undo:  # it had completed, and was asked to undo itself
+            whole = entry["status"] == "compensated"
+            note = "" if whole else f"{entry['status']}, "
+            self._settle(
+                entry,
+                State.UNDONE if whole else State.FAILED,
+                lambda deed: f"{note}{lasted(self.now - deed.undo_began)}",
+            )
+            return
         done = entry["status"] == "completed"
         self._end(entry["id"], State.DONE if done else State.FAILED, "" if done else str(entry["status"]))
 

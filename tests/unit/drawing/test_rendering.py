@@ -244,11 +244,11 @@ def test_colours_have_contrast_on_light_and_dark_ground() -> None:
     from amends.drawing.svg.style import DARK, LIGHT, STATES
 
     for dark, (ground, text, quiet, line, box, cluster, _) in enumerate((LIGHT, DARK)):
-        for fill in (ground, box, cluster, *(given[2 * dark] for given in STATES.values())):
+        for fill in (ground, box, cluster, *(row[2 * dark] for row in STATES.values())):
             assert contrast(text, fill) >= 7, (text, fill)
             assert contrast(quiet, fill) >= 4.5, (quiet, fill)
             assert contrast(line, fill) >= 3, (line, fill)
-        for fill, stroke in (given[2 * dark : 2 * dark + 2] for given in STATES.values()):
+        for fill, stroke in (row[2 * dark : 2 * dark + 2] for row in STATES.values()):
             assert contrast(str(stroke), str(fill)) >= 3, (fill, stroke)
 
 

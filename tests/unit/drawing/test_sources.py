@@ -433,11 +433,17 @@ def test_an_execution_on_its_graph(world: World) -> None:
 def test_the_saga_of_a_graph_is_as_good_as_the_graph(world: World) -> None:
     world.book.step("a")
     graph = Graph("draw.order").step("x", "a")
-    assert (
-        play(world, graph, definition=graph.saga).nodes
-        == play(World("memory", world.folder), graph, definition=graph).nodes
-        or graph.saga.fn.graph is graph
-    )  # type: ignore[attr-defined]
+
+    async def main() -> list[Diagram]:
+        async with world.engine(graph) as engine:
+            handle = await engine.start(graph(), id="one")
+            await handle.result()
+            history, status = await handle.history(), await handle.status()
+            return [draw_execution(history, status, given) for given in (graph, graph.saga, None)]
+
+    one, same, other = world.run(main)
+    assert one == same
+    assert one != other
 
 
 @pytest.mark.parametrize(
