@@ -335,7 +335,7 @@ def _registry(sagas: Sequence[Saga[..., Any] | Graph], steps: Sequence[Any]) -> 
             "Engine(sagas=…) takes a list, got one saga", hint=f"sagas=[{sagas.fn.__name__}]"
         )
     for given in sagas:
-        saga = getattr(given, "saga", given)  # a graph is run by its saga
+        saga = given.saga if isinstance(given, Graph) else given
         if not isinstance(saga, Saga):
             raise DefinitionError(
                 f"Engine(sagas=[…]) takes sagas and graphs, got {given!r}",
