@@ -40,6 +40,7 @@ PANELS: dict[str, dict[str, Entry]] = {
         "list": Entry("list:list_", "List executions, newest first."),
         "show": Entry("show:show", "Show one execution: steps, compensations, timing, what to do."),
         "history": Entry("history:history", "Show the journal of an execution, row by row."),
+        "graph": Entry("graph:graph", "Draw a saga or an execution as Mermaid, DOT or SVG."),
         "doctor": Entry("doctor:doctor", "Look for what is wrong with a store and its surroundings."),
     },
     "Act": {
@@ -59,7 +60,6 @@ PANELS: dict[str, dict[str, Entry]] = {
 # and is told how it was called if it takes `prog`.
 FOREIGN: dict[str, tuple[str, Entry]] = {
     "check": ("Look", Entry("amends.checks", "Find mistakes in sagas without running them.")),
-    "graph": ("Look", Entry("amends.drawing", "Draw a saga or an execution.")),
     "demo": ("More", Entry("amends.demo.__main__", "See orders survive kills, with an audit.")),
 }
 
