@@ -6,7 +6,7 @@ import asyncio
 import typing
 from typing import Any, Generic, TypeVar
 
-from ..errors import NotInSaga
+from ..errors import DefinitionError, NotInSaga
 from .policy import Duration, seconds
 from .port import current_port
 
@@ -17,6 +17,8 @@ class Signal(Generic[T]):
     """``approved = Signal[Approval]("approved")``; sagas `receive` it, handles `send` it."""
 
     def __init__(self, name: str, *, type: type[T] | None = None) -> None:
+        if not isinstance(name, str) or not name:
+            raise DefinitionError(f"a signal's name is a text, got {name!r}", hint='Signal[int]("approved")')
         self.name = name
         self._type: Any = type
 

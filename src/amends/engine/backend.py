@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -50,6 +50,7 @@ class Backend:
     def header_for(self, call: SagaCall[Any], id: str | None, attributes: Any) -> Header:
         """The header of a new execution. Raises `PayloadError`, `Refused` for an id that cannot be."""
         _must_be_call(call)
+        _must_be_attributes(attributes)
         now = self.clock.now()
         uid = self.ids.uid(now)
         if id is not None:
@@ -101,6 +102,7 @@ class Backend:
 
     async def find(self, id: str) -> Header:
         """The header of an execution. Raises `UnknownName` with near ids."""
+        must_be_text("an execution's id", id)
         header = await self.store.find(self.namespace, id)
         if header is None:
             near = await self.store.headers(Query(namespace=self.namespace, limit=200))
@@ -194,11 +196,13 @@ class Backend:
         self, header: Header, event: Any, action: str, reason: str, by: str | None, detail: str = ""
     ) -> None:
         """An operator's request: into the inbox and the audit, in one transaction."""
+        _must_be_said(reason, by)
         record = AuditRecord(self.clock.now(), header.uid, by or operator(), action, reason, detail)
         await self.store.send([Message(header.uid, encode_event(event))], [record])
 
     async def unpark(self, header: Header, action: str, reason: str, by: str | None) -> None:
         """Let workers try a parked execution again."""
+        _must_be_said(reason, by)
         record = AuditRecord(self.clock.now(), header.uid, by or operator(), action, reason)
         await self.store.unpark(header.uid, record)
 
@@ -267,6 +271,29 @@ def check_id(id: str) -> None:
             f"the id {id!r} contains {RESERVED!r}, which separates children from parents",
             hint="use another character",
         )
+
+
+def must_be_text(what: str, given: Any) -> None:
+    """Refuse what is no text that can be stored: a message with it could not be read by the worker."""
+    if not isinstance(given, str):
+        raise Refused(f"{what} is a text, got {given!r:.200}", hint=f'for example "{given!s:.40}"')
+    if not given.isascii() and any("\ud800" <= letter <= "\udfff" for letter in given):
+        raise Refused(f"{what} is no valid Unicode text: {given!r:.200}", hint="it was decoded wrongly")
+
+
+def _must_be_said(reason: Any, by: Any) -> None:
+    must_be_text("reason", reason)
+    if by is not None:
+        must_be_text("by", by)
+
+
+def _must_be_attributes(given: Any) -> None:
+    if not given:
+        return
+    if not isinstance(given, Mapping):
+        raise Refused(f"attributes is a mapping, got {given!r:.200}", hint='attributes={"customer": "c-17"}')
+    for name in given:
+        must_be_text("an attribute's name", name)
 
 
 def operator() -> str:

@@ -14,7 +14,7 @@ from ..kernel import entries as e
 from ..kernel.entries import NULL, Raw
 from ..store import port
 from ..store.port import AuditRecord
-from .backend import Stale, events_of
+from .backend import Stale, events_of, must_be_text
 from .family import parked_below
 from .outcome import Result, elsewhere, result_of
 from .status import Status, status_of
@@ -87,9 +87,15 @@ class Handle(Generic[R]):
     async def send(self, signal: Signal[T], value: T, *, key: str = "") -> None:
         """Send a signal; durable when this returns. A second one with the same `key` counts once.
 
-        Raises `Refused` when the execution has ended, `PayloadError` for a value that cannot be
-        journaled or is not of the signal's type, `PayloadTooLarge`.
+        Raises `Refused` when the execution has ended (or for what is no signal), `PayloadError` for a
+        value that cannot be journaled or is not of the signal's type, `PayloadTooLarge`.
         """
+        if not isinstance(signal, Signal):
+            raise Refused(
+                f"send() takes a Signal, got {signal!r:.200}",
+                hint='define it once, as the saga does: approved = Signal[Approval]("approved")',
+            )
+        must_be_text("key", key)
         header = await self._backend.find(self.id)
         data = self._backend.payload(value, f"signal {signal.name!r}", codec.decoder(signal.type))
         await self._backend.send(

@@ -10,6 +10,7 @@ from ..definition.saga import Saga
 from ..errors import Refused, UnknownName, did_you_mean
 from ..store import port
 from ..store.port import Query
+from .backend import must_be_text
 from .status import Status, status_of
 
 if TYPE_CHECKING:
@@ -54,11 +55,11 @@ async def listing(backend: Backend, filters: Filters) -> list[Status]:
         if name not in Filters.__annotations__:
             near = did_you_mean(name, Filters.__annotations__)
             raise TypeError(f"list() has no filter {name!r}" + (f"; {near}" if near else ""))
-    query = Query(namespace=backend.namespace, statuses=_statuses(filters.get("status", ())))
-    saga = filters.get("saga", "")
-    query.saga = saga.name if isinstance(saga, Saga) else saga
-    query.id_prefix = filters.get("id_prefix", "")
-    query.after = filters.get("after", "")
+    query = Query(namespace=backend.namespace, statuses=_statuses(filters.get("status")))
+    saga = filters.get("saga")
+    query.saga = saga.name if isinstance(saga, Saga) else _text("saga", saga)
+    query.id_prefix = _text("id_prefix", filters.get("id_prefix"))
+    query.after = _text("after", filters.get("after"))
     query.limit = _limit(filters.get("limit", 100))
     for name in _TIMES:
         setattr(query, name, _time(name, filters.get(name)))
@@ -69,8 +70,18 @@ async def listing(backend: Backend, filters: Filters) -> list[Status]:
     return [status_of(header) for header in await backend.store.headers(query)]
 
 
-def _statuses(given: str | Sequence[str]) -> tuple[str, ...]:
-    wanted = (given,) if isinstance(given, str) else tuple(given)
+def _text(name: str, given: Any) -> str:
+    """A filter by text; None filters nothing, as if it was left out."""
+    if given is None:
+        return ""
+    must_be_text(name, given)
+    return str(given)
+
+
+def _statuses(given: str | Sequence[str] | None) -> tuple[str, ...]:
+    if not isinstance(given, (list, tuple, set, frozenset)):
+        given = (_text("status", given),)
+    wanted = tuple(given)
     for status in wanted:
         if status and status not in STATUSES:
             raise UnknownName(

@@ -82,7 +82,10 @@ class _Core:
 
     def _check_open(self) -> None:
         if not self._opened:
-            raise StoreError("the store is not open", hint="await store.open() first")
+            raise StoreError(
+                "the store is not open",
+                hint="use it inside `async with` of its engine or client",
+            )
 
     def _check_fence(self, incarnation: int) -> None:
         self._check_open()

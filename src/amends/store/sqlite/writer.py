@@ -44,7 +44,10 @@ Connect = Callable[[Callable[[int], bool]], apsw.Connection]
 CHECKPOINT_PAGES = 1000  # 4 MB of log; between 200 and 20,000 pages the size makes no useful difference
 _PACE_WEIGHT = 0.2
 _LONGEST_PAUSE = 0.025
-NOT_OPEN = ("the store is not open", "await store.open() first")
+NOT_OPEN = (
+    "the store is not open",
+    "use it inside `async with` of its engine or client",
+)
 
 
 class NotNow(enum.Enum):
