@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from .. import codec
@@ -17,7 +17,7 @@ from ..store.port import AuditRecord
 from .backend import Stale, events_of, must_be_text
 from .family import parked_below
 from .outcome import Result, elsewhere, result_of
-from .status import Status, status_of
+from .status import Status, damaged, status_of
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -142,12 +142,25 @@ class Handle(Generic[R]):
                 )
             await self._unpark(header, "retry", reason, by)
             return
+        if damaged(header) and not action and args is None:
+            await self._retry_unread(header, reason, by)
+            return
         self._items(header, action)
-        raw = NULL if args is None else self._new_args(header, action, args)
+        raw = NULL
+        if args is not None:
+            action, raw = self._new_args(header, action, args)
         event = e.Retried(action, by or "", raw)
         await self._act(header, event, "retry", reason, by, detail=action)
 
-    def _new_args(self, header: port.Header, action: str, args: tuple[Any, ...]) -> Raw:
+    async def _retry_unread(self, header: port.Header, reason: str, by: str | None) -> None:
+        """What is parked cannot be read in the header; the store and the journal still know."""
+        try:
+            await self._unpark(header, "retry", reason, by)
+        except Refused:  # not as a whole
+            await self._act(header, e.Retried("", by or ""), "retry", reason, by)
+
+    def _new_args(self, header: port.Header, action: str, args: tuple[Any, ...]) -> tuple[str, Raw]:
+        """The one action they are for, and the arguments as they travel."""
         if not isinstance(args, (tuple, list)):
             raise Refused(f"args is a tuple of all arguments, got {args!r}", hint=f"args=({args!r},)")
         held = [i for i in status_of(header).items if i.get("direction") == "do"]
@@ -164,16 +177,20 @@ class Handle(Generic[R]):
             )
         step = REGISTRY.step(str(chosen[0]["step"]))
         given = step.signature.bind(args, {})
-        return self._backend.payload(given, f"arguments of {step.name}", codec.decoder(step.signature.args))
+        reader = codec.decoder(step.signature.args)
+        raw = self._backend.payload(given, f"arguments of {step.name}", reader)
+        return str(chosen[0]["action"]), raw
 
     async def skip(self, reason: str, *, action: str = "", by: str | None = None) -> None:
-        """Give up on what is parked: a compensation becomes residue, a held action yields None."""
+        """Give up on what is parked: a compensation becomes residue, a held action yields None.
+
+        Without `action` that is all that is parked now, and nothing that is parked by the time it takes effect.
+        """
         _must_be_reason("skip", reason)
         header = await self._backend.find(self.id)
         await self._must_have_items(header, "skip")
-        self._items(header, action)
-        event = e.Skipped(reason, action, by or "")
-        await self._act(header, event, "skip", reason, by, detail=action)
+        for id in _ids(self._items(header, action)):
+            await self._act(header, e.Skipped(reason, id, by or ""), "skip", reason, by, detail=id)
 
     async def resolve(
         self, value: Any = None, reason: str = "", *, action: str = "", by: str | None = None
@@ -181,17 +198,24 @@ class Handle(Generic[R]):
         """Say that what is parked was settled by hand: `value` is a held action's result (which is undone
         like any other if it comes to that); a compensation took place.
 
-        Raises `PayloadError` when the step could not have given that value.
+        Of several held actions it must name one. Raises `PayloadError` when the step could not have given
+        that value.
         """
         _must_be_reason("resolve", reason)
         header = await self._backend.find(self.id)
         await self._must_have_items(header, "resolve")
         raw = self._backend.payload(value, "value")
-        for item in self._items(header, action):
-            if item.get("direction") == "do":
-                self._must_be_result(str(item.get("step")), value)
-        event = e.Resolved(reason, raw, action, by or "")
-        await self._act(header, event, "resolve", reason, by, detail=action)
+        items = self._items(header, action)
+        held = [item for item in items if item.get("direction") == "do"]
+        if len(held) > 1:
+            raise Refused(
+                f"a value is the result of one action; {len(held)} are held: {', '.join(_ids(held)[:10])}",
+                hint=f'name it: resolve(…, action="{_ids(held)[0]}")',
+            )
+        for item in held:
+            self._must_be_result(str(item.get("step")), value)
+        for id in _ids(items):
+            await self._act(header, e.Resolved(reason, raw, id, by or ""), "resolve", reason, by, detail=id)
 
     def _must_be_result(self, name: str, value: Any) -> None:
         """Could this step have given that value? (Where the step is not defined, the saga finds out.)"""
@@ -231,7 +255,7 @@ class Handle(Generic[R]):
     async def _unpark_if_parked(self, action: str, reason: str, by: str | None) -> None:
         """(Asked after the request is durable: it may have been parked meanwhile.)"""
         header = await self._backend.find(self.id)
-        if header.status != port.ATTENTION or not status_of(header).parked_whole:
+        if header.status != port.ATTENTION or not (status_of(header).parked_whole or damaged(header)):
             return
         try:
             await self._unpark(header, action, reason, by)
@@ -261,6 +285,11 @@ class Handle(Generic[R]):
         """The parked items an operator means: the one of that action, or all. Raises `UnknownName`."""
         if not isinstance(action, str):
             raise Refused(f"an action is named by its id, a text, got {action!r}", hint=f'action="{action}"')
+        if damaged(header):
+            raise Refused(
+                f"what is parked of {self.id} cannot be read: its header is damaged",
+                hint="retry() tries all of it again, and writes anew what is parked then",
+            )
         items = status_of(header).items
         chosen = [item for item in items if not action or item.get("action") == action]
         if not chosen:
@@ -277,6 +306,10 @@ class Handle(Generic[R]):
                 else f"{self.id} is parked as a whole ({header.cause}); there is no single action to {what}",
                 hint="deploy a fix and retry, cancel to undo it from its journal, or terminate",
             )
+
+
+def _ids(items: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [str(item["action"]) for item in items]
 
 
 def _must_be_reason(what: str, reason: str) -> None:

@@ -66,6 +66,11 @@ def detail_of(header: Header) -> dict[str, Any]:
     return {"error": broken} if broken else detail
 
 
+def damaged(header: Header) -> bool:
+    """Can what the header tells beside its status not be read?"""
+    return _read(header.detail or "{}", _Detail, "detail")[1] is not None
+
+
 def _read(text: str, shape: Any, what: str) -> tuple[dict[str, Any], dict[str, str] | None]:
     try:
         return msgspec.json.decode(text, type=shape), None

@@ -57,6 +57,11 @@ class Action(msgspec.Struct, eq=False, gc=False):
         """Does it wait for a person?"""
         return bool(self.hold) or self.undo_state == UNDO_PARKED
 
+    @property
+    def takes_arguments(self) -> bool:
+        """May an operator replace its arguments? (Certainly the old ones had no effect.)"""
+        return bool(self.hold) and not self.tainted
+
 
 def within(scope: str, of: str) -> bool:
     """Is `scope` the savepoint scope `of`, or inside it? (Scopes are paths; empty is the whole saga.)"""

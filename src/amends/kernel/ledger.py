@@ -279,12 +279,12 @@ def _chosen(self: Ledger, id: str) -> list[Action]:
 
 
 def _retried(self: Ledger, event: e.Retried, position: int) -> None:
-    for action in _chosen(self, event.id):
+    for action in [a for a in _chosen(self, event.id) if event.args == NULL or a.takes_arguments]:
         if action.hold:
             action.hold = ""
             action.retry_at = 0.0
             action.attempts = 0
-            if event.args != NULL and not action.tainted:
+            if event.args != NULL:
                 action.args = event.args
                 action.key_suffix = f"+{position}"
         else:

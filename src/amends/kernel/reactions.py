@@ -175,23 +175,21 @@ def _pivot_answered(self: Instance, event: e.PivotAnswered) -> None:
         cancel_root(self)
 
 
-def _parked(self: Instance, event: Any) -> list[tuple[Any, str]]:
-    """What is parked, and held for which reason. A request that concerns none of it has no effect: whoever
-    carries this activation out tells the operator so.
+def _heed(self: Instance, event: Any) -> list[tuple[Any, str]]:
+    """Take an operator's request; returns what is no longer parked, and held it was for which reason. A
+    request that moves nothing has no effect: whoever carries this activation out tells the operator so.
     """
-    parked = [(action, action.hold) for action in self.ledger.parked()]
-    if self.expected is None and not any(event.id in ("", action.id) for action, _ in parked):
+    before = [(action, action.hold) for action in self.ledger.parked()]
+    self.ledger.take(event, self.position)
+    moved = [(action, hold) for action, hold in before if not action.parked]
+    if self.expected is None and not moved:
         self.unheeded.append(event)
-    return parked
+    return moved
 
 
 def _by_operator(self: Instance, event: Any) -> None:
     """Skip and resolve: what was parked is settled, and the saga goes on."""
-    before = _parked(self, event)
-    self.ledger.take(event, self.position)
-    for action, hold in before:
-        if action.parked:
-            continue
+    for action, hold in _heed(self, event):
         if hold and action.outcome != OPEN and self.program is not None:
             self.program.succeed(action.id, action.value)
         elif not hold:
@@ -199,14 +197,11 @@ def _by_operator(self: Instance, event: Any) -> None:
 
 
 def _retried(self: Instance, event: e.Retried) -> None:
-    before = _parked(self, event)
-    self.ledger.take(event, self.position)
     assert self.decision is not None
-    for action, hold in before:
-        if not action.parked:
-            (self.decision.run if hold else self.decision.undo).append(action)
-            if not hold:
-                _enter_again(self, action)
+    for action, hold in _heed(self, event):
+        (self.decision.run if hold else self.decision.undo).append(action)
+        if not hold:
+            _enter_again(self, action)
 
 
 def _enter_again(self: Instance, action: Any) -> None:

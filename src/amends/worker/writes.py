@@ -57,6 +57,8 @@ def no_effect(live: Live, event: Any, now: float) -> AuditRecord:
     verb = _REQUESTS[type(event)]
     ended = live.instance.ledger.phase == FINISHED
     why = "the execution had ended" if ended else "what it was for was no longer parked"
+    if type(event) is e.Retried and event.args != e.NULL and not ended:
+        why += ", or the arguments it had may have had an effect by then"
     detail = getattr(event, "id", "")
     return AuditRecord(now, live.header.uid, event.by or "amends", f"{verb}: no effect", why, detail)
 
