@@ -184,7 +184,7 @@ class Handle(Generic[R]):
     async def skip(self, reason: str, *, action: str = "", by: str | None = None) -> None:
         """Give up on what is parked: a compensation becomes residue, a held action yields None.
 
-        Without `action` that is all that is parked now, and nothing that is parked by the time it takes effect.
+        Without `action` that is all that is parked now, and nothing that is parked later.
         """
         _must_be_reason("skip", reason)
         header = await self._backend.find(self.id)
