@@ -18,7 +18,7 @@ from .. import codec
 from ..clock import Clock
 from ..definition.naming import RESERVED
 from ..definition.saga import Saga, SagaCall
-from ..errors import AmendsError, IdInUse, PayloadTooLarge, Refused, UnknownName, did_you_mean
+from ..errors import AmendsError, EngineClosed, IdInUse, PayloadTooLarge, Refused, UnknownName, did_you_mean
 from ..ids import Ids
 from ..kernel import entries as e
 from ..kernel.entries import Row
@@ -44,6 +44,12 @@ class Backend:
         self.limits = limits
         self.waiters: dict[str, list[asyncio.Future[Header | None]]] = {}
         self.resident: Callable[[str], tuple[Header, bool] | None] = _nowhere
+        self.closed = False
+
+    def close(self) -> None:
+        """From now on nothing is heard of executions: whoever waits for one must know."""
+        self.closed = True
+        self.look_again()
 
     # ------------------------------------------------------------ starting
 
@@ -120,6 +126,11 @@ class Backend:
         stale = stale or Stale()
         pause = POLL_FIRST
         while True:
+            if self.closed:
+                raise EngineClosed(
+                    f"closed while {id} was waited for",
+                    hint="it goes on when a worker serves it; wait for it with another engine or client",
+                )
             waiter: asyncio.Future[Header | None] = asyncio.get_running_loop().create_future()
             self.waiters.setdefault(id, []).append(waiter)
             timer = None

@@ -29,6 +29,7 @@ class Client:
 
     async def __aenter__(self) -> Self:
         await self._store.open()
+        self._backend.closed = False
         return self
 
     async def __aexit__(
@@ -37,6 +38,7 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._backend.close()
         await self._store.close()
 
     async def start(

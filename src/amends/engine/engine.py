@@ -70,6 +70,7 @@ class Engine:
         self._worker: Worker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._closed: asyncio.Event | None = None
         self._entered = False
 
     # ------------------------------------------------------------ life
@@ -107,10 +108,16 @@ class Engine:
         await self.close()
 
     async def close(self) -> None:
-        """Drain and close; executions go on where they are when a worker serves them again."""
+        """Drain and close; executions go on where they are when a worker serves them again.
+
+        Whoever closes it meanwhile waits, too; whoever waits for an execution hears `EngineClosed`.
+        """
         if self._closing:
+            if self._closed is not None:
+                await self._closed.wait()
             return
         self._closing = True
+        self._closed = asyncio.Event()
         if self._entered and self.settings.tune_gc:
             collector.restore()
         worker = self._worker
@@ -122,8 +129,12 @@ class Engine:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         finally:
-            await self._resources.close()
-            await self._store.close()
+            self._backend.close()
+            try:
+                await self._resources.close()
+                await self._store.close()
+            finally:
+                self._closed.set()
 
     async def serve(self) -> None:
         """Work until SIGTERM or SIGINT, then drain. For worker processes: ``await Engine(…).serve()``.

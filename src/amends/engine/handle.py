@@ -56,7 +56,8 @@ class Handle(Generic[R]):
         return (await self.outcome()).unwrap()
 
     async def outcome(self) -> Result[R]:
-        """Wait for the end (or for ``attention``) and return it as a value; never raises for how it ended.
+        """Wait for the end (or for ``attention``) and return it as a value; never raises for how it ended
+        (but `EngineClosed` when its engine or client is closed meanwhile).
 
         It needs attention, too, when a nested saga below it does: ``items`` name it under ``execution``.
         After `retry`, `skip`, `resolve` or `cancel` on this handle it waits for what comes of them.
@@ -237,7 +238,9 @@ class Handle(Generic[R]):
         header = await self._backend.find(self.id)
         self._still_open(header, "terminate")
         event = e.TerminateRequested(reason, by or "")
+        below = await parked_below(self._backend.store, header)
         await self._act(header, event, "terminate", reason, by)
+        self._stale.mark(header, below, self._backend.clock.now())
         await self._unpark_if_parked("terminate", reason, by)
 
     async def _act(

@@ -15,11 +15,11 @@ from .worker import Worker
 
 
 async def intake(worker: Worker) -> None:
-    """Feed the worker until it drains."""
+    """Feed the worker. While it drains it claims nothing more, but hears what those in memory are told."""
     cursor = 0
     next_wake: float | None = 0.0
     quiet = (0, 0.0)
-    while not worker.dead and not worker.draining:
+    while not worker.dead:
         stirred = worker.stir.is_set()
         worker.stir.clear()
         now = worker.clock.now()
