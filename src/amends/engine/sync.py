@@ -7,6 +7,7 @@ class and no twin of the async API: whatever is awaitable is waited for with `wa
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from types import TracebackType
@@ -43,6 +44,11 @@ class Sync:
             asyncio.set_event_loop(loop)
             loop.call_soon(ready.set)
             loop.run_forever()
+            if left := asyncio.all_tasks(loop):  # other threads wait for them
+                for task in left:
+                    task.cancel()
+                ended = asyncio.wait(left, timeout=self.engine.settings.grace)  # noqa: TID251 - sets unused
+                loop.run_until_complete(ended)
             loop.close()
 
         self._thread = threading.Thread(target=work, name="amends-engine", daemon=True)
@@ -76,7 +82,10 @@ class Sync:
             self._thread.join()
 
     def wait(self, awaitable: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
-        """Run a coroutine of the engine's API and return its result; TimeoutError after `timeout` seconds."""
+        """Run a coroutine of the engine's API and return its result; TimeoutError after `timeout` seconds.
+
+        Raises `EngineClosed` when the engine is, or is closed meanwhile.
+        """
         loop = self._loop
         if loop is None or threading.current_thread() is self._thread:
             awaitable.close()
@@ -84,7 +93,14 @@ class Sync:
                 "the engine's thread is not running, or this is that very thread",
                 hint="use `with Engine(…).sync as engine:`, and `await` inside async code",
             )
-        return asyncio.run_coroutine_threadsafe(awaitable, loop).result(timeout)
+        try:
+            return asyncio.run_coroutine_threadsafe(awaitable, loop).result(timeout)
+        except concurrent.futures.CancelledError as error:
+            if self._loop is loop:
+                raise
+            raise EngineClosed(
+                "the engine was closed meanwhile", hint="end the threads that use it before its `with` ends"
+            ) from error
 
     def run(self, call: SagaCall[R], *, id: str | None = None, timeout: float | None = None) -> R:
         """Start a saga and wait for its result; raises as `Handle.result` does."""
