@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -32,6 +31,7 @@ from . import collector
 from .backend import Backend
 from .handle import Handle
 from .listing import Filters, listing
+from .signals import told_to_stop
 from .status import Status
 from .sync import Sync
 
@@ -140,20 +140,18 @@ class Engine:
         """Work until SIGTERM or SIGINT, then drain. For worker processes: ``await Engine(…).serve()``.
 
         The engine is entered here, unless it was before: a signal that comes while it opens drains it, too.
-        (Until a program serves, its signals are its own; a second one while draining ends it at once.)
+        (Until a program serves, its signals are its own; they are again while it drains, so that a second one
+        ends it at once.)  Raises `Refused` outside of the main thread.
         """
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        stop = None
         try:
-            if not self._entered:
-                await self.__aenter__()
-            await stop.wait()
+            with told_to_stop() as stop:
+                if not self._entered:
+                    await self.__aenter__()
+                await stop.wait()
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
-            await self.close()
+            if stop is not None:
+                await self.close()
 
     @property
     def working(self) -> bool:

@@ -11,13 +11,13 @@ import sys
 
 import pytest
 
-from amends import Engine
+from amends import Engine, Refused
 from amends.store.memory import MemoryStore
 from amends.store.port import Query
 
 WORKER = """
 import asyncio, os, signal, sys
-from amends import Engine
+from amends import Engine, Refused
 from amends.store.memory import MemoryStore
 from amends.store.port import Query
 
@@ -101,3 +101,28 @@ def test_an_engine_that_could_not_open_is_closed_once():
     store = MemoryStore()
     asyncio.run(outer())
     assert gc.get_threshold() == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_handlers_that_the_program_had_are_its_own_again(tmp_path):
+    def mine(number: int, frame: object) -> None: ...
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        await Engine(f"sqlite:///{tmp_path}/x.db").serve()
+
+    before = signal.signal(signal.SIGTERM, mine)
+    try:
+        asyncio.run(main())
+        assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_who_cannot_hear_signals_is_told_what_to_do_instead(tmp_path):
+    engine = Engine(f"sqlite:///{tmp_path}/x.db")
+    with engine.sync as sync:
+        with pytest.raises(Refused, match="main thread") as refused:
+            sync.wait(engine.serve())
+        assert engine.working, "it is refused, and nothing else"
+    assert "async with Engine" in refused.value.hint
