@@ -30,12 +30,23 @@ _KINDS: dict[str, Kind] = {
 class Standing(Protocol):
     """What is needed of `amends.Status`."""
 
-    id: str
-    saga: str
-    status: str
-    cause: str
-    error: Mapping[str, Any] | None
-    items: Sequence[Mapping[str, Any]]
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def saga(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def cause(self) -> str: ...
+
+    @property
+    def error(self) -> Mapping[str, Any] | None: ...
+
+    @property
+    def items(self) -> Sequence[Mapping[str, Any]]: ...
 
 
 def draw_execution(

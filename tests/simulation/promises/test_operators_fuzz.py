@@ -126,7 +126,9 @@ def check(world: World, status: str, audits: dict[str, list[Any]], accepted: Cou
     )
     known = {key: count for key, count in asked.items() if key[1] not in ("zoe", "amends")}
     assert set(known) == set(accepted), "what was accepted is on record, and nothing else"
-    assert all(known[key] >= count for key, count in accepted.items()), "(a record for each action it was for)"
+    assert all(known[key] >= count for key, count in accepted.items()), (
+        "(a record for each action it was for)"
+    )
     assert all(count <= asked[key] for key, count in void.items()), "told more often than asked"
     world.book.audit(retried=True)
     by_hand = {r.detail for r in audits["one~1"] if r.action == "resolve"}
