@@ -8,7 +8,9 @@ import itertools
 from typing import Any
 
 from ..definition.saga import Saga
+from ..dialects.graph import Graph
 from .diagram import Cluster, Diagram, Edge, Node
+from .graphs import draw_graph
 from .nesting import add_nested, add_step
 from .script import Act, Attempt, Choice, End, Parallel, Scope, read
 
@@ -17,7 +19,11 @@ Ends = list[tuple[str, str]]
 
 
 def draw_saga(saga: Saga[..., Any]) -> Diagram:
-    """The picture of a saga, from its source. Raises `DefinitionError` when that cannot be read."""
+    """The picture of a saga, from its source (of a graph's saga: of the graph). Raises `DefinitionError` when that
+    cannot be read.
+    """
+    if isinstance(graph := getattr(saga.fn, "graph", None), Graph):
+        return draw_graph(graph)
     name = saga.name + (f", version {saga.version}" if saga.version else "")
     diagram = Diagram(title=saga.fn.__name__, caption=f"saga {name}")
     inputs = ", ".join(parameter.name for parameter in saga.signature.parameters)

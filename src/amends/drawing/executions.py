@@ -32,19 +32,14 @@ class Standing(Protocol):
 
     @property
     def id(self) -> str: ...
-
     @property
     def saga(self) -> str: ...
-
     @property
     def status(self) -> str: ...
-
     @property
     def cause(self) -> str: ...
-
     @property
     def error(self) -> Mapping[str, Any] | None: ...
-
     @property
     def items(self) -> Sequence[Mapping[str, Any]]: ...
 

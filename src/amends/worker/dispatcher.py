@@ -163,7 +163,12 @@ class Dispatcher:
         program = live.instance.program
         future = program.futures.get(action.id) if program is not None else None
         if future is not None and type(call := future.call) is StepCall:
-            return call.step, call.overrides or call.step.options
+            step = call.step
+            if (
+                step.signature.skip and step.instance is None
+            ):  # a method, named without its object (a graph's)
+                step = self.worker.registry.step(action.name)
+            return step, call.overrides or call.step.options
         step = self.worker.registry.step(action.name)
         return step, step.options
 

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from amends.definition.registry import REGISTRY
-from amends.dialects.graph import Graph, plan, program
+from amends.dialects.graph import Graph, program
+from amends.kernel import backward
 from tests.simulation.promises.world import World
 
 from .random_graphs import Case, Item, audit, build, cases, play
 
-EXAMPLES = 200
+EXAMPLES = 150
 MUST_OCCUR = {
     "completed",
     "compensated",
@@ -83,18 +84,8 @@ LINE = Case((Item("step", ()), Item("step", (0,)), Item("step", (1,), "rejected"
 
 
 def test_nodes_that_do_not_wait_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    whole = plan.plan_of
-
-    def loose(*args: Any) -> plan.Plan:
-        made = whole(*args)
-        for task in made.tasks.values():
-            task.needs = ()
-        return made
-
     case = Case((Item("step", (), "slow"), Item("step", (0,)), Item("step", (1,), "rejected")))
     assert played(case, Counter(), tmp_path) == []
-    made = plan.plan_of
-    assert made is whole
     node = program._node
 
     async def hasty(task: Any, values: Any, ended: Any) -> None:
@@ -105,6 +96,18 @@ def test_nodes_that_do_not_wait_are_found(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setattr(program, "_node", hasty)
     found = played(case, Counter(), tmp_path)
     assert any("began before" in line for line in found), found
+
+
+def test_an_order_of_undoing_that_is_wrong_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert played(LINE, Counter(), tmp_path) == []
+
+    def all_at_once(self: backward.Plan) -> list[Any]:
+        unbegun, self._unbegun = self._unbegun, []
+        return [action for _, _, action in unbegun if action.owed and not action.undo_state]
+
+    monkeypatch.setattr(backward.Plan, "turn", all_at_once)
+    found = played(LINE, Counter(), tmp_path)
+    assert any("which depends on it" in line for line in found), found
 
 
 def test_effects_that_remain_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -114,6 +114,11 @@ def test_a_graph() -> None:
     assert {n.label: n.kind for n in diagram.nodes}["go"] == "pivot"
 
 
+def test_the_saga_of_a_graph_is_drawn_as_the_graph() -> None:
+    graph = Graph("draw.as_saga").step("x", charge, {"cents": 1})
+    assert draw_saga(graph.saga) == draw_graph(graph)
+
+
 def test_a_graph_with_problems_is_not_drawn() -> None:
     with pytest.raises(GraphError, match="no step named"):
         draw_graph(Graph("draw.bad").step("a", "draw.nothing"))

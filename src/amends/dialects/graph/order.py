@@ -44,12 +44,19 @@ def _after(task: Task, plan: Plan, problems: Problems) -> None:
 
 def sequence(plan: Plan) -> list[Task]:
     """The tasks so that each comes after what it needs (those of a cycle are left out)."""
-    done: dict[str, Task] = {}
-    waiting = dict(plan.tasks)
-    while ready := [task for task in waiting.values() if all(name in done for name in task.needs)]:
-        for task in ready:
-            done[task.name] = waiting.pop(task.name)
-    return list(done.values())
+    followers: dict[str, list[str]] = {name: [] for name in plan.tasks}
+    missing = {}
+    for name, task in plan.tasks.items():
+        missing[name] = len(task.needs)
+        for other in task.needs:
+            followers[other].append(name)
+    ready = [name for name, count in missing.items() if not count]
+    for name in ready:  # grows while it is walked
+        for follower in followers[name]:
+            missing[follower] -= 1
+            if not missing[follower]:
+                ready.append(follower)
+    return [plan.tasks[name] for name in ready]
 
 
 def _cycles(plan: Plan, problems: Problems) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -109,7 +110,7 @@ def _check_name(name: str, path: Path, problems: Problems) -> None:
 
 def _fields(cls: type[T], data: Mapping[Any, Any], path: Path, problems: Problems) -> dict[str, Any] | None:
     """The values of a class's fields, by attribute; None when one that must be there is not."""
-    known = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+    known = _known(cls)
     found: dict[str, Any] = {}
     whole = True
     for key, value in data.items():
@@ -130,6 +131,12 @@ def _fields(cls: type[T], data: Mapping[Any, Any], path: Path, problems: Problem
             problems.add(path, f"the field {key!r} is missing", key=True)
             whole = False
     return found if whole else None
+
+
+@cache
+def _known(cls: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """The fields of a class by their names in documents."""
+    return {field.encode_name: field for field in msgspec.structs.fields(cls)}
 
 
 def _inner(place: str) -> Path:

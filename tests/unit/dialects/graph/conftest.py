@@ -26,6 +26,8 @@ class Order:
 def _definitions() -> Iterator[None]:
     """What a test defines goes with it."""
     steps, sagas = dict(REGISTRY.steps), dict(REGISTRY.sagas)
+    REGISTRY.steps.clear()
+    REGISTRY.sagas.clear()
     _define()
     yield
     REGISTRY.steps.clear()

@@ -311,13 +311,13 @@ def outcome(text: str, environment: dict[str, Any]) -> Any:
         return "error", str(error)
 
 
-@settings(max_examples=1500)
+@settings(max_examples=1000)
 @given(texts, environments)
 def test_nothing_but_its_own_error_comes_out(text: str, environment: dict[str, Any]) -> None:
     assert outcome(text, environment) == outcome(text, environment)
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(st.recursive(leaves, grown, max_leaves=10), environments)
 def test_what_the_types_allow_to_be_boolean_is_boolean(text: str, environment: dict[str, Any]) -> None:
     """The shape that is inferred without knowing the values is that of the value, if there is one."""

@@ -178,6 +178,32 @@ def test_a_graph_is_awaited_in_a_saga(world: World) -> None:
     assert world.run(main) == 42
 
 
+def test_a_step_may_be_a_method_of_an_object_that_the_engine_has(world: World) -> None:
+    class Shop:
+        def __init__(self, name: str) -> None:
+            self.name = name
+            self.undone: list[str] = []
+
+        @step(name="method.act")
+        async def act(self, n: int) -> str:
+            return f"{self.name}{n}"
+
+        @act.compensation
+        async def undo(self, result: str | None, n: int) -> None:
+            self.undone.append(f"{self.name}: {result}")
+
+        @saga(name="method.saga")
+        async def nested(self) -> str:
+            return await self.act(2)
+
+    shop = Shop("corner")
+    graph = Graph("g", inputs={"ok": bool}).step("a", "method.act", {"n": 1}).nest("b", "method.saga")
+    graph.fail("f", "'no'", when="not ok", after=["a", "b"]).returns("[a, b]")
+    assert run(world, graph, True, steps=[shop]).value == ["corner1", "corner2"]
+    assert run(World("memory", world.folder), graph, False, steps=[shop]).status == "compensated"
+    assert sorted(shop.undone) == ["corner: corner1", "corner: corner2"]
+
+
 def test_policies_of_a_node(world: World) -> None:
     world.book.step("a", ConnectionError("x"), ConnectionError("x"), OK, retry=Retry(attempts=1))
     world.book.step("slow", takes(100), undo=None)

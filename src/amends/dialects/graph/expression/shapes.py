@@ -18,6 +18,7 @@ from ....errors import DefinitionError, PayloadError, did_you_mean
 
 WORDS = ("any", "string", "integer", "number", "boolean", "null", "list", "object")
 _DEEPEST = 8
+_DEEPEST_WRITTEN = 32
 _PYTHON = {
     str: "string",
     int: "integer",
@@ -61,8 +62,10 @@ STRING, INTEGER, NUMBER, BOOLEAN, NULL = map(Shape, ("string", "integer", "numbe
 LIST, OBJECT = Shape("list"), Shape("object")
 
 
-def shape_from(data: Any) -> Shape:
+def shape_from(data: Any, depth: int = 0) -> Shape:
     """The shape that a graph writes down. Raises `DefinitionError`."""
+    if depth > _DEEPEST_WRITTEN:
+        raise DefinitionError(f"a type is nested more than {_DEEPEST_WRITTEN} deep", hint="say `any` below")
     if isinstance(data, str):
         word = data.removesuffix("?")
         if word not in WORDS:
@@ -71,15 +74,15 @@ def shape_from(data: Any) -> Shape:
             )
         return Shape(word, optional=data != word)
     if isinstance(data, list) and len(data) == 1:
-        return Shape("list", item=shape_from(data[0]))
+        return Shape("list", item=shape_from(data[0], depth + 1))
     if isinstance(data, Mapping):
-        fields = {name.removesuffix("?"): _field(name, given) for name, given in data.items()}
+        fields = {name.removesuffix("?"): _field(name, given, depth + 1) for name, given in data.items()}
         return Shape("object", fields=fields)
     raise DefinitionError(f"{data!r} is no type", hint='a word, {"field": type} or [type]')
 
 
-def _field(name: str, given: Any) -> Shape:
-    shape = shape_from(given)
+def _field(name: str, given: Any, depth: int) -> Shape:
+    shape = shape_from(given, depth)
     return msgspec.structs.replace(shape, optional=True) if name.endswith("?") else shape
 
 

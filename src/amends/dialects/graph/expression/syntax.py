@@ -175,7 +175,9 @@ def _tokens(text: str) -> Iterator[Token]:
     yield Token("end", "", len(text))
 
 
-class _Parser:
+class _Words:
+    """The tokens, one after the other, and how deep the parser is in them."""
+
     def __init__(self, text: str) -> None:
         self.text = text
         self.tokens = list(_tokens(text))
@@ -211,8 +213,11 @@ class _Parser:
             self.text, at, f"it is nested more than {MAX_DEPTH} deep", "split it with a `value` node"
         )
 
-    # ------------------------------------------------------------ grammar
+    def is_word(self, word: str) -> bool:
+        return self.next.kind == "name" and self.next.text == word
 
+
+class _Parser(_Words):
     def whole(self) -> Expr:
         if self.next.kind == "end":
             raise self.fail(self.next, "the expression is empty", "text is written in quotes: ''")
@@ -276,9 +281,6 @@ class _Parser:
             self.nesting -= 1
             return Unary(at=token.at, depth=self.depth(token, operand), op=token.text, operand=operand)
         return self.postfix(self.primary())
-
-    def is_word(self, word: str) -> bool:
-        return self.next.kind == "name" and self.next.text == word
 
     def postfix(self, tree: Expr) -> Expr:
         while self.next.kind == "op" and self.next.text in {".", "["}:
