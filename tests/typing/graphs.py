@@ -25,7 +25,7 @@ assert_type(
 assert_type(graph.receive("b", approved, timeout=5, otherwise=False).pivot("p", after=["a", "b"]), Graph)
 assert_type(Block().value("c", [1, {"d": None}]).returns("c"), Block)
 assert_type(graph.saga, Saga[..., Any])
-assert_type(graph(5), SagaCall[Any])
+call: SagaCall[Any] = assert_type(graph(5), SagaCall[Any])
 assert_type(graph.problems(), tuple[Problem, ...])
 assert_type(Graph.from_yaml("graph: g"), Graph)
 graph.step("a", 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -19,8 +19,9 @@ Ends = list[tuple[str, str]]
 
 
 def draw_saga(saga: Saga[..., Any]) -> Diagram:
-    """The picture of a saga, from its source (of a graph's saga: of the graph). Raises `DefinitionError` when that
-    cannot be read.
+    """The picture of a saga, from its source; a graph's saga is drawn as the graph.
+
+    Raises `DefinitionError` when the source cannot be read.
     """
     if isinstance(graph := getattr(saga.fn, "graph", None), Graph):
         return draw_graph(graph)
