@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
 import signal
 import sqlite3
@@ -186,6 +187,44 @@ def test_orders_that_do_not_end_make_it_fail(
     monkeypatch.setattr("amends.demo.run.PATIENCE", 0.0)
     assert main(["--kills", "0"]) == 1
     assert "The run failed: no order has ended for 0 s" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_files_that_cannot_grow_make_it_fail() -> None:
+    """As on a full disk, but for everybody: no file gets larger than this."""
+    limit = (300_000, 300_000)
+    done = subprocess.run(
+        command("--kills", 0),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "\nThe run failed: " in done.stdout  # who notices first, amends or a service, is chance
+    assert "disk" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_service_that_cannot_write_its_books_ends() -> None:
+    code = (
+        "import asyncio, sqlite3\n"
+        "from amends.demo.services.injector import _or_give_up\n"
+        "async def write(): raise sqlite3.OperationalError('database or disk is full')\n"
+        "asyncio.run(_or_give_up(write()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == os.EX_IOERR
+    assert done.stderr == "the books cannot be written: database or disk is full\n"
+
+
+@pytest.mark.slow
+def test_books_are_closed_in_order(kept: tuple[Path, Done]) -> None:
+    """A service that stops leaves one file, with all that it wrote in it."""
+    for service in SERVICES:
+        log = book_path(kept[0], service).with_suffix(".db-wal")  # the audit, which reads, makes an empty one
+        assert not log.exists() or log.stat().st_size == 0
 
 
 def test_importing_amends_does_not_import_the_demo() -> None:

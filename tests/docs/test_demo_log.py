@@ -15,6 +15,7 @@ from amends.demo.audit import Report
 from amends.demo.history import histories
 from amends.demo.logfile import LogError, read_log
 from amends.demo.report import differences
+from tests.docs.pages import ROOT
 
 PLACED = [("place order", 0.0), ("send invoice", 0.1)]
 DELIVERY = ("prepare delivery", "make delivery", "confirm payment")
@@ -107,6 +108,18 @@ def test_other_logs_are_explained(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(LogError) as caught:
         histories(read_log(written(tmp_path, text)))
     assert said in str(caught.value)
+
+
+OTHERS = sorted((ROOT.parent / "shared" / "conformance" / "logs").glob("*.xes*"))
+
+
+@pytest.mark.skipif(not OTHERS, reason="other logs are not beside this checkout")
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.name)
+def test_logs_of_other_processes_are_read_and_refused(path: Path) -> None:
+    cases = read_log(path)
+    assert len(cases) > 5
+    with pytest.raises(LogError, match="no log of orders as the demo can play them"):
+        histories(cases)
 
 
 @pytest.mark.parametrize(

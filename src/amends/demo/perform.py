@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -42,7 +43,7 @@ def perform(folder: Path, options: Options, histories: Sequence[History]) -> int
         run = Run(folder, customers, board, screen, seed=options.seed, doomed=options.log is None)
         try:
             asyncio.run(_stoppable(run))
-        except (ProcessFailed, Hung, AmendsError, OSError) as error:
+        except (ProcessFailed, Hung, AmendsError, OSError, sqlite3.Error) as error:
             screen.tell([f"The run failed: {error}"], "bold red")
             return FAILED
         except asyncio.CancelledError:

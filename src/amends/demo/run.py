@@ -67,7 +67,7 @@ class Run:
             self.board.seconds = self.board.elapsed
             await self._come_to_rest()
         except ExceptionGroup as group:
-            raise group.exceptions[0] from None
+            raise _first(group) from None
         finally:
             await asyncio.gather(*(process.stop() for process in (self._worker, *self._services.values())))
             for held in self._held:
@@ -175,3 +175,10 @@ class Run:
         async with httpx2.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
             for name in SERVICES:
                 await client.post(self._setup.url(name) + RELEASE)
+
+
+def _first(error: Exception) -> Exception:
+    """What went wrong first, out of however many task groups."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

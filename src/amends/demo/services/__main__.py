@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ class _Server(uvicorn.Server):
 
 def serve(name: str, setup: Setup) -> None:
     """Answer requests until SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again, after it has stopped for it
     books = Books(book_path(Path(setup.folder), name))
     plan = Plan(setup.seed, doomed=setup.doomed)
     app = Injector(service(name, books, plan.refusal), books, plan, setup.timeout)

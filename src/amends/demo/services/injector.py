@@ -9,6 +9,9 @@ it then.  What it still holds goes through, or is given up, when the run asks fo
 from __future__ import annotations
 
 import asyncio
+import os
+import sqlite3
+import sys
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
@@ -51,7 +54,10 @@ class Injector:
         elif scope["path"] == RELEASE:
             await self._release(send)
         else:
-            await self._meet(await self._arrived(scope, receive), send)
+            await _or_give_up(self._serve(scope, receive, send))
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._meet(await self._arrived(scope, receive), send)
 
     async def _arrived(self, scope: Scope, receive: Receive) -> Arrival:
         body, more = b"", True
@@ -114,9 +120,18 @@ class Injector:
         await send({"type": "http.response.body"})
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = asyncio.create_task(_or_give_up(work))
         self._later.add(task)
         task.add_done_callback(self._later.discard)
+
+
+async def _or_give_up(work: Coroutine[Any, Any, None]) -> None:
+    """A service whose books cannot be written, on a full disk say, had better not answer at all."""
+    try:
+        await work
+    except sqlite3.DatabaseError as error:
+        print(f"the books cannot be written: {error}", file=sys.stderr, flush=True)
+        os._exit(os.EX_IOERR)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
