@@ -20,7 +20,7 @@ from amends.clock import SystemClock
 from amends.definition.registry import REGISTRY
 from amends.errors import CommitUnknown, StoreError
 from amends.store.memory import MemoryStore
-from amends.store.port import FINAL, Verdict, Write
+from amends.store.port import FINAL, Store, Verdict, Write
 from amends.store.sqlite import SqliteStore
 
 from .book import Book
@@ -72,6 +72,9 @@ class Wire:
         self.broken.setdefault(method, []).extend(errors)
 
     def __getattr__(self, name: str) -> Any:
+        return self._reach(name)
+
+    def _reach(self, name: str) -> Any:
         if self._dead and name not in {"abandon", "close"}:
             raise Crashed(f"the process is dead; it cannot {name}")
         if self.broken.get(name):
@@ -146,6 +149,18 @@ class Wire:
         if worker is not None:
             worker.kill()
         self.crashed.set()
+
+
+def _passed_on(name: str) -> Any:
+    return property(lambda wire: wire._reach(name))
+
+
+# An engine asks whether it was given a store, and since Python 3.12 `isinstance` no longer asks `__getattr__`.
+for _name in {
+    name for part in Store.__mro__ for name, value in vars(part).items() if callable(value) and name[0] != "_"
+}:
+    if _name not in vars(Wire):
+        setattr(Wire, _name, _passed_on(_name))
 
 
 class World:

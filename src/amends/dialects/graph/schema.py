@@ -40,7 +40,20 @@ def schema() -> dict[str, Any]:
     parts["SignalNode"]["properties"]["type"] = {"$ref": "#/$defs/Type", "default": "any"}
     parts["Node"] = {"oneOf": [{"$ref": f"#/$defs/{cls.__name__}"} for cls in KINDS.values()]}
     parts["Type"] = _type()
-    return {"$schema": DIALECT, **document, "title": "amends graph", "$defs": dict(sorted(parts.items()))}
+    whole = {"$schema": DIALECT, **document, "title": "amends graph", "$defs": dict(sorted(parts.items()))}
+    return _one_line(whole)  # type: ignore[no-any-return]
+
+
+def _one_line(part: Any) -> Any:
+    """The same with each description on one line (Pythons differ in how docstrings are indented)."""
+    if isinstance(part, list):
+        return [_one_line(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    found = {key: _one_line(value) for key, value in part.items()}
+    if isinstance(text := found.get("description"), str):
+        found["description"] = " ".join(text.split())
+    return found
 
 
 def _type() -> dict[str, Any]:
