@@ -113,8 +113,9 @@ class World:
             with contextlib.suppress(_Gone):
                 async with self._open() as link:
                     if self.driver in SQLITE:
-                        await done(link.execute("PRAGMA synchronous=OFF"))
+                        # Patience first: the next statement opens the file, which another may hold.
                         await done(link.execute("PRAGMA busy_timeout=60000"))
+                        await done(link.execute("PRAGMA synchronous=OFF"))
                     while self._waiting:
                         try:
                             request = self._waiting.popleft()
