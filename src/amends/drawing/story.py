@@ -122,6 +122,7 @@ class _Teller:
         deed = self.deeds.get(str(id))
         if deed is not None and deed.ended is None:
             deed.state, deed.end, deed.ended = state, float(self.position), self.now
+            deed.notes = [said for said in deed.notes if not said.startswith("next at ")]
             if note:
                 deed.notes.append(note)
 
@@ -185,7 +186,9 @@ class _Teller:
     def _attempt_failed(self, entry: Mapping[str, Any]) -> None:
         deed = self.deeds.get(str(entry["id"]))
         if deed is not None:
-            deed.notes = [f"attempt {entry['attempt']}: {_fault(entry['fault'])}"]
+            again = datetime.fromtimestamp(float(entry["retry_at"]), UTC)
+            said = f"attempt {entry['attempt']}: {_fault(entry['fault'])}"
+            deed.notes = [said, f"next at {again:%Y-%m-%d %H:%M:%S} UTC"]
 
     def _fired(self, entry: Mapping[str, Any]) -> None:
         deed = self.deeds.get(str(entry["id"]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from ..diagram import Cluster, Diagram, Edge, Node
-from ..text import width, wrap
+from ..text import clean, width, wrap
 from .layers import Item, place
 
 LABEL, NOTE = 13.0, 11.0
@@ -20,6 +20,7 @@ PAD = 18.0
 HEADER = 26.0
 ROW = 40.0
 UNDO_GAP = 26.0
+EDGE_LABEL = 24  # characters
 
 Point = tuple[float, float]
 
@@ -126,17 +127,15 @@ class _Level:
             self.line(e, chain, left, tops, heights) for e, chain in zip(flow, placed.chains, strict=True)
         ]
         lines += [self.beside(e) for e in self.edges if e.kind == "undo"]
-        right = max(
-            [box.x + box.width for box in self.boxes.values()]
-            + [x for line in lines for x, _ in line.points],
-            default=0.0,
-        )
+        right = max((item.x + item.right - left for layer in placed.layers for item in layer), default=0.0)
         return self.whole(lines, right, bottom)
 
     def item(self, id: str) -> Item:
         box = self.boxes[id]
         more = UNDO_GAP + self.boxes[self.undo[id]].width if id in self.undo else 0.0
-        return Item(box.width / 2, box.width / 2 + more, self.height(id), above=[], below=[])
+        labels = [width(clean(e.label, EDGE_LABEL), NOTE) for e in self.edges if e.target == id]
+        half = max([box.width, *(label + 6 for label in labels)]) / 2  # labels stand above what they lead to
+        return Item(half, max(half, box.width / 2 + more), self.height(id), above=[], below=[])
 
     def height(self, id: str) -> float:
         other = self.boxes[self.undo[id]].height if id in self.undo else 0.0

@@ -9,7 +9,20 @@ from xml.sax.saxutils import escape
 
 from ..diagram import Cluster, Diagram, Node, State
 from ..text import clean, width
-from .layout import HEADER, ICON, LINE, NOTE, NOTE_LINE, Box, Layout, Line, has_icon, label_width, layout
+from .layout import (
+    EDGE_LABEL,
+    HEADER,
+    ICON,
+    LINE,
+    NOTE,
+    NOTE_LINE,
+    Box,
+    Layout,
+    Line,
+    has_icon,
+    label_width,
+    layout,
+)
 from .style import name, sheet
 
 MARGIN = 24.0
@@ -199,7 +212,7 @@ def _edge_label(line: Line) -> list[str]:
     if not line.edge.label:
         return []
     (x0, y0), (x1, y1) = line.points[1:3]  # the first stretch leads out of the layer
-    text = clean(line.edge.label, 24)
+    text = clean(line.edge.label, EDGE_LABEL)
     look = 'class="edge-label" text-anchor="middle" stroke-width="4" paint-order="stroke"'
     x, y = x0 + 0.784 * (x1 - x0), y0 + 0.658 * (y1 - y0)  # the curve at 0.7, where branches have parted
     place = f'x="{x:.1f}" y="{y + 4:.1f}"'
