@@ -14,6 +14,7 @@ import msgspec
 
 from ..definition.saga import Saga
 from ..definition.signal import Signal
+from ..dialects.graph import Graph
 from ..engine.engine import Engine
 from ..errors import did_you_mean
 from .exits import Problem
@@ -36,6 +37,8 @@ class App(msgspec.Struct, frozen=True):
         """The saga that was named. Raises `Problem` with those that are there."""
         if isinstance(self.target, Saga):
             return self.target
+        if isinstance(self.target, Graph):
+            return self.target.saga
         known = ", ".join(f"{self.name}:{name}" for name in self.sagas) or "none"
         if self.target is None:
             raise Problem(f"{wanted} names no saga", hint=f"sagas of {self.name}: {known}")
@@ -72,6 +75,7 @@ def _load(spec: str, found: Settings) -> App:
     module = _import(name)
     contents = vars(module)
     sagas = {key: value for key, value in contents.items() if isinstance(value, Saga)}
+    sagas |= {key: value.saga for key, value in contents.items() if isinstance(value, Graph)}
     signals = {value.name: value for value in contents.values() if isinstance(value, Signal)}
     target = _attribute(module, name, attribute, sagas) if attribute else None
     engines = [value for value in contents.values() if isinstance(value, Engine)]
