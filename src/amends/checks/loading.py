@@ -70,7 +70,8 @@ class Loaded:
 def importing(roots: list[Path]) -> Iterator[None]:
     """Make the modules under these folders importable for a while, and forget them afterwards.
 
-    While it lasts, the modules stay known by their names, for annotations are looked up there.
+    While it lasts, the modules stay known by their names, for annotations are looked up there. Modules of a
+    package that was there before stay for good: made twice, their classes would be two.
     """
     before, path = dict(sys.modules), list(sys.path)
     sys.path[:0] = [str(root) for root in roots]
@@ -79,7 +80,7 @@ def importing(roots: list[Path]) -> Iterator[None]:
     finally:
         sys.path[:] = path
         for name, module in list(sys.modules.items()):
-            file = None if name in before else _file_of(module)
+            file = None if name.partition(".")[0] in before else _file_of(module)
             if file is not None and "site-packages" not in file.parts and _is_under(file, roots):
                 del sys.modules[name]
         sys.modules.update(before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -76,6 +77,21 @@ def test_nothing_stays_imported() -> None:
     } == set()
     assert "helping" not in sys.modules
     assert sys.path == path
+
+
+def test_modules_of_a_package_that_is_there_stay(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made twice, their classes would be two."""
+    monkeypatch.syspath_prepend(folder)
+    Path("there").mkdir()
+    Path("there/__init__.py").touch()
+    Path("there/sagas.py").write_text("from amends import saga\n")
+    package = importlib.import_module("there")
+    try:
+        check(["there"])
+        assert sys.modules["there.sagas"] is vars(package)["sagas"]
+    finally:
+        for name in ("there", "there.sagas"):
+            sys.modules.pop(name, None)
 
 
 def test_a_file_named_like_a_module_of_python(folder: Path) -> None:
