@@ -172,8 +172,8 @@ def own_nodes(node: Callee) -> Iterator[ast.AST]:
 def bind(body: list[ast.stmt], found: dict[str, Binding], module: Module) -> None:
     """Collect the bindings of a namespace (not those of functions and classes in it)."""
     for statement in body:
-        for node in _of_this_namespace(statement):
-            for name, binding in _bound(node, module):
+        for node, parent in _of_this_namespace(statement, None):
+            for name, binding in _bound(node, parent, module):
                 found[name] = _joined(found[name], binding) if name in found else binding
 
 
@@ -185,15 +185,16 @@ def _joined(one: Binding, other: Binding) -> Binding:
     return OPAQUE
 
 
-def _of_this_namespace(node: ast.AST) -> Iterator[ast.AST]:
-    yield node
+def _of_this_namespace(node: ast.AST, parent: ast.AST | None) -> Iterator[tuple[ast.AST, ast.AST | None]]:
+    """Nodes and what is around each (`Module.parents` is dear, and few modules need it)."""
+    yield node, parent
     if isinstance(node, FunctionNode | ast.ClassDef | ast.Lambda):
         return
     for child in ast.iter_child_nodes(node):
-        yield from _of_this_namespace(child)
+        yield from _of_this_namespace(child, node)
 
 
-def _bound(node: ast.AST, module: Module) -> Iterator[tuple[str, Binding]]:
+def _bound(node: ast.AST, parent: ast.AST | None, module: Module) -> Iterator[tuple[str, Binding]]:
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield (alias.asname, alias.name) if alias.asname else (alias.name.partition(".")[0],) * 2
@@ -214,15 +215,12 @@ def _bound(node: ast.AST, module: Module) -> Iterator[tuple[str, Binding]]:
         yield node.target.id, node.value
     elif isinstance(node, ast.withitem) and isinstance(node.optional_vars, ast.Name):
         yield node.optional_vars.id, node.context_expr
-    elif (
-        isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and not _is_plain_target(node, module)
-    ):
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and not _is_plain_target(parent):
         yield node.id, OPAQUE
 
 
-def _is_plain_target(node: ast.Name, module: Module) -> bool:
-    """Is it the target of an assignment that was seen already?"""
-    parent = module.parents.get(node)
+def _is_plain_target(parent: ast.AST | None) -> bool:
+    """Is a name in it the target of an assignment that was seen already?"""
     return (isinstance(parent, ast.Assign) and len(parent.targets) == 1) or isinstance(
         parent, ast.AnnAssign | ast.NamedExpr | ast.withitem
     )

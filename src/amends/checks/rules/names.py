@@ -30,17 +30,18 @@ def duplicate(context: Context) -> Iterator[Finding]:
         version = each.option("version", "") if isinstance(each, SagaDef) else ""
         if each.durable_name is not None and version is not UNKNOWN and each.function.outer is None:
             groups[type(each), each.durable_name, version].append(each)
+    processes = _processes(context.targets)
     for (kind, name, _), group in groups.items():
         what = "saga" if kind is SagaDef else "step"
         for position, each in enumerate(group):
-            first = next((other for other in group[:position] if _meet(other, each, context)), None)
+            first = next((other for other in group[:position] if _meet(other, each, processes)), None)
             if first is not None:
                 where = f"{first.function.module.path.as_posix()}:{first.function.node.lineno}"
                 message = f"the {what} name {name!r} is taken by {first.label} ({where})"
                 yield say("AM602", each.function.module, each.function.node, message)
 
 
-def _meet(one: Definition, other: Definition, context: Context) -> bool:
+def _meet(one: Definition, other: Definition, processes: list[set[Module]]) -> bool:
     """Are they ever in one process? Scripts that lie side by side need not be."""
     first, second = one.function.module, other.function.module
     if one.function.node is other.function.node:
@@ -48,22 +49,29 @@ def _meet(one: Definition, other: Definition, context: Context) -> bool:
     package = first.name.partition(".")[0]
     if first is second or (package != first.name and package == second.name.partition(".")[0]):
         return True
-    return any({first, second} <= _brought_in(module, context) for module in context.targets)
+    return any(first in loaded and second in loaded for loaded in processes)
 
 
-def _brought_in(module: Module, context: Context) -> set[Module]:
-    """The targets that importing a module imports, and itself."""
-    names = {each.name: each for each in context.targets}
+def _processes(targets: list[Module]) -> list[set[Module]]:
+    """For each target, the targets that importing it brings in, and itself (where that are more than one)."""
+    names = {each.name: each for each in targets}
+    direct = {module: [names[head] for head in _heads(module) if head in names] for module in targets}
+    return [found for module in targets if len(found := _closure(module, direct)) > 1]
+
+
+def _heads(module: Module) -> set[str]:
+    """The beginnings of the dotted names that a module imports: packages and modules among them."""
+    texts = [*module.stars, *(binding for binding in module.bindings.values() if isinstance(binding, str))]
+    return {text.rsplit(".", cut)[0] for text in texts for cut in range(text.count(".") + 1)}
+
+
+def _closure(module: Module, direct: dict[Module, list[Module]]) -> set[Module]:
     found, waiting = set[Module](), [module]
     while waiting:
         current = waiting.pop()
         if current not in found:
             found.add(current)
-            texts = [*current.stars, *(b for b in current.bindings.values() if isinstance(b, str))]
-            heads = {
-                ".".join(text.split(".")[:cut]) for text in texts for cut in range(1, text.count(".") + 2)
-            }
-            waiting += [names[head] for head in heads & names.keys()]
+            waiting += direct[current]
     return found
 
 
