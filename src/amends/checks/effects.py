@@ -1,8 +1,9 @@
 """Does a step do anything outside? And is it something that people see?
 
-A body that only computes (or only refuses) has no effect, so there is nothing to undo, and neither has a
-step whose name says that it only asks (``get_price``).  A body that is left open (``...``) stands for one
-that has.  Whatever cannot be followed counts as an effect.
+A body that only computes, only refuses, or only reads (by the safe methods of an HTTP client, RFC 9110)
+has no effect, so there is nothing to undo, and neither has a step whose name says that it only asks
+(``get_price``). A body that is left open (``...``) stands for one that has. Whatever cannot be followed
+counts as an effect.
 """
 
 from __future__ import annotations
@@ -27,12 +28,23 @@ uuid hashlib hmac base64 json re string textwrap copy enum typing msgspec asynci
 """
 _METHODS = """
 join split rsplit strip lstrip rstrip upper lower title casefold replace startswith endswith format encode
-decode partition rpartition removeprefix removesuffix zfill isdecimal isdigit isalpha items keys values
-index count total_seconds isoformat hexdigest digest append add random uniform randrange choice astuple copy
-quantize normalize timestamp date time strftime strptime astimezone splitlines group groups match sub findall
-is_integer bit_length hex union intersection difference issubset issuperset model_dump most_common
+decode json raise_for_status read text partition rpartition removeprefix removesuffix zfill isdecimal
+isdigit isalpha items keys values index count total_seconds isoformat hexdigest digest append add random
+uniform randrange choice astuple copy quantize normalize timestamp date time strftime strptime astimezone
+splitlines group groups match sub findall is_integer bit_length hex union intersection difference issubset
+issuperset model_dump most_common
 """
 PURE, PURE_MODULES, PURE_METHODS = (frozenset(each.split()) for each in (_FUNCTIONS, _MODULES, _METHODS))
+SAFE_METHODS = {"get", "head", "options", "check", "poll", "probe", "query"}
+CLIENTS = (
+    "amends.participants.http.",
+    "amends.participants.graphql.",
+    "httpx.",
+    "httpx2.",
+    "requests.",
+    "aiohttp.",
+)
+SESSIONS = {"httpx.AsyncClient", "httpx2.AsyncClient", "aiohttp.ClientSession", "requests.Session"}
 OURS = {"amends.current", "amends.Rejected", "amends.NotSent", "amends.now", "amends.Retry"}
 _MAIL = re.compile(r"(^|_)(e?mails?|sms|notify|notification|notifications|newsletter|announce|tweet)(_|$)")
 _READS = re.compile(
@@ -70,15 +82,26 @@ def has_effects(function: Function, context: Context, depth: int = 0) -> bool:
     if not statements or all(_is_left_open(s) for s in statements):
         return True
     for node in own_nodes(function.node):
-        if isinstance(node, ast.Global | ast.Yield | ast.YieldFrom | ast.AsyncFor | ast.AsyncWith | ast.With):
+        if isinstance(node, ast.Global | ast.Yield | ast.YieldFrom | ast.AsyncFor):
             return True
-        if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+        if _is_stored(node) and not _is_own(node, function):
             return True
         if isinstance(node, ast.Await) and not isinstance(node.value, ast.Call):
             return True
         if isinstance(node, ast.Call) and not _is_pure(node, function, context, depth):
             return True
     return False
+
+
+def _is_stored(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del)
+
+
+def _is_own(node: ast.AST, function: Function) -> bool:
+    """Does it belong to a collection that the function has made itself?"""
+    owner = node.value if isinstance(node, ast.Subscript) else None
+    binding = function.bindings.get(owner.id) if isinstance(owner, ast.Name) else None
+    return isinstance(binding, ast.Dict | ast.List | ast.ListComp | ast.DictComp)
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
@@ -104,6 +127,8 @@ def _is_pure(call: ast.Call, function: Function, context: Context, depth: int) -
             return False
         awaited = isinstance(function.module.parents.get(call), ast.Await)
         return call.func.attr in PURE_METHODS or (call.func.attr == "get" and not awaited)
+    if dotted in SESSIONS or (dotted.startswith(CLIENTS) and dotted.rpartition(".")[2] in SAFE_METHODS):
+        return True
     if dotted.startswith("amends."):
         return dotted in OURS or dotted.startswith(("amends.Current.", "amends.current."))
     parts = dotted.split(".")

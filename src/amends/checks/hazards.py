@@ -25,18 +25,19 @@ random.* secrets.* uuid.uuid1 uuid.uuid4 uuid.uuid6 uuid.uuid7 uuid.uuid8 uuid.g
 os.getrandom numpy.random.* builtins.id builtins.hash ulid.* nanoid.* shortuuid.*
 """
 IO = """
-builtins.open builtins.input io.open os.* shutil.* socket.* ssl.* select.* selectors.* tempfile.* glob.*
-urllib.request.* http.client.* ftplib.* smtplib.* imaplib.* poplib.* telnetlib.* xmlrpc.client.* sqlite3.*
-dbm.* shelve.* apsw.* psycopg.* psycopg2.* asyncpg.* aiosqlite.* aiopg.* aiomysql.* pymysql.* pymongo.*
-motor.* redis.* aioredis.* aiokafka.* kafka.* aio_pika.* pika.* nats.* boto3.* botocore.* aiobotocore.*
-requests.* httpx.* httpx2.* aiohttp.* urllib3.* websockets.* grpc.* paramiko.* stripe.* elasticsearch.*
-sqlalchemy.create_engine sqlalchemy.ext.asyncio.* aiofiles.* anyio.open_file anyio.connect_tcp
-asyncio.open_connection asyncio.start_server asyncio.open_unix_connection asyncio.start_unix_server
-pathlib.Path.read_text pathlib.Path.read_bytes pathlib.Path.write_text pathlib.Path.write_bytes
-pathlib.Path.open pathlib.Path.exists pathlib.Path.is_file pathlib.Path.is_dir pathlib.Path.iterdir
-pathlib.Path.glob pathlib.Path.rglob pathlib.Path.stat pathlib.Path.mkdir pathlib.Path.unlink
-pathlib.Path.touch pathlib.Path.rename pathlib.Path.replace pathlib.Path.rmdir pathlib.Path.cwd
-pathlib.Path.home pathlib.Path.resolve pathlib.Path.walk
+amends.participants.barrier.* amends.participants.http.* amends.participants.graphql.*
+amends.participants.grpc.* builtins.open builtins.input io.open os.* shutil.* socket.* ssl.* select.*
+selectors.* tempfile.* glob.* urllib.request.* http.client.* ftplib.* smtplib.* imaplib.* poplib.*
+telnetlib.* xmlrpc.client.* sqlite3.* dbm.* shelve.* apsw.* psycopg.* psycopg2.* asyncpg.* aiosqlite.*
+aiopg.* aiomysql.* pymysql.* pymongo.* motor.* redis.* aioredis.* aiokafka.* kafka.* aio_pika.* pika.*
+nats.* boto3.* botocore.* aiobotocore.* requests.* httpx.* httpx2.* aiohttp.* urllib3.* websockets.* grpc.*
+paramiko.* stripe.* elasticsearch.* sqlalchemy.create_engine sqlalchemy.ext.asyncio.* aiofiles.*
+anyio.open_file anyio.connect_tcp asyncio.open_connection asyncio.start_server asyncio.open_unix_connection
+asyncio.start_unix_server pathlib.Path.read_text pathlib.Path.read_bytes pathlib.Path.write_text
+pathlib.Path.write_bytes pathlib.Path.open pathlib.Path.exists pathlib.Path.is_file pathlib.Path.is_dir
+pathlib.Path.iterdir pathlib.Path.glob pathlib.Path.rglob pathlib.Path.stat pathlib.Path.mkdir
+pathlib.Path.unlink pathlib.Path.touch pathlib.Path.rename pathlib.Path.replace pathlib.Path.rmdir
+pathlib.Path.cwd pathlib.Path.home pathlib.Path.resolve pathlib.Path.walk
 """
 FOREIGN = """
 threading.* _thread.* concurrent.futures.* multiprocessing.* subprocess.* os.system os.popen os.fork
@@ -57,6 +58,7 @@ builtins.print logging.debug logging.info logging.warning logging.error logging.
 """
 LOGGERS = {"debug", "info", "warning", "error", "exception", "critical", "log"}
 SAFE = """
+amends.participants.http.Accepted
 os.path.join os.path.basename os.path.dirname os.path.splitext os.path.normpath os.path.split os.path.isabs
 os.path.commonpath os.path.commonprefix os.fspath os.fsencode os.fsdecode os.strerror os.sep os.linesep
 os.PathLike os.devnull os.extsep os.pathsep os.path.sep socket.timeout socket.error socket.gaierror

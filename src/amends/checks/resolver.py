@@ -207,28 +207,34 @@ class Resolver:
         return None if place is None else place[0].classes.get(place[1])
 
     def member(self, cls: str, name: str) -> str:
-        """Where a class has an attribute from: itself or a base that can be looked into."""
-        for owner in self.bases(cls):
+        """Where a class has an attribute from: itself, a base that can be looked into, or another library."""
+        foreign = ""
+        for owner in self.ancestry(cls):
             place = self.project.split(owner)
-            assert place is not None
-            module, qualname = place
-            if f"{qualname}.{name}" in module.functions or _assigns(module.classes[qualname], name):
+            if place is None or place[1] not in place[0].classes:
+                foreign = foreign or owner
+            elif f"{place[1]}.{name}" in place[0].functions or _assigns(place[0].classes[place[1]], name):
                 return f"{owner}.{name}"
-        return f"{cls}.{name}"
+        return f"{foreign or cls}.{name}"
 
-    def bases(self, cls: str) -> list[str]:
-        """The class and its bases that can be looked into, nearest first."""
+    def ancestry(self, cls: str) -> list[str]:
+        """The class and its bases, nearest first; those of other libraries by name only."""
         found: list[str] = []
         waiting = [cls]
         while waiting and len(found) < DEPTH:
             owner = waiting.pop(0)
-            node = self.class_node(owner)
-            place = self.project.split(owner)
-            if node is None or place is None or owner in found:
+            if owner in found or owner.startswith(("builtins.", "typing.")):
                 continue
             found.append(owner)
-            waiting += [base for item in node.bases if (base := self.dotted(item, place[0])) is not None]
+            node, place = self.class_node(owner), self.project.split(owner)
+            for item in node.bases if node is not None and place is not None else ():
+                base = item.value if isinstance(item, ast.Subscript) else item
+                waiting += [named] if place and (named := self.dotted(base, place[0])) else []
         return found
+
+    def bases(self, cls: str) -> list[str]:
+        """The class and its bases that can be looked into, nearest first."""
+        return [owner for owner in self.ancestry(cls) if self.class_node(owner) is not None]
 
 
 def _assigns(node: ast.ClassDef, name: str) -> bool:

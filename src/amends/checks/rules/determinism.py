@@ -9,7 +9,7 @@ from ..context import Context, say
 from ..finding import Finding
 from ..hazards import FOREIGN_METHODS, RIGHT, hazard
 from ..reach import Reached
-from ..source import Function, own_nodes
+from ..source import Function, Module, own_nodes
 
 _SAID = {
     "AM301": "reads the clock",
@@ -68,21 +68,32 @@ def _hazards_of(function: Function, context: Context) -> Iterator[tuple[ast.AST,
 def _defaults_of(call: ast.Call, function: Function, context: Context) -> Iterator[tuple[ast.AST, str, str]]:
     """``Order()`` of a class with ``id: UUID = field(default_factory=uuid4)``."""
     made = context.resolver.dotted(call.func, function)
-    cls = None if made is None else context.resolver.class_node(made)
-    place = None if made is None else context.project.split(made)
-    if cls is None or place is None or any(keyword.arg is None for keyword in call.keywords):
-        return
-    fields = [s for s in cls.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
     given = {keyword.arg for keyword in call.keywords}
-    for field in fields[len(call.args) :]:
-        if not isinstance(field.value, ast.Call) or ast.unparse(field.target) in given:
-            continue
-        for keyword in field.value.keywords:
-            if keyword.arg == "default_factory":
-                for node in _factory(keyword.value):
-                    dotted = context.resolver.dotted(node, place[0])
-                    if dotted and (code := hazard(dotted, arguments=0)):
-                        yield call, dotted, code
+    if made is None or None in given:
+        return
+    for node, module in _factories(made, given, len(call.args), context):
+        for called in _factory(node):
+            dotted = context.resolver.dotted(called, module)
+            if dotted and (code := hazard(dotted, arguments=0)):
+                yield call, dotted, code
+
+
+def _factories(
+    cls: str, given: set[str | None], positional: int, context: Context
+) -> Iterator[tuple[ast.expr, Module]]:
+    """The factories of the fields that a call does not give; fields of bases come first in the order."""
+    fields = [
+        (each, place[0])
+        for owner in reversed(context.resolver.bases(cls))
+        if (node := context.resolver.class_node(owner)) and (place := context.project.split(owner))
+        for each in node.body
+        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
+    ]
+    for each, module in fields[positional:]:
+        if isinstance(each.value, ast.Call) and ast.unparse(each.target) not in given:
+            for keyword in each.value.keywords:
+                if keyword.arg in ("default_factory", "factory"):
+                    yield keyword.value, module
 
 
 def _factory(node: ast.expr) -> list[ast.expr]:
