@@ -18,6 +18,7 @@ from .backend import Stale, events_of, must_be_text
 from .family import parked_below
 from .outcome import Result, elsewhere, result_of
 from .status import Status, damaged, status_of
+from .struggling import struggling
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -128,14 +129,15 @@ class Handle(Generic[R]):
         by: str | None = None,
     ) -> None:
         """Run what is parked again: a stuck compensation, a held action (`action` names one), or the whole
-        execution after a deploy.
+        execution after a deploy.  Where nothing is parked, what has failed and waits for its next attempt
+        does not wait any longer.
 
         `args` replaces a held action's arguments (a new idempotency key goes with them); refused
         while an attempt with the old ones may have had an effect.
         """
         header = await self._backend.find(self.id)
-        await self._must_be_parked(header, "retry")
-        if status_of(header).parked_whole:
+        parked = header.status == port.ATTENTION
+        if parked and status_of(header).parked_whole:
             if action or args is not None:
                 raise Refused(
                     f"{self.id} is parked as a whole ({header.cause}); there is no single action to retry",
@@ -143,10 +145,10 @@ class Handle(Generic[R]):
                 )
             await self._unpark(header, "retry", reason, by)
             return
-        if damaged(header) and not action and args is None:
+        if parked and damaged(header) and not action and args is None:
             await self._retry_unread(header, reason, by)
             return
-        self._items(header, action)
+        await self._items(header, action, "retry")
         raw = NULL
         if args is not None:
             action, raw = self._new_args(header, action, args)
@@ -185,32 +187,35 @@ class Handle(Generic[R]):
     async def skip(self, reason: str, *, action: str = "", by: str | None = None) -> None:
         """Give up on what is parked: a compensation becomes residue, a held action yields None.
 
-        Without `action` that is all that is parked now, and nothing that is parked later.
+        Without `action` that is all that is parked now, and nothing that is parked later.  Where nothing is
+        parked, it is what fails and is tried again; what then may have had an effect is recorded as residue.
         """
         _must_be_reason("skip", reason)
         header = await self._backend.find(self.id)
-        await self._must_have_items(header, "skip")
-        for id in _ids(self._items(header, action)):
+        self._not_whole(header, "skip")
+        for id in _ids(await self._items(header, action, "skip")):
             await self._act(header, e.Skipped(reason, id, by or ""), "skip", reason, by, detail=id)
 
     async def resolve(
         self, value: Any = None, reason: str = "", *, action: str = "", by: str | None = None
     ) -> None:
         """Say that what is parked was settled by hand: `value` is a held action's result (which is undone
-        like any other if it comes to that); a compensation took place.
+        like any other if it comes to that); a compensation took place.  Where nothing is parked, it is what
+        fails and is tried again.
 
         Of several held actions it must name one. Raises `PayloadError` when the step could not have given
         that value.
         """
         _must_be_reason("resolve", reason)
         header = await self._backend.find(self.id)
-        await self._must_have_items(header, "resolve")
+        self._not_whole(header, "resolve")
         raw = self._backend.payload(value, "value")
-        items = self._items(header, action)
+        items = await self._items(header, action, "resolve")
         held = [item for item in items if item.get("direction") == "do"]
         if len(held) > 1:
+            ids = ", ".join(_ids(held)[:10])
             raise Refused(
-                f"a value is the result of one action; {len(held)} are held: {', '.join(_ids(held)[:10])}",
+                f"a value is the result of one action; {len(held)} could have it: {ids}",
                 hint=f'name it: resolve(…, action="{_ids(held)[0]}")',
             )
         for item in held:
@@ -269,40 +274,46 @@ class Handle(Generic[R]):
         if header.status in port.FINAL:
             raise Refused(f"{self.id} has ended ({header.status}); there is nothing to {what}")
 
-    async def _must_be_parked(self, header: port.Header, what: str) -> None:
-        if header.status == port.ATTENTION:
-            return
+    async def _nothing_to(self, header: port.Header, what: str) -> Refused:
+        """Why there is nothing to retry, skip or resolve, and where to look instead."""
         below = await parked_below(self._backend.store, header)
         if below:
             ids = ", ".join(child.id for child in below[:5])
-            raise Refused(
+            return Refused(
                 f"nothing of {self.id} itself is parked; what needs attention is below it: {ids}",
                 hint=elsewhere(below[0].saga, below[0].id),
             )
-        raise Refused(
-            f"{self.id} is {header.status}; {what} is for executions that need attention",
+        return Refused(
+            f"{self.id} is {header.status}, and nothing of it has failed; {what} is for executions that need "
+            "attention, and for what is tried again and again",
             hint="see handle.status()",
         )
 
-    def _items(self, header: port.Header, action: str) -> list[Mapping[str, Any]]:
-        """The parked items an operator means: the one of that action, or all. Raises `UnknownName`."""
+    async def _items(self, header: port.Header, action: str, what: str) -> Sequence[Mapping[str, Any]]:
+        """The items an operator means: the one of that action, or all. Raises `Refused`, `UnknownName`."""
         if not isinstance(action, str):
             raise Refused(f"an action is named by its id, a text, got {action!r}", hint=f'action="{action}"')
+        if header.status in port.FINAL:
+            raise await self._nothing_to(header, what)
         if damaged(header):
             raise Refused(
                 f"what is parked of {self.id} cannot be read: its header is damaged",
                 hint="retry() tries all of it again, and writes anew what is parked then",
             )
-        items = status_of(header).items
-        chosen = [item for item in items if not action or item.get("action") == action]
+        items: Sequence[Mapping[str, Any]] = status_of(header).items
+        tried = await struggling(self._backend.store, header) if not items or action else ()
+        chosen = [item for item in (*items, *tried) if not action or item.get("action") == action]
+        if not items and not tried:
+            raise await self._nothing_to(header, what)
         if not chosen:
-            known = [str(item.get("action")) for item in items]
-            raise UnknownName(f"{self.id} has no parked action {action!r}", hint=did_you_mean(action, known))
+            known = [str(item.get("action")) for item in (*items, *tried)]
+            raise UnknownName(
+                f"{self.id} has no parked or failing action {action!r}", hint=did_you_mean(action, known)
+            )
         return chosen
 
-    async def _must_have_items(self, header: port.Header, what: str) -> None:
-        await self._must_be_parked(header, what)
-        if status_of(header).parked_whole:
+    def _not_whole(self, header: port.Header, what: str) -> None:
+        if header.status == port.ATTENTION and status_of(header).parked_whole:
             raise Refused(
                 f"{self.id} is parked as a whole ({header.cause}); no single action can be {what}ped"
                 if what == "skip"

@@ -58,6 +58,13 @@ class Action(msgspec.Struct, eq=False, gc=False):
         return bool(self.hold) or self.undo_state == UNDO_PARKED
 
     @property
+    def struggling(self) -> bool:
+        """Has an attempt failed, and is the next one due (or under way)?"""
+        if self.outcome == OPEN:
+            return self.retry_at > 0 and not (self.hold or self.interrupted)
+        return self.undo_state == UNDO_RUNNING and self.undo_retry_at > 0
+
+    @property
     def takes_arguments(self) -> bool:
         """May an operator replace its arguments? (Certainly the old ones had no effect.)"""
         return bool(self.hold) and not self.tainted

@@ -16,7 +16,7 @@ from .actions import OPEN, UNDO_PARKED, UNDO_RUNNING, Action, within
 from .backward import Plan
 from .entries import Fault
 from .failures import fault_of
-from .ledger import BACKWARD, FINISHED, FORWARD, RETURNED, UNWINDING
+from .phases import BACKWARD, FINISHED, FORWARD, RETURNED, UNWINDING
 
 if TYPE_CHECKING:
     from .instance import Decision, Instance

@@ -33,9 +33,10 @@ from . import entries as e
 from .actions import OPEN, UNDO_PARKED, UNDO_RUNNING, Action
 from .backward import Plan
 from .entries import Row
-from .ledger import FINISHED, FORWARD, Ledger
+from .ledger import Ledger
 from .limits import Limits
 from .loop import NO_STAGE, Stage
+from .phases import FINISHED, FORWARD
 from .program import Program
 from .rollback import Rollback
 from .run import ActionFuture

@@ -22,7 +22,7 @@ from ..definition.step import Step, StepCall
 from ..errors import PivotRefused, Refused
 from . import entries as e
 from .entries import RunStep
-from .ledger import open_step
+from .issuing import open_step
 from .loop import SagaFuture
 from .rollback import Rollback
 from .run import ActionFuture, Run

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import entries as e
 from .actions import OPEN, UNDO_DONE, UNDO_PARKED, UNDO_RESIDUE, UNDO_RUNNING, UNKNOWN, within
-from .ledger import complete
+from .taking import complete
 
 if TYPE_CHECKING:
     from .instance import Instance
@@ -175,32 +175,36 @@ def _pivot_answered(self: Instance, event: e.PivotAnswered) -> None:
         cancel_root(self)
 
 
-def _heed(self: Instance, event: Any) -> list[tuple[Any, str]]:
-    """Take an operator's request; returns what is no longer parked, and held it was for which reason. A
-    request that moves nothing has no effect: whoever carries this activation out tells the operator so.
+def _heed(self: Instance, event: Any) -> list[tuple[Any, bool, bool]]:
+    """Take an operator's request; returns for each action that it is for: was it still open, was it parked?
+
+    A request that is for nothing has no effect: whoever carries this activation out tells the operator so.
     """
-    before = [(action, action.hold) for action in self.ledger.parked()]
+    chosen = [(action, action.outcome == OPEN, action.parked) for action in self.ledger.chosen(event)]
     self.ledger.take(event, self.position)
-    moved = [(action, hold) for action, hold in before if not action.parked]
-    if self.expected is None and not moved:
+    if self.expected is None and not chosen:
         self.unheeded.append(event)
-    return moved
+    return chosen
 
 
 def _by_operator(self: Instance, event: Any) -> None:
-    """Skip and resolve: what was parked is settled, and the saga goes on."""
-    for action, hold in _heed(self, event):
-        if hold and action.outcome != OPEN and self.program is not None:
-            self.program.succeed(action.id, action.value)
-        elif not hold:
+    """Skip and resolve: what was parked or struggled is settled, and the saga goes on."""
+    assert self.decision is not None
+    for action, forward, parked in _heed(self, event):
+        if not forward:
             settled(self, action)
+            continue
+        if not parked:
+            self.decision.interrupt.append(action)
+        if self.program is not None:
+            self.program.succeed(action.id, action.value)
 
 
 def _retried(self: Instance, event: e.Retried) -> None:
     assert self.decision is not None
-    for action, hold in _heed(self, event):
-        (self.decision.run if hold else self.decision.undo).append(action)
-        if not hold:
+    for action, forward, parked in _heed(self, event):
+        (self.decision.run if forward else self.decision.undo).append(action)
+        if parked and not forward:
             _enter_again(self, action)
 
 

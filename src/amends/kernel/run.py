@@ -26,8 +26,8 @@ from .actions import UNDO_PARKED, Action
 from .entries import NULL, Fault, Raw
 from .failures import failure_of
 from .foreign import homemade_task
-from .ledger import FORWARD
 from .loop import SagaFuture, SagaLoop, SagaTask, Timer
+from .phases import FORWARD
 
 if TYPE_CHECKING:
     from .instance import Instance

@@ -19,14 +19,16 @@ from ..definition.policy import Outcome
 from ..definition.step import Step, StepCall, StepOptions, invoke
 from ..errors import AmendsError, PayloadError, PayloadTooLarge
 from ..kernel import entries as e
-from ..kernel.actions import REJECTED, UNKNOWN, Action
+from ..kernel.actions import OPEN, REJECTED, UNKNOWN, Action
 from ..kernel.failures import fault_of
+from ..store.port import Transaction
 from . import conclusions
 from .attempts import Attempt, Attempts, Key
-from .conclusions import Interrupted, Unreadable, conclude, conclude_undo
+from .conclusions import Interrupted, Unreadable, conclude
 from .live import Live
 from .resources import NO_TRANSACTION_YET
-from .transactions import run_transaction
+from .transactions import Job
+from .undoing import Undoing
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -34,12 +36,6 @@ if TYPE_CHECKING:
 
 MOMENT = 0.005
 """How long (seconds) a retry waits for a commit in flight that may give up its execution."""
-
-
-class Verification(AmendsError):
-    """A compensation's check said that it did not take."""
-
-    code = "verification"
 
 
 class Dispatcher:
@@ -52,6 +48,7 @@ class Dispatcher:
         self._payload_limit = worker.settings.limits.payload
         self._loop = asyncio.get_running_loop()
         self._later: dict[Key, asyncio.TimerHandle] = {}
+        self._undoing = Undoing(self)
 
     # ------------------------------------------------------------ what the worker asks for
 
@@ -60,8 +57,10 @@ class Dispatcher:
         if action.hold or action.outcome or action.kind == "child" or self.worker.draining:
             return
         key = (live.header.uid, action.id, "do")
-        if self.attempts.adopt(key) or key in self._later:
+        if self.attempts.adopt(key):
             return
+        if key in self._later:  # an operator does not want to wait for it, or asks twice
+            self._later.pop(key).cancel()
         if action.retry_at:
             self._at(key, action.retry_at, self._begin, live, action)
         else:
@@ -72,14 +71,16 @@ class Dispatcher:
         if action.kind == "child" or self.worker.draining:
             return
         key = (live.header.uid, action.id, "undo")
-        if self.attempts.adopt(key) or key in self._later:
+        if self.attempts.adopt(key):
             return
+        if key in self._later:
+            self._later.pop(key).cancel()
         action_key = (live.header.uid, action.id, "do")
         if self.attempts.follow(action_key, lambda: self.undo(live, action)):
             self.attempts.stop(action_key, Interrupted("the action is being undone"))
             return
         not_before = max(action.undo_retry_at, live.lost.get(action.id, 0.0))
-        self._at(key, not_before, self._begin_undo, live, action)
+        self._at(key, not_before, self._undoing.begin, live, action)
 
     def interrupt(self, live: Live, action: Action) -> None:
         """Stop an action's attempt; one that waits for its retry is over at once. (A child has a message.)"""
@@ -93,6 +94,8 @@ class Dispatcher:
         handle = self._later.pop(key, None)
         if handle is not None:
             handle.cancel()
+        if action.outcome:  # an operator has decided
+            return
         outcome = UNKNOWN if action.tainted else REJECTED
         self.worker.deliver(live, e.Failed(action.id, fault_of(reason), outcome))
 
@@ -101,6 +104,7 @@ class Dispatcher:
         uid = live.header.uid
         for key in [k for k in self._later if k[0] == uid]:
             self._later.pop(key).cancel()
+        self.worker.transactions.forget(live)
 
     def close(self) -> None:
         """No further attempt begins."""
@@ -135,8 +139,7 @@ class Dispatcher:
             signature = step.signature
             args = signature.decode_args(action.args)
             if step.options.transaction:
-                self.worker.resources.for_function(signature, NO_TRANSACTION_YET)
-                run_transaction(self.worker, live, action, step, args, self.ended)
+                self._begin_transaction(live, action, step, policy, args)
                 return
             resources = self.worker.resources.for_function(signature) if signature.plan[2] else None
         except AmendsError as error:
@@ -148,7 +151,7 @@ class Dispatcher:
         attempt = Attempt(
             (live.header.uid, action.id, "do"),
             step.bound(args, resources),
-            self._current(live, action, action.attempts + 1, "do", policy.timeout),
+            self.current(live, action, action.attempts + 1, "do", policy.timeout),
             partial(self.ended, action, step, policy),
             step.is_async,
             timeout,
@@ -157,6 +160,29 @@ class Dispatcher:
             step.name,
         )
         self.attempts.start(attempt)
+
+    def _begin_transaction(
+        self, live: Live, action: Action, step: Step[..., Any], policy: StepOptions, args: Any
+    ) -> None:
+        """The effect and its row in one commit. Raises `DefinitionError` for a resource that is not there."""
+        resources = self.worker.resources
+        resources.for_function(step.signature, NO_TRANSACTION_YET)
+        current = self.current(live, action, action.attempts + 1, "do", policy.timeout)
+
+        def perform(tx: Transaction) -> e.Completed:
+            value = step.invoke(args, resources.for_function(step.signature, tx))
+            return e.Completed(action.id, self._encoded(step, value))
+
+        self.worker.transactions.run(
+            live,
+            Job(
+                (live.header.uid, action.id, "do"),
+                current,
+                lambda: action.outcome == OPEN and not action.interrupted,
+                perform,
+                lambda error: self.ended(action, step, policy, current, None, error),
+            ),
+        )
 
     def definition(self, live: Live, action: Action) -> tuple[Step[..., Any], StepOptions]:
         """The step and this call's policies: as the saga's code said, else as registered."""
@@ -177,9 +203,10 @@ class Dispatcher:
         left = max(0.001, action.opened_at + total - self.worker.clock.now())
         return left if policy.timeout is None else min(left, policy.timeout)
 
-    def _current(
+    def current(
         self, live: Live, action: Action, attempt: int, direction: str, timeout: float | None
     ) -> Current:
+        """What `amends.current()` says in an attempt."""
         header = live.header
         return Current(
             header.id,
@@ -296,124 +323,3 @@ class Dispatcher:
             timeout=step.options.timeout or 30.0,
         )
         self.attempts.start(asked)
-
-    # ------------------------------------------------------------ compensations
-
-    def _begin_undo(self, live: Live, action: Action) -> None:
-        if live.instance.dead:
-            return
-        number = action.undo_attempts + 1
-        step: Step[..., Any] | None = None
-        try:
-            step = self.worker.registry.step(action.name)
-            function, is_async, timeout = self._undo_function(step, action)
-        except AmendsError as error:
-            self.worker.deliver(live, e.UndoFailed(action.id, fault_of(error)))
-            return
-        chosen = step
-        attempt = Attempt(
-            (live.header.uid, action.id, "undo"),
-            function,
-            self._current(live, action, number, "undo", timeout),
-            lambda current, _, error: self._undo_ended(action, chosen, current, error),
-            is_async=is_async,
-            timeout=timeout,
-        )
-        self.attempts.start(attempt)
-
-    def _undo_function(
-        self, step: Step[..., Any], action: Action
-    ) -> tuple[Callable[[], Any], bool, float | None]:
-        """What to call to undo, whether it is async, and its timeout."""
-        args = step.signature.decode_args(action.args)
-        for_function = self.worker.resources.for_function
-        if action.kind == "adhoc":
-            resources = for_function(step.signature)
-            return lambda: step.invoke(args, resources), step.is_async, step.options.timeout
-        if step.undo is None:
-            raise AmendsError(
-                f"{step.name} no longer has a compensation, but this action needs one",
-                hint="declare it again and retry, or resolve or skip by hand",
-            )
-        result = None
-        if action.outcome == "succeeded" and action.value != e.NULL:
-            result = step.signature.result.decode(action.value, f"result of {step.name}")
-        function, signature = step.undo.candidates[conclusions.candidate(step, action.undo_attempts)]
-        resources = for_function(signature)
-
-        async def undo_and_verify() -> None:
-            done = invoke(function, signature, step.instance, (result,), args, resources)
-            if asyncio.iscoroutine(done):
-                await done
-            verifier = step.verifier
-            if verifier is None:
-                return
-            sure = invoke(verifier, signature, step.instance, (result,), args, resources)
-            if asyncio.iscoroutine(sure):
-                sure = await sure
-            if sure is False:
-                raise Verification(f"the check after compensating {step.name} says it did not take")
-
-        plain = not asyncio.iscoroutinefunction(function)
-        verifier_plain = step.verifier is None or not asyncio.iscoroutinefunction(step.verifier)
-        if plain and verifier_plain:
-            return _in_thread(undo_and_verify), False, step.undo.options.timeout
-        if plain:
-            # the undo blocks and the check is async: run the blocking part in a thread of its own
-            return (
-                self._mixed(step, function, signature, result, args, resources),
-                True,
-                (step.undo.options.timeout),
-            )
-        return undo_and_verify, True, step.undo.options.timeout
-
-    def _mixed(
-        self,
-        step: Step[..., Any],
-        function: Callable[..., Any],
-        signature: Any,
-        result: Any,
-        args: Any,
-        resources: Any,
-    ) -> Callable[[], Any]:
-        async def run() -> None:
-            await asyncio.to_thread(invoke, function, signature, step.instance, (result,), args, resources)
-            verifier: Any = step.verifier
-            if await invoke(verifier, signature, step.instance, (result,), args, resources) is False:
-                raise Verification(f"the check after compensating {step.name} says it did not take")
-
-        return run
-
-    def _undo_ended(
-        self,
-        action: Action,
-        step: Step[..., Any],
-        current: Current,
-        error: BaseException | None,
-    ) -> None:
-        if error is None:
-            self.worker.deliver_to(current.uid, e.Undone(action.id))
-            return
-        event = conclude_undo(
-            action,
-            current.attempt,
-            error,
-            step,
-            now=self.worker.clock.now(),
-            chance=self.chance,
-        )
-        self.worker.deliver_to(current.uid, event)
-
-
-def _in_thread(function: Callable[[], Any]) -> Callable[[], None]:
-    """Drive a coroutine function that never suspends, for use in a thread."""
-
-    def run() -> None:
-        coroutine = function()
-        try:
-            coroutine.send(None)
-        except StopIteration:
-            return
-        raise AmendsError("a plain compensation suspended")
-
-    return run

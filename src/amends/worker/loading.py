@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..definition.step import StepOptions
 from ..errors import AmendsError, CorruptJournal, Parked, Poison
 from ..kernel import entries as e
 from ..kernel.actions import OPEN, UNDO_RUNNING, UNKNOWN, Action
@@ -139,7 +140,7 @@ class Loader:
                 return
             if running((uid, action.id, "probe")):
                 return
-            if lost and action.kind == "step" and action.retry_at <= now:
+            if lost and action.kind == "step" and action.retry_at <= now and self._acts_alone(live, action):
                 action.tainted = True
                 action.attempts += 1
                 live.lost[action.id] = self._lost_until(live, action, now)
@@ -159,18 +160,27 @@ class Loader:
             if action.kind == "step" and not action.hold and action.retry_at <= now and not running:
                 live.lost[action.id] = self._lost_until(live, action, now)
 
+    def _acts_alone(self, live: Live, action: Action) -> bool:
+        """May it have acted without a trace in the journal? (A transactional step cannot.)"""
+        policy = self._policy(live, action)
+        return policy is None or not policy.transaction
+
     def _lost_until(self, live: Live, action: Action, died: float) -> float:
         """Until when an attempt that died with its worker (at the latest then) may still be running at
-        the participant.
+        the participant: for its timeout, where it has one, and a grace.
         """
-        timeout = None
+        policy = self._policy(live, action)
+        if policy is not None and policy.transaction:
+            return 0.0
+        timeout = None if policy is None else policy.timeout
+        return died + (timeout or 0.0) + self._worker.settings.grace
+
+    def _policy(self, live: Live, action: Action) -> StepOptions | None:
         try:
-            timeout = self._worker.dispatcher.definition(live, action)[1].timeout
+            return self._worker.dispatcher.definition(live, action)[1]
         except AmendsError:
             self._worker.log.warning("the step %s is not defined here", action.name)
-        if timeout is None:
-            return 0.0
-        return died + timeout + self._worker.settings.grace
+            return None
 
     def reload(self, live: Live, why: str) -> None:
         """Memory and store disagree: the store counts."""

@@ -16,7 +16,7 @@ import msgspec
 
 from ..errors import AmendsError, CorruptJournal, Parked, Refused, StoreBusy, StoreFull
 from ..kernel import entries as e
-from ..kernel.ledger import RETURNED
+from ..kernel.phases import RETURNED
 from ..store import port
 from ..store.port import Claim, Message, Write
 from . import writes

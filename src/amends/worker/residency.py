@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from ..kernel.actions import OPEN, UNDO_RUNNING
-from ..kernel.ledger import FINISHED
+from ..kernel.phases import FINISHED
 from ..store.port import Release
 from .live import Live
 

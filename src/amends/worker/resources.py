@@ -58,7 +58,7 @@ class Resources:
             if transaction is None:
                 raise DefinitionError(
                     f"{signature.fn.__qualname__} wants a Transaction but is no transactional step",
-                    hint="declare it @step(transaction=True)",
+                    hint="declare it @step(transaction=True); a status probe cannot have one",
                 )
             return transaction
         for value in self.values:

@@ -27,8 +27,8 @@ from ..definition.registry import Registry
 from ..errors import AmendsError, CorruptJournal, Parked, Poison, StoreError
 from ..kernel import entries as e
 from ..kernel.instance import PYTHON, Decision
-from ..kernel.ledger import FINISHED
 from ..kernel.loop import Stage
+from ..kernel.phases import FINISHED
 from ..store.port import COMMITTED, Code, Message, Release, Store, Verdict, Write
 from . import writes
 from .attempts import Attempts
@@ -40,6 +40,7 @@ from .parking import Parking
 from .residency import Residency
 from .resources import Resources
 from .settings import Settings
+from .transactions import Transactions
 from .watchdog import Watchdog
 
 _EMPTY = contextvars.Context()
@@ -80,6 +81,7 @@ class Worker:
             self.dispatcher.worker = self
         self.residency = Residency(self)
         self.parking = Parking(self)
+        self.transactions = Transactions(self)
         self.loader = Loader(self)
         self.watchdog = Watchdog(clock, settings.limits.seconds)
         self.stage = Stage()
@@ -275,6 +277,8 @@ class Worker:
 
     def go_on(self, live: Live, *, busy: bool = False) -> None:
         """Go on: with work that waits, or rest until something is due."""
+        if live.busy:
+            return  # a transaction has begun: its end will bring it back
         if live.exclusive:
             live.exclusive.pop(0)()
         elif live.events or live.instance.deferred:

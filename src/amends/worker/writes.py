@@ -8,9 +8,11 @@ import msgspec
 
 from ..definition.naming import RESERVED
 from ..kernel import entries as e
+from ..kernel.actions import OPEN
 from ..kernel.entries import Row
 from ..kernel.instance import Decision
-from ..kernel.ledger import BACKWARD, FINISHED, FORWARD, UNWINDING, Ledger
+from ..kernel.ledger import Ledger
+from ..kernel.phases import BACKWARD, FINISHED, FORWARD, UNWINDING
 from ..store import port
 from ..store.port import AuditRecord, Change, Header, Message, Write
 from .live import Live
@@ -109,19 +111,19 @@ def detail_of(ledger: Ledger, status: str) -> str | None:
     if ledger.terminated is not None:
         detail["terminated"] = {"reason": ledger.terminated.reason, "by": ledger.terminated.by}
     if status == port.ATTENTION:
-        detail["items"] = [parked_item(action) for action in ledger.parked()]
+        detail["items"] = [item_of(action) for action in ledger.parked()]
     return _json.encode(detail).decode() if detail else None
 
 
-def parked_item(action: Any) -> dict[str, Any]:
+def item_of(action: Any) -> dict[str, Any]:
     """One stuck action, as an operator needs it."""
-    undoing = not action.hold
+    undoing = action.outcome != OPEN
     fault = action.undo_fault if undoing else action.fault
     return {
         "action": action.id,
         "step": action.name,
         "direction": "undo" if undoing else "do",
-        "why": "compensation failed" if undoing else action.hold,
+        "why": "retrying" if action.struggling else "compensation failed" if undoing else action.hold,
         "outcome": action.outcome or ("unknown" if action.tainted else "rejected"),
         "attempts": action.undo_attempts if undoing else action.attempts,
         "error": {"type": fault.type, "message": fault.message} if fault else None,

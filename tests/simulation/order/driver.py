@@ -22,8 +22,9 @@ from amends.errors import Parked, Refused
 from amends.kernel import entries as e
 from amends.kernel.actions import OPEN, UNDO_RUNNING, Action
 from amends.kernel.instance import PYTHON, Decision, Instance
-from amends.kernel.ledger import BACKWARD, FINISHED, FORWARD, Ledger
+from amends.kernel.ledger import Ledger
 from amends.kernel.limits import Limits
+from amends.kernel.phases import BACKWARD, FINISHED, FORWARD
 from amends.store.port import Header
 from amends.worker import writes
 from amends.worker.conclusions import conclude, conclude_undo

@@ -13,7 +13,19 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from amends.kernel import actions, advance, backward, instance, ledger, program, reactions, rollback, run
+from amends.kernel import (
+    actions,
+    advance,
+    backward,
+    instance,
+    ledger,
+    phases,
+    program,
+    reactions,
+    rollback,
+    run,
+    taking,
+)
 from amends.kernel import entries as e
 from amends.worker import conclusions, writes
 
@@ -129,7 +141,7 @@ def late_tasks_are_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def cancel_is_not_sticky(patch: pytest.MonkeyPatch) -> None:
     """After a cancel the saga may begin new things."""
-    patch.setattr(ledger.Ledger, "closing", property(lambda self: self.phase != ledger.FORWARD))
+    patch.setattr(ledger.Ledger, "closing", property(lambda self: self.phase != phases.FORWARD))
 
 
 def cancel_is_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -213,14 +225,14 @@ def taint_is_forgotten(patch: pytest.MonkeyPatch) -> None:
 
 def residue_is_swallowed(patch: pytest.MonkeyPatch) -> None:
     """What a compensation could not undo is not recorded."""
-    undo_failed = ledger._TAKE[e.UndoFailed]
+    undo_failed = taking.TAKE[e.UndoFailed]
 
     def silently(self: ledger.Ledger, event: e.UndoFailed, position: int) -> None:
         before = list(self.residue)
         undo_failed(self, event, position)
         self.residue = before
 
-    patch.setitem(ledger._TAKE, e.UndoFailed, silently)
+    patch.setitem(taking.TAKE, e.UndoFailed, silently)
 
 
 def a_failing_compensation_is_interrupted(patch: pytest.MonkeyPatch) -> None:

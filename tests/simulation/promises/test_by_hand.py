@@ -192,7 +192,7 @@ def test_a_value_is_the_result_of_one_action(world: World) -> None:
             await handle.outcome()
             ids = [item["action"] for item in (await handle.status()).items]
             assert len(ids) == 2
-            with pytest.raises(Refused, match="2 are held") as refused:
+            with pytest.raises(Refused, match="2 could have it") as refused:
                 await handle.resolve("one value", "seen")
             assert f'action="{ids[0]}"' in refused.value.hint
             assert await handle.audit() == []

@@ -179,11 +179,6 @@ def test_a_rejection_after_the_pivot_waits_for_a_person(world: World, answer: st
     assert "a" in world.book.remaining
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="a step that fails for ever after the pivot is never held, and resolve and skip are refused unless it is: "
-    "the operator of 'until they succeed or an operator decides' can only terminate",
-)
 @pytest.mark.parametrize("answer", ["resolve", "skip"])
 def test_an_operator_can_decide_about_a_step_that_is_tried_for_ever(world: World, answer: str) -> None:
     """It has used up its own retries long ago; must somebody who knows better wait for it?"""
@@ -541,3 +536,108 @@ def test_a_failure_that_the_saga_handles_is_no_failure_after_the_pivot_either(wo
 
     world.run(main)
     assert not seen
+
+
+@pytest.mark.parametrize("place", ["waiting", "asleep", "running"])
+@pytest.mark.parametrize("answer", ["resolve", "skip", "retry"])
+def test_who_knows_better_need_not_wait_for_the_next_attempt(world: World, answer: str, place: str) -> None:
+    """The step's next attempt is a day away (or under way, and hangs): an operator's word counts now."""
+    mended: list[bool] = []
+
+    async def later(call: Any) -> None:
+        if not mended:
+            await hang(call)
+
+    a = world.book.step("a")
+    b = world.book.step(
+        "b",
+        TimeoutError("?"),
+        later if place == "running" else TimeoutError("again"),
+        OK,
+        retry=Retry(delay=0.01 if place == "running" else 86_400, cap=86_400),
+    )
+
+    @saga(name="promise10")
+    async def shop() -> str | None:
+        await a()
+        await amends.pivot()
+        return await b()
+
+    async def main() -> tuple[amends.Result[Any], float]:
+        async with world.engine(shop) as engine:
+            handle = await engine.start(shop(), id="one")
+            await world.book.begun("b", count=2 if place == "running" else 1)
+            await asyncio.sleep(300 if place == "asleep" else 1)
+            began = asyncio.get_running_loop().time()
+            if answer == "resolve":
+                await handle.resolve("by hand", reason="done by phone")
+            elif answer == "skip":
+                await handle.skip("we can do without")
+            else:
+                mended.append(True)
+                await handle.retry(reason="it is back")
+                await asyncio.sleep(1)
+                await handle.terminate("enough")
+            result = await handle.outcome()
+            return result, asyncio.get_running_loop().time() - began
+
+    result, waited = world.run(main)
+    assert waited < 60
+    if answer == "retry":
+        assert len(world.book.of("b")) == 2
+        return
+    assert (result.status, result.value) == ("completed", "by hand" if answer == "resolve" else None)
+    if answer == "skip":
+        assert [r["step"] for r in result.residue] == ["b"], "what it did, if anything, is not known"
+    assert world.book.undone == []
+
+
+def test_a_resolved_step_that_was_tried_again_and_again_is_undone_like_any_other(world: World) -> None:
+    """Before the pivot, by a policy that says forward: resolved by hand, then the saga fails."""
+    b = world.book.step("b", ValueError("for ever"), retry=ONCE, recovery={ValueError: "forward"})
+    c = world.book.step("c", Rejected("no"))
+
+    @saga(name="promise10")
+    async def shop() -> None:
+        await b()
+        await c()
+
+    async def main() -> amends.Result[Any]:
+        async with world.engine(shop) as engine:
+            handle = await engine.start(shop(), id="one")
+            await world.book.begun("b", count=5)
+            await handle.resolve("by hand", reason="done by phone")
+            return await world.ended(handle)
+
+    result = world.run(main)
+    assert result.status == "compensated"
+    assert world.book.undone == ["b"]
+
+
+@pytest.mark.parametrize("answer", ["skip", "resolve"])
+def test_a_compensation_that_is_tried_for_ever_can_be_decided(world: World, answer: str) -> None:
+    a = world.book.step(
+        "a",
+        undo=(ValueError("for ever"),),
+        undo_options={"retry": Retry(attempts=None, delay=86_400, cap=86_400)},
+    )
+    c = world.book.step("c", Rejected("no"))
+
+    @saga(name="promise10")
+    async def shop() -> None:
+        await a()
+        await c()
+
+    async def main() -> amends.Result[Any]:
+        async with world.engine(shop) as engine:
+            handle = await engine.start(shop(), id="one")
+            await world.book.begun("a", "undo")
+            await asyncio.sleep(1)
+            if answer == "skip":
+                await handle.skip("let it be")
+            else:
+                await handle.resolve(reason="done by phone")
+            return await handle.outcome()
+
+    result = world.run(main)
+    assert result.status == ("partially_compensated" if answer == "skip" else "compensated")

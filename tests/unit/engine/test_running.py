@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 import time
 from contextlib import asynccontextmanager
@@ -232,6 +233,149 @@ async def moves(amounts: list[int]) -> list[object]:
 def test_a_transactional_step_commits_with_its_row_or_not_at_all(tmp_path):
     url = f"sqlite:///{tmp_path}/t.db"
     assert run(moves([5, -1, 2]), url) == [5, "ValueError rejected", 7]
+
+
+def test_a_transactional_step_knows_who_it_is(tmp_path):
+    @step(name="run.who", transaction=True)
+    def who(tx: Resource[Transaction] = injected) -> str:
+        return amends.current().idempotency_key
+
+    @saga(name="run.whos")
+    async def whos() -> str:
+        return await who()
+
+    key = run(whos(), f"sqlite:///{tmp_path}/t.db")
+    assert key.endswith("/do")
+
+
+def transfer(*, fails: list[str], verified: bool = False, plain: bool = True):
+    """Takes money in one transaction, fails then, and gives it back in another."""
+
+    @step(name="run.take", transaction=True)
+    def take(amount: int, tx: Resource[Transaction] = injected) -> int:
+        tx.execute("CREATE TABLE IF NOT EXISTS money (amount INTEGER)")
+        tx.execute("INSERT INTO money VALUES (?)", (-amount,))
+        return amount
+
+    if plain:
+
+        @take.compensation(retry=Retry(attempts=3, delay=0.001))
+        def give_back(taken: int | None, amount: int, tx: Resource[Transaction] = injected) -> None:
+            tx.execute("INSERT INTO money VALUES (?)", (taken,))
+            LOG.append(amends.current().idempotency_key.rpartition("/")[2])
+            if fails:
+                raise ValueError(fails.pop())
+    else:
+
+        @take.compensation(retry=Retry(attempts=1))
+        async def give_back_async(
+            taken: int | None, amount: int, tx: Resource[Transaction] = injected
+        ) -> None:
+            LOG.append("never")
+
+    if verified:
+
+        @take.verify
+        def balanced(taken: int | None, amount: int, tx: Resource[Transaction] = injected) -> bool:
+            LOG.append("checked")
+            return tx.execute("SELECT sum(amount) FROM money")[0][0] == (
+                1 if LOG.count("checked") == 1 else 0
+            )
+
+    @step(name="run.refuse")
+    async def refuse() -> None:
+        raise Rejected("no")
+
+    @saga(name="run.transfer")
+    async def transfers() -> None:
+        await take(100)
+        await refuse()
+
+    return transfers()
+
+
+def balance(path):
+    with sqlite3.connect(path) as db:
+        return db.execute("SELECT sum(amount), count(*) FROM money").fetchone()
+
+
+@pytest.mark.parametrize("failures", [0, 2])
+def test_a_transactional_compensation_commits_with_its_row_or_not_at_all(tmp_path, failures):
+    with pytest.raises(Compensated):
+        run(transfer(fails=["?"] * failures), f"sqlite:///{tmp_path}/t.db")
+    assert ["undo"] * (failures + 1) == LOG
+    assert balance(tmp_path / "t.db") == (0, 2)
+
+
+def test_the_check_of_a_transactional_compensation_rolls_it_back(tmp_path):
+    with pytest.raises(Compensated):
+        run(transfer(fails=[], verified=True), f"sqlite:///{tmp_path}/t.db")
+    assert LOG == ["undo", "checked"] * 2
+    assert balance(tmp_path / "t.db") == (0, 2)
+
+
+def test_a_transaction_that_waits_for_its_turn_is_dropped_when_the_saga_gives_up(tmp_path):
+    @step(name="run.first", transaction=True)
+    def first(tx: Resource[Transaction] = injected) -> None:
+        raise Rejected("no")
+
+    @step(name="run.second", transaction=True)
+    def second(tx: Resource[Transaction] = injected) -> None:
+        LOG.append("the effect")
+
+    @saga(name="run.both")
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(first())
+            group.create_task(second())
+
+    with pytest.raises(Compensated):
+        run(both(), f"sqlite:///{tmp_path}/t.db")
+    assert LOG == []
+
+
+def test_parallel_transactions_of_one_saga_take_turns(tmp_path, caplog):
+    @saga(name="run.parallel")
+    async def parallel(amounts: list[int]) -> list[int]:
+        return await asyncio.gather(*(move(amount) for amount in amounts))
+
+    assert run(parallel([1, 2, 3, 4]), f"sqlite:///{tmp_path}/t.db") == [1, 3, 6, 10]
+    assert "loading again" not in caplog.text
+
+
+def test_an_async_compensation_cannot_have_a_transaction(tmp_path):
+    with pytest.raises(NeedsAttention, match="plain def"):
+        run(transfer(fails=[], plain=False), f"sqlite:///{tmp_path}/t.db")
+    assert LOG == []
+
+
+@pytest.mark.parametrize("verb", ["compensates", "checks"])
+def test_a_plain_function_that_returns_a_coroutine_is_no_compensation(verb):
+    async def later(*_: object) -> None:
+        LOG.append("awaited")
+
+    @step(name="run.act")
+    async def act() -> int:
+        return 1
+
+    if verb == "compensates":
+        act.compensation(retry=Retry(attempts=1))(lambda done: later(done))
+    else:
+        act.compensation(retry=Retry(attempts=1))(lambda done: None)
+        act.verify(lambda done: later(done))
+
+    @step(name="run.refuse")
+    async def refuse() -> None:
+        raise Rejected("no")
+
+    @saga(name="run.coroutine")
+    async def acts() -> None:
+        await act()
+        await refuse()
+
+    with pytest.raises(NeedsAttention, match="async def"):
+        run(acts())
+    assert LOG == []
 
 
 # ---------------------------------------------------------------- outcomes

@@ -19,7 +19,7 @@ from amends.kernel import entries as e
 from amends.kernel.actions import UNDO_RUNNING
 from amends.kernel.failures import fault_of
 from amends.kernel.instance import PYTHON, Decision, Instance
-from amends.kernel.ledger import FINISHED
+from amends.kernel.phases import FINISHED
 
 from .world import START, Program, Trace, begun, failure, writing_to
 
