@@ -10,7 +10,7 @@ import asyncio
 import getpass
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -43,7 +43,7 @@ class Backend:
         self.ids = ids
         self.limits = limits
         self.waiters: dict[str, list[asyncio.Future[Header | None]]] = {}
-        self.resident: Callable[[str], tuple[Header, bool] | None] = _nowhere
+        self.resident: Callable[[str], Resident | None] = _nowhere
         self.closed = False
 
     def close(self) -> None:
@@ -136,8 +136,8 @@ class Backend:
             timer = None
             try:
                 resident = self.resident(uid)
-                header, nests = resident or (await self.find(id), True)
-                if _settled(header, stale):
+                header, nests, shows = resident or (await self.find(id), True, True)
+                if shows and _settled(header, stale):
                     return header, []
                 below = await parked_below(self.store, header) if nests else []
                 fresh = [child for child in below if not stale.covers(child, self.clock.now())]
@@ -164,7 +164,7 @@ class Backend:
                 del self.waiters[id]
 
     def look_again(self, *ids: str) -> None:
-        """What is known of these executions (or of all) may be out of date: who waits must ask the store."""
+        """What is known of these executions (or of all) may be out of date: who waits must ask again."""
         for id in ids or list(self.waiters):
             for waiter in self.waiters.pop(id, ()):
                 _look_again(waiter)
@@ -245,6 +245,17 @@ def _settled(header: Header, stale: Stale) -> bool:
     if header.status == port.ATTENTION:
         return not stale.covers(header)
     return header.status in port.FINAL
+
+
+class Resident(NamedTuple):
+    """An execution in this process's memory.
+
+    nests: may nested sagas hold it?  shows: is its status durable? (Else its next commit tells.)
+    """
+
+    header: Header
+    nests: bool
+    shows: bool
 
 
 def _nowhere(uid: str) -> None:

@@ -21,14 +21,14 @@ from ..dialects.graph import Graph
 from ..errors import AmendsError, DefinitionError, EngineClosed
 from ..ids import Ids, RandomIds
 from ..store import open_store
-from ..store.port import Header, Store
+from ..store.port import Store
 from ..worker.intake import intake
 from ..worker.live import Live
 from ..worker.resources import Resources
 from ..worker.settings import Settings
 from ..worker.worker import Worker
 from . import collector
-from .backend import Backend
+from .backend import Backend, Resident
 from .handle import Handle
 from .listing import Filters, listing
 from .signals import told_to_stop
@@ -188,6 +188,7 @@ class Engine:
             self.settings,
             on_lost=self._lost,
             on_change=self._changed,
+            on_doubt=self._backend.look_again,
             predecessor=predecessor,
         )
         worker.watchdog.start()
@@ -196,15 +197,13 @@ class Engine:
     def _changed(self, live: Live) -> None:
         self._backend.notify(live.header)
 
-    def _resident(self, uid: str) -> tuple[Header, bool] | None:
-        """The header of an execution in this worker's memory (its status is durable before it shows), and
-        whether nested sagas may hold it.
-        """
+    def _resident(self, uid: str) -> Resident | None:
         worker = self._worker
         live = worker.lives.get(uid) if worker is not None and not worker.dead else None
-        if live is None or live.busy:
+        if live is None:
             return None
-        return live.header, any(a.kind == "child" for a in live.instance.ledger.actions.values())
+        nests = any(a.kind == "child" for a in live.instance.ledger.actions.values())
+        return Resident(live.header, nests, not live.busy)
 
     def _lost(self, error: AmendsError) -> None:
         _log.error("ownership is in doubt, reading everything again: %s", error)

@@ -60,20 +60,28 @@ def _time(value: float | None) -> datetime | None:
         return None
 
 
+_detail: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Detail)
+_attributes: msgspec.json.Decoder[Any] = msgspec.json.Decoder(dict[str, Any])
+
+
 def detail_of(header: Header) -> dict[str, Any]:
     """What the header tells beside its status. Damage is told, not raised: others are listed with it."""
-    detail, broken = _read(header.detail or "{}", _Detail, "detail")
+    if not header.detail:
+        return {}
+    detail, broken = _read(header.detail, _detail, "detail")
     return {"error": broken} if broken else detail
 
 
 def damaged(header: Header) -> bool:
     """Can what the header tells beside its status not be read?"""
-    return _read(header.detail or "{}", _Detail, "detail")[1] is not None
+    return _read(header.detail or "{}", _detail, "detail")[1] is not None
 
 
-def _read(text: str, shape: Any, what: str) -> tuple[dict[str, Any], dict[str, str] | None]:
+def _read(
+    text: str, decoder: msgspec.json.Decoder[Any], what: str
+) -> tuple[dict[str, Any], dict[str, str] | None]:
     try:
-        return msgspec.json.decode(text, type=shape), None
+        return decoder.decode(text), None
     except (msgspec.MsgspecError, UnicodeError) as error:
         return {}, {"type": "CorruptHeader", "message": f"the {what} of its header cannot be read: {error}"}
 
@@ -99,7 +107,7 @@ def status_of(header: Header, below: Sequence[Header] = ()) -> Status:
     """The snapshot that a header tells, with what holds it from below."""
     detail = detail_of(header)
     status, cause = stand(header, below)
-    attributes, broken = _read(header.attributes, dict[str, Any], "attributes")
+    attributes, broken = _read(header.attributes, _attributes, "attributes")
     created = _time(header.created_at) or _EPOCH
     return Status(
         id=header.id,

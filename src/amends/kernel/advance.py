@@ -17,6 +17,7 @@ from .backward import Plan
 from .entries import Fault
 from .failures import fault_of
 from .phases import BACKWARD, FINISHED, FORWARD, RETURNED, UNWINDING
+from .reactions import deliver_failure, release_parked
 
 if TYPE_CHECKING:
     from .instance import Decision, Instance
@@ -118,8 +119,6 @@ def _return(self: Instance, value: Any) -> BaseException | None:
 
 def _cancel_rest(self: Instance) -> None:
     """Tasks that outlive the body are cancelled, and settle before the execution ends."""
-    from .reactions import release_parked  # noqa: PLC0415 - the two modules know each other
-
     program = self.program
     assert program is not None
     for task in program.loop.tasks:
@@ -220,8 +219,6 @@ def _roll_back(self: Instance) -> None:
 
 def conclude_held(self: Instance, action: Action) -> None:
     """The saga itself gives up what is parked (a cancel): its outcome is what is known."""
-    from .reactions import deliver_failure  # noqa: PLC0415 - the two modules know each other
-
     self.issue(e.Interrupt(action.id))
     deliver_failure(self, action, action.fault or Fault("Cancelled", ""), action.outcome)
 

@@ -224,7 +224,7 @@ class SagaLoop(Surface):
         asyncio keeps all tasks of a process in one set: executions that all count from 1 would
         collide there.  `start` leaves the low bits alone, which decide the order within small sets.
         """
-        self._created = start
+        self._created = self._spawned = start
 
     # ------------------------------------------------------------ running
 

@@ -144,7 +144,9 @@ class Attempts:
             attempt.beat_at = self._clock.monotonic()
             attempt.current._beat = lambda progress: self._beat(attempt)
         if attempt.is_async:
-            attempt.task = task = start_eagerly(self._drive(attempt), self._loop, context)
+            attempt.task = task = start_eagerly(
+                self._drive(attempt), self._loop, context, attempt.current.step
+            )
             if task.done():
                 return
         else:

@@ -17,19 +17,19 @@ from typing import Any
 if sys.version_info >= (3, 12):
 
     def start_eagerly(
-        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
+        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context, name: str
     ) -> asyncio.Task[None]:
         """A task that has run to its first wait (or to its end)."""
-        return asyncio.Task(coroutine, loop=loop, context=context, eager_start=True)
+        return asyncio.Task(coroutine, loop=loop, context=context, name=name, eager_start=True)
 
 else:
     from asyncio.tasks import Task, _current_tasks  # type: ignore[attr-defined]
 
     def start_eagerly(
-        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
+        coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context, name: str
     ) -> asyncio.Task[None]:
         """A task that has run to its first wait (or to its end), where that is possible."""
-        task = Task(coroutine, loop=loop, context=context)
+        task = Task(coroutine, loop=loop, context=context, name=name)
         queue: Any = getattr(loop, "_ready", None)
         if queue and loop not in _current_tasks:
             queue.pop()._run()

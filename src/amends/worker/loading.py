@@ -185,13 +185,13 @@ class Loader:
     def reload(self, live: Live, why: str) -> None:
         """Memory and store disagree: the store counts."""
         self._worker.log.warning("[%s] loading again: %s", live.header.id, why)
-        uid = live.header.uid
         self._worker.leave(live)
-        self._worker.spawn(self._load_again(uid))
+        self._worker.spawn(self._load_again(live.header))
 
-    async def _load_again(self, uid: str) -> None:
-        found = await self._worker.store.read(uid)
+    async def _load_again(self, old: Header) -> None:
+        found = await self._worker.store.read(old.uid)
         if found is not None and not self._worker.dead:
             header, rows, inbox = found
             if header.status not in port.FINAL and header.owner == self._worker.incarnation:
                 self.adopt(Claim(header, rows, inbox, lost=True))
+        self._worker.on_doubt(old.id)

@@ -63,6 +63,7 @@ class Worker:
         *,
         on_lost: Callable[[AmendsError], None],
         on_change: Callable[[Live], None],
+        on_doubt: Callable[[str], None],
         predecessor: Worker | None = None,
     ) -> None:
         self.store = store
@@ -93,6 +94,7 @@ class Worker:
         self.stir = asyncio.Event()
         self._on_lost = on_lost
         self.on_change = on_change
+        self.on_doubt = on_doubt
         self.loop = asyncio.get_running_loop()
         self._warn_rows = settings.limits.warn_rows
         self._line: list[Live] = []

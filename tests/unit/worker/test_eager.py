@@ -25,7 +25,7 @@ def from_a_callback(body: Any) -> list[Any]:
         def begin() -> None:
             context = copy_context()
             context.run(WHO.set, "the step")
-            task = start_eagerly(body(said), loop, context)
+            task = start_eagerly(body(said), loop, context, "a")
             said.append(("returned", task.done()))
             made.set_result(task)
 
@@ -72,7 +72,7 @@ def test_inside_a_task_it_runs_too() -> None:
 
     async def main() -> None:
         said: list[Any] = []
-        task = start_eagerly(body(said), asyncio.get_running_loop(), copy_context())
+        task = start_eagerly(body(said), asyncio.get_running_loop(), copy_context(), "a")
         assert asyncio.current_task() is not task
         await task
         assert said == [task]
@@ -90,7 +90,7 @@ def test_other_callbacks_keep_their_order() -> None:
 
         def begin() -> None:
             loop.call_soon(said.append, "queued before")
-            start_eagerly(body(), loop, copy_context())
+            start_eagerly(body(), loop, copy_context(), "a")
             loop.call_soon(said.append, "queued after")
             loop.call_soon(done.set_result, None)
 
