@@ -42,7 +42,7 @@ class Backend:
         self.clock = clock
         self.ids = ids
         self.limits = limits
-        self.waiters: dict[str, list[asyncio.Future[Header | None]]] = {}
+        self.waiters: dict[str, list[asyncio.Future[Any]]] = {}
         self.resident: Callable[[str], Resident | None] = _nowhere
         self.closed = False
 
@@ -126,13 +126,8 @@ class Backend:
         stale = stale or Stale()
         pause = POLL_FIRST
         while True:
-            if self.closed:
-                raise EngineClosed(
-                    f"closed while {id} was waited for",
-                    hint="it goes on when a worker serves it; wait for it with another engine or client",
-                )
-            waiter: asyncio.Future[Header | None] = asyncio.get_running_loop().create_future()
-            self.waiters.setdefault(id, []).append(waiter)
+            self.must_not_be_closed(id)
+            waiter = self.expect(id)
             timer = None
             try:
                 resident = self.resident(uid)
@@ -150,12 +145,33 @@ class Backend:
             finally:
                 if timer is not None:
                     timer.cancel()
-                self._forget(id, waiter)
+                self.forget(id, waiter)
             if found is not None and _settled(found, stale):
                 return found, []
             pause = min(pause * 1.5, POLL_CEILING)
 
-    def _forget(self, id: str, waiter: asyncio.Future[Header | None]) -> None:
+    def must_not_be_closed(self, id: str) -> None:
+        """Raise `EngineClosed` once nothing is heard of executions any more."""
+        if self.closed:
+            raise EngineClosed(
+                f"closed while {id} was waited for",
+                hint="it goes on when a worker serves it; wait for it with another engine or client",
+            )
+
+    def expect(self, id: str) -> asyncio.Future[Any]:
+        """A future that gets the header of that execution once it has ended or needs attention, or None when
+        who waits must ask again. `forget` it afterwards.
+        """
+        waiter: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        waiting = self.waiters.get(id)
+        if waiting is None:
+            self.waiters[id] = [waiter]
+        else:
+            waiting.append(waiter)
+        return waiter
+
+    def forget(self, id: str, waiter: asyncio.Future[Any]) -> None:
+        """Nobody waits with this future any more."""
         waiting = self.waiters.get(id)
         if waiting is not None:
             if waiter in waiting:
@@ -262,7 +278,7 @@ def _nowhere(uid: str) -> None:
     """Without a worker in this process no execution is resident."""
 
 
-def _look_again(waiter: asyncio.Future[Header | None]) -> None:
+def _look_again(waiter: asyncio.Future[Any]) -> None:
     if not waiter.done():
         waiter.set_result(None)
 

@@ -21,7 +21,7 @@ from ..dialects.graph import Graph
 from ..errors import AmendsError, DefinitionError, EngineClosed
 from ..ids import Ids, RandomIds
 from ..store import open_store
-from ..store.port import Store
+from ..store.port import Header, Store
 from ..worker.intake import intake
 from ..worker.live import Live
 from ..worker.resources import Resources
@@ -31,6 +31,7 @@ from . import collector
 from .backend import Backend, Resident
 from .handle import Handle
 from .listing import Filters, listing
+from .outcome import result_of
 from .signals import told_to_stop
 from .status import Status
 from .sync import Sync
@@ -264,14 +265,12 @@ class Engine:
         worker = self._worker
         if worker is not None and not worker.dead and not worker.draining:
             self._registry.add_saga(call.saga)
-            live = worker.loader.start(header)
-            accepted = await live.accepted if live.accepted is not None else None
+            told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            worker.loader.start(header, told)
+            accepted = await told
             if accepted:
                 return Handle(self._backend, call.saga, header.id, header.uid, local=True)
-            if accepted is False:
-                header = await self._backend.existing(header, call)
-                return Handle(self._backend, call.saga, header.id, header.uid, local=True)
-        header.owner = None
+            return await self._start_again(header, call, attributes, accepted=accepted)
         header = await self._backend.create(header, call)
         self._stir()
         return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
@@ -283,9 +282,35 @@ class Engine:
         id: str | None = None,
         attributes: Mapping[str, Any] | None = None,
     ) -> R:
-        """`start`, then `Handle.result`."""
-        handle = await self.start(call, id=id, attributes=attributes)
-        return await handle.result()
+        """`start`, then `Handle.result`; both in one wait, where this process does the work."""
+        self._must_be_open()
+        worker = self._worker
+        if worker is None or worker.dead or worker.draining:
+            return await (await self.start(call, id=id, attributes=attributes)).result()
+        header = self._backend.header_for(call, id, attributes)
+        self._registry.add_saga(call.saga)
+        ended = self._backend.expect(header.id)
+        try:
+            worker.loader.start(header, ended, tell_acceptance=False)
+            found = await ended
+        finally:
+            self._backend.forget(header.id, ended)
+        if isinstance(found, Header) and found.uid == header.uid:
+            return result_of(found, call.saga).unwrap()
+        self._backend.must_not_be_closed(header.id)
+        return await (await self._start_again(header, call, attributes, accepted=found)).result()
+
+    async def _start_again(
+        self, tried: Header, call: SagaCall[R], attributes: Mapping[str, Any] | None, *, accepted: object
+    ) -> Handle[R]:
+        """This worker could not say that it is durable: by its id the store knows."""
+        if accepted is False:
+            header = await self._backend.existing(tried, call)
+        else:  # a header of its own: the one that was tried has seen what may not be durable
+            header = self._backend.header_for(call, tried.id, attributes)
+            header = await self._backend.create(header, call)
+            self._stir()
+        return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
 
     def handle(self, saga: Saga[..., R], id: str) -> Handle[R]:
         """A handle of an execution that exists (checked at its first use)."""

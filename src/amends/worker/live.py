@@ -17,11 +17,11 @@ class Live:
     consumed: inbox numbers among them.  busy: a row (or a transactional step) is on its way to the
     store.  leaving: that row gives the execution up.  queued: waits for the next round of activations.
     resting: has nothing to do for now.  lost: action ids whose attempt died with an earlier worker, and
-    until when it may still run.  exclusive: work that needs the journal's next position for itself.
+    until when it may still run.  told: hears whether its start is durable.  exclusive: work that
+    needs the journal's next position for itself.
     """
 
     __slots__ = (
-        "accepted",
         "busy",
         "consumed",
         "events",
@@ -36,6 +36,8 @@ class Live:
         "lost",
         "queued",
         "resting",
+        "tell_acceptance",
+        "told",
         "wake_at",
     )
 
@@ -47,7 +49,8 @@ class Live:
         self.consumed: list[int] = []
         self.inbox_seq = header.inbox_seq
         self.last_seq = 0
-        self.accepted: asyncio.Future[bool | None] | None = None
+        self.told: asyncio.Future[Any] | None = None
+        self.tell_acceptance = True
         self.busy = False
         self.leaving = False
         self.queued = False
@@ -58,13 +61,15 @@ class Live:
         self.exclusive: list[Callable[[], None]] = []
 
     def settle_start(self, *, accepted: bool | None) -> None:
-        """Tell whoever started it whether it is durable."""
+        """Tell whoever started it whether it is durable (who waits for its end need not hear that it is)."""
         self.fresh = False
-        if self.accepted is not None and not self.accepted.done():
-            self.accepted.set_result(accepted)
+        told, self.told = self.told, None
+        if told is not None and (self.tell_acceptance or not accepted) and not told.done():
+            told.set_result(accepted)
 
     def refuse_start(self, error: Exception) -> None:
         """Tell whoever started it that it cannot be stored."""
         self.fresh = False
-        if self.accepted is not None and not self.accepted.done():
-            self.accepted.set_exception(error)
+        told, self.told = self.told, None
+        if told is not None and not told.done():
+            told.set_exception(error)

@@ -8,6 +8,7 @@ read wait here for it.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..definition.step import StepOptions
@@ -39,15 +40,19 @@ class Loader:
         self.stash: dict[str, list[Any]] = {}
         self.early: dict[str, list[Message]] = {}
 
-    def start(self, header: Header) -> Live:
-        """Begin a new execution; header and first row become durable together (`Live.accepted`)."""
+    def start(self, header: Header, told: asyncio.Future[Any], *, tell_acceptance: bool = True) -> None:
+        """Begin a new execution; header and first row become durable together.
+
+        `told` gets True (unless without `tell_acceptance`: who waits for the end is told of that) once they
+        are, False if the id is taken, None if that is not known, or the store's error.
+        """
         live = Live(header, self.instance(header))
         live.fresh = True
-        live.accepted = self._worker.loop.create_future()
+        live.told = told
+        live.tell_acceptance = tell_acceptance
         header.owner = self._worker.incarnation
         self._worker.lives[header.uid] = live
         self._begin(live)
-        return live
 
     def _begin(self, live: Live) -> None:
         header = live.header
