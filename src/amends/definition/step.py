@@ -278,12 +278,12 @@ class StepCall(Call[R]):
         if self._used:
             raise self._again()
         self._used = True
-        port = current_port()
+        port = getattr(_get_running_loop(), "amends_port", None)  # `current_port`, on every step's way
         if port is None:
             return self._plain().__await__()
         if self.step.fallback:
             return self._preferring().__await__()
-        return port.run_step(self).__await__()
+        return port.run_step(self).__await__()  # type: ignore[no-any-return]
 
     async def _plain(self) -> R:
         if self.step.is_async:

@@ -82,10 +82,13 @@ class Program(Run):
             undo = e.UNDO_IRREVERSIBLE if step.options.irreversible else e.UNDO_NONE
         command = RunStep(id, name, args, undo, scope)
         future = self._action_future(id, call)
-        if self.ledger.asking:
+        ledger = self.ledger
+        if ledger.asking:
             self._hold_back(future, partial(self._issue_step, command))
-        else:
-            self._issue_step(command)
+        else:  # `_issue_step`, on every step's way
+            instance = self.instance
+            instance.commands.append(command)
+            instance.decision.run.append(open_step(ledger, command, instance.position))  # type: ignore[union-attr]
         return future
 
     def _issue_step(self, command: RunStep) -> None:

@@ -139,7 +139,6 @@ class Attempts:
         if attempt.timeout is not None:
             attempt.current.deadline_at = self._clock.now() + attempt.timeout
         context = self._context.copy()
-        context.run(_set_current, attempt.current)
         if attempt.heartbeat is not None:
             attempt.beat_at = self._clock.monotonic()
             attempt.current._beat = lambda progress: self._beat(attempt)
@@ -152,6 +151,7 @@ class Attempts:
         else:
             attempt.started = True
             attempt.current._cancelled = threading.Event()
+            context.run(_set_current, attempt.current)
             attempt.task = self._loop.run_in_executor(self._thread_pool(), context.run, attempt.function)
             attempt.task.add_done_callback(lambda done: self._done(attempt, done))
         seconds = attempt.timeout
@@ -200,6 +200,7 @@ class Attempts:
     async def _drive(self, attempt: Attempt) -> None:
         """The task of an `async def` attempt. It reports its own end, which saves a turn of the loop."""
         attempt.started = True
+        _set_current(attempt.current)
         value, error = None, attempt.stop
         if error is None:
             try:

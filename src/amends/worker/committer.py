@@ -65,7 +65,7 @@ class Committer:
         self._cap = batch
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[Pending] = deque()
+        self.waiting: deque[Pending] = deque()
         self._flight: asyncio.Task[None] | None = None
         self._dead = False
         self.statistics = Statistics()
@@ -73,22 +73,22 @@ class Committer:
 
     def add(self, write: Write, done: Callable[[Verdict], None]) -> None:
         """Queue a write for the next commit; call `flush` when the round is complete."""
-        self._waiting.append((write, done))
+        self.waiting.append((write, done))
 
     @property
     def idle(self) -> bool:
         """Is nothing queued or in flight?"""
-        return self._flight is None and not self._waiting
+        return self._flight is None and not self.waiting
 
     def flush(self) -> None:
         """Commit what waits, unless a commit is in flight (it will be followed by the next)."""
-        while self._waiting and self._flight is None and not self._dead:
+        while self.waiting and self._flight is None and not self._dead:
             batch = self._take()
             if not self._inline(batch):
                 self._flight = self._loop.create_task(self._fly(batch))
 
     def _take(self) -> list[Pending]:
-        waiting = self._waiting
+        waiting = self.waiting
         if len(waiting) <= self._cap:
             batch = list(waiting)
             waiting.clear()
@@ -158,7 +158,7 @@ class Committer:
     def _lose(self, error: AmendsError) -> None:
         """Nobody can know what is durable (or we are fenced): stop, and let the owner read again."""
         self._dead = True
-        self._waiting.clear()
+        self.waiting.clear()
         self._on_lost(error)
 
     async def settle(self) -> None:
@@ -172,7 +172,7 @@ class Committer:
     def kill(self) -> None:
         """Forget everything (the worker died or was fenced)."""
         self._dead = True
-        self._waiting.clear()
+        self.waiting.clear()
         if self._flight is not None:
             self._flight.cancel()
 

@@ -32,5 +32,6 @@ else:
         task = Task(coroutine, loop=loop, context=context, name=name)
         queue: Any = getattr(loop, "_ready", None)
         if queue and loop not in _current_tasks:
-            queue.pop()._run()
+            step = queue.pop()
+            step._context.run(step._callback, *step._args)
         return task

@@ -113,7 +113,8 @@ class Worker:
         live = self.lives.get(uid)
         if live is not None:
             live.events.append(event)
-            self.schedule(live)
+            if not live.queued and not live.busy:
+                self.schedule(live)
         elif not self.dead:
             self.loader.stash.setdefault(uid, []).append(event)
 
@@ -229,7 +230,9 @@ class Worker:
             write.release = Release(None, live.inbox_seq)
         elif not decision.run and not decision.undo and decision.next_args is None:
             write.release = self.residency.release_now(live, decision.now)
-        self.submit(live, write, decision)
+        live.busy = True  # `submit`, on every row's way
+        live.leaving = write.release is not None
+        self.committer.waiting.append((write, partial(self._committed, live, write, decision)))
 
     def submit(self, live: Live, write: Write, decision: Decision | None) -> None:
         """Hand a write to the committer; the execution is busy until its verdict."""
