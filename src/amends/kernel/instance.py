@@ -41,7 +41,7 @@ from .program import Program
 from .rollback import Rollback
 from .run import ActionFuture
 
-_REACTIONS = reactions.REACTIONS
+_reaction_to = reactions.REACTIONS.get
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -114,40 +114,30 @@ class Instance:
         if self.deferred:
             events = [*self.deferred, *events]
             self.deferred = []
-        program = self.program
-        if program is None:
-            self._go(events)
-        else:
-            loop = program.loop
-            loop.now = now
-            if loop.entered:
-                self._go(events)
-            else:
-                with loop:
-                    self._go(events)
-        return decision
-
-    def _go(self, events: Sequence[e.Event]) -> None:
-        for event in events:
-            reaction = _REACTIONS.get(type(event))
-            if reaction is None:
-                self.ledger.take(event, self.position)
-                continue
-            reaction(self, event)
-            program = self.program
-            if program is not None:
-                loop = program.loop
-                if loop.entered:
-                    loop.drain()
-                else:  # the program began with this event
-                    with loop:
-                        loop.drain()
-        program = self.program
-        if program is None or program.loop.entered:
+        program, entered = self.program, None
+        if program is not None:
+            program.loop.now = now
+            if not program.loop.entered:
+                entered = program.loop
+                entered.__enter__()  # not `with`: the loop may also be one that the first event brings
+        try:
+            for event in events:
+                reaction = _reaction_to(type(event))
+                if reaction is None:
+                    ledger.take(event, self.position)
+                    continue
+                reaction(self, event)
+                program = self.program
+                if program is not None:
+                    if not program.loop.entered:
+                        entered = program.loop
+                        entered.__enter__()
+                    program.loop.drain()
             advance.step(self)
-        else:
-            with program.loop:
-                advance.step(self)
+        finally:
+            if entered is not None:
+                entered.__exit__()
+        return decision
 
     def start_program(self, args: e.Raw) -> None:
         """Begin the saga's body with journaled arguments. Raises `MissingDefinition`, `Parked`."""
