@@ -1,0 +1,139 @@
+"""Example projects as a reader meets them: copied out of the repository, run from their folder, killed for real."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.docs.pages import ROOT, blocks
+from tests.docs.test_cli import commands, matches
+
+PATIENCE = 60.0  # seconds without which a test counts as hung
+MARK = "\x1e"
+
+
+def copied(name: str, to: Path) -> Path:
+    """The example in a folder of its own, as after `cp -r`."""
+    folder = to / name
+    shutil.copytree(ROOT / "examples" / name, folder, ignore=shutil.ignore_patterns("__pycache__", "*.db*"))
+    return folder
+
+
+def surroundings(**more: str) -> dict[str, str]:
+    """The environment of a reader's shell: `amends` and `python` are those of this environment."""
+    env = {key: value for key, value in os.environ.items() if not key.startswith("AMENDS_")}
+    paths = [str(Path(sys.executable).parent), env.get("PATH", "")]
+    return {**env, "PATH": os.pathsep.join(paths), "NO_PROXY": "127.0.0.1", **more}
+
+
+def run_readme(folder: Path, **env: str) -> None:
+    """Run the console commands of the folder's README in one shell, and compare exit codes and what is printed."""
+    page = folder / "README.md"
+    told = [block for block in blocks(page.read_text(encoding="utf-8")) if block.language == "console"]
+    assert told, "a README without commands"
+    given = [(block, list(commands(block))) for block in told]
+    script = "\n".join(f"{line}\nprintf '{MARK}%s{MARK}' $?" for _, lines in given for line, _ in lines)
+    shell = subprocess.Popen(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=surroundings(**env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        printed, errors = shell.communicate(timeout=2 * PATIENCE)
+    finally:
+        _kill_group(shell.pid)  # what a README starts in the background and leaves there
+    parts = iter(printed.split(MARK))
+    for block, lines in given:
+        wanted = re.fullmatch(r"exit (\d+)", block.comment)
+        codes = []
+        for line, said in lines:
+            out = next(parts)
+            codes.append(int(next(parts)))
+            assert matches(said, out), f"{line}\nsaid:\n{said}\nprinted:\n{out}\n{errors}"
+        assert max(codes) == (int(wanted[1]) if wanted else 0), f"{page}:{block.line}: {codes}\n{errors}"
+
+
+def _kill_group(leader: int) -> None:
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # nothing is left of it
+
+
+class Process:
+    """A process of an example, in its folder."""
+
+    def __init__(self, folder: Path, *command: str, **env: str) -> None:
+        self.log = folder / f"{Path(command[-1]).stem}-{time.monotonic_ns()}.log"
+        with self.log.open("wb") as log:
+            self._popen = subprocess.Popen(
+                [sys.executable, *command],
+                cwd=folder,
+                env=surroundings(**env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def kill(self) -> None:
+        """SIGKILL; fails if it has ended by itself."""
+        self.check()
+        self._popen.kill()
+        self._popen.wait(PATIENCE)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self._popen.terminate()
+        return self._popen.wait(PATIENCE)
+
+    def check(self) -> None:
+        """Fails if it has ended by itself."""
+        assert self._popen.poll() is None, f"ended by itself:\n{self.log.read_text()[-3000:]}"
+
+    def close(self) -> None:
+        """Whatever has become of it: it is gone."""
+        self._popen.kill()
+        self._popen.wait(PATIENCE)
+
+
+@contextmanager
+def running(folder: Path, *command: str, **env: str) -> Iterator[Process]:
+    """``python COMMAND`` in the folder, and gone afterwards."""
+    process = Process(folder, *command, **env)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def until(condition: Callable[[], Any], what: str, *processes: Process) -> None:
+    """Wait for it; the processes must be alive meanwhile."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        for process in processes:
+            process.check()
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.01)
+
+
+def free_port() -> int:
+    """A port on which nobody listens at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
