@@ -20,6 +20,7 @@ from tests.docs.test_cli import commands, matches
 
 PATIENCE = 60.0  # seconds without which a test counts as hung
 MARK = "\x1e"
+SERVES = " running on | serves "  # what uvicorn and `amends worker` say when they are ready
 
 
 def copied(name: str, to: Path) -> Path:
@@ -42,7 +43,9 @@ def run_readme(folder: Path, **env: str) -> None:
     told = [block for block in blocks(page.read_text(encoding="utf-8")) if block.language == "console"]
     assert told, "a README without commands"
     given = [(block, list(commands(block))) for block in told]
-    script = "\n".join(f"{line}\nprintf '{MARK}%s{MARK}' $?" for _, lines in given for line, _ in lines)
+    script = "\n".join(
+        _scripted(line, number) for number, line in enumerate(line for _, lines in given for line, _ in lines)
+    )
     shell = subprocess.Popen(
         ["bash", "-c", script],
         cwd=folder,
@@ -66,6 +69,16 @@ def run_readme(folder: Path, **env: str) -> None:
             codes.append(int(next(parts)))
             assert matches(said, out), f"{line}\nsaid:\n{said}\nprinted:\n{out}\n{errors}"
         assert max(codes) == (int(wanted[1]) if wanted else 0), f"{page}:{block.line}: {codes}\n{errors}"
+
+
+def _scripted(line: str, number: int) -> str:
+    """A line, and its exit code after what it prints. What is put into the background serves before the next."""
+    if line.startswith("pip "):
+        line = "true"
+    elif line.endswith(" &"):
+        log = f"background-{number}.log"
+        line = f"{line[:-2]} > {log} 2>&1 & until grep -qE '{SERVES}' {log}; do kill -0 $! && sleep 0.05 || exit; done"
+    return f"{line}\nprintf '{MARK}%s{MARK}' $?"
 
 
 def _kill_group(leader: int) -> None:
@@ -104,6 +117,19 @@ class Process:
     def check(self) -> None:
         """Fails if it has ended by itself."""
         assert self._popen.poll() is None, f"ended by itself:\n{self.log.read_text()[-3000:]}"
+
+    def serves(self) -> None:
+        """Wait until it says so."""
+        until(lambda: re.search(SERVES, self.log.read_text()), f"{self.log.stem} to serve", self)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It is there and does not answer: what is sent to it waits, and arrives afterwards."""
+        self._popen.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._popen.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """Whatever has become of it: it is gone."""

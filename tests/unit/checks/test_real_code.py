@@ -31,6 +31,11 @@ def test_the_benchmark() -> None:
     assert said(ROOT / "bench" / "ours" / "work.py") == []
 
 
+@pytest.mark.parametrize("folder", sorted({path.parent.name for path in (ROOT / "examples").glob("*/*.py")}))
+def test_the_examples(folder: str) -> None:
+    assert said(ROOT / "examples" / folder) == []
+
+
 def test_what_init_writes(tmp_path: Path) -> None:
     for name in ("app.py", "test_app.py"):
         text = (SOURCE / "cli" / "template" / f"{name}.txt").read_text(encoding="utf-8")
