@@ -60,6 +60,9 @@ def run_readme(folder: Path, **env: str) -> None:
         printed, errors = shell.communicate(timeout=2 * PATIENCE)
     finally:
         _kill_group(shell.pid)  # what a README starts in the background and leaves there
+    assert printed.count(MARK) == 2 * sum(len(lines) for _, lines in given), (
+        f"it broke off:\n{printed}\n{errors}"
+    )
     parts = iter(printed.split(MARK))
     for block, lines in given:
         wanted = re.fullmatch(r"exit (\d+)", block.comment)
@@ -77,7 +80,7 @@ def _scripted(line: str, number: int) -> str:
         line = "true"
     elif line.endswith(" &"):
         log = f"background-{number}.log"
-        line = f"{line[:-2]} > {log} 2>&1 & until grep -qE '{SERVES}' {log}; do kill -0 $! && sleep 0.05 || exit; done"
+        line = f"{line[:-2]} > {log} 2>&1 & until grep -sqE '{SERVES}' {log}; do kill -0 $! && sleep 0.05 || exit; done"
     return f"{line}\nprintf '{MARK}%s{MARK}' $?"
 
 
