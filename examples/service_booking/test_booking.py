@@ -132,6 +132,23 @@ def test_what_nobody_confirmed_is_given_up_without_a_fee(world: World, tmp_path:
     assert books.visits == 0
 
 
+def test_a_call_counts_even_if_the_day_passes_before_anybody_works(
+    world: World, tmp_path: Path
+) -> None:
+    with world.engine(tmp_path) as engine:
+        handle = engine.start(visit(booking("Ivy", FREE)), id="ivy")
+        until(lambda: engine.wait(count(handle, "await")), "the wait")
+    asyncio.run(call_off_from_elsewhere(f"sqlite:///{tmp_path}/visits.db", "ivy"))
+    with world.engine(tmp_path, FREE + timedelta(hours=1)) as engine:
+        assert engine.wait(engine.engine.handle(visit, "ivy").outcome()).status == "compensated"
+    assert world.books("Ivy") == Account(PRICE, given_back=PRICE)
+
+
+async def call_off_from_elsewhere(store: str, id: str) -> None:
+    async with Client(store) as client:
+        await client.handle(visit, id).send(called_off, "ill")
+
+
 def test_a_worker_is_killed_and_a_visit_called_off_while_nobody_works(world: World) -> None:
     asyncio.run(called_off_while_nobody_works(world))
 
