@@ -161,7 +161,7 @@ def worker(world: World) -> Iterator[Process]:
 async def reaches(handle: Handle[Any], command: str) -> None:
     """Wait until the journal holds such a command."""
     async with asyncio.timeout(60):
-        while command not in entries(await handle.history(), "commands"):  # noqa: ASYNC110 - of other processes
+        while command not in entries(await handle.history(), "commands"):
             await asyncio.sleep(0.01)
 
 

@@ -132,9 +132,7 @@ def test_what_nobody_confirmed_is_given_up_without_a_fee(world: World, tmp_path:
     assert books.visits == 0
 
 
-def test_a_call_counts_even_if_the_day_passes_before_anybody_works(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_call_counts_even_if_the_day_passes_before_anybody_works(world: World, tmp_path: Path) -> None:
     with world.engine(tmp_path) as engine:
         handle = engine.start(visit(booking("Ivy", FREE)), id="ivy")
         until(lambda: engine.wait(count(handle, "await")), "the wait")
@@ -159,7 +157,7 @@ async def called_off_while_nobody_works(world: World) -> None:
         with running(world.folder, *serve, SALON_URL=world.url) as worker:
             handle = await client.start(visit(booking("Hal", HALF)), id="hal")
             async with asyncio.timeout(60):  # until it waits for the visit
-                while await count(handle, "await") < 2:  # noqa: ASYNC110 - in another process
+                while await count(handle, "await") < 2:
                     await asyncio.sleep(0.01)
             worker.kill()
         await handle.send(called_off, "found another salon", key="web form 7")

@@ -40,7 +40,8 @@ def surroundings(**more: str) -> dict[str, str]:
 def run_readme(folder: Path, **env: str) -> None:
     """Run the console commands of the folder's README in one shell, and compare exit codes and what is printed."""
     page = folder / "README.md"
-    told = [block for block in blocks(page.read_text(encoding="utf-8")) if block.language == "console"]
+    found = blocks(page.read_text(encoding="utf-8"))
+    told = [block for block in found if block.language == "console" and block.reason is None]
     assert told, "a README without commands"
     given = [(block, list(commands(block))) for block in told]
     script = "\n".join(
