@@ -11,7 +11,6 @@ from office import TABLES, Office
 from onboarding import Decision, Hire, decision, onboard
 
 from amends import Client, Engine, Result
-from amends.checks import examine
 from tests.docs.projects import copied, run_readme, running, until
 
 ADA = Hire("ada", "Ada Lovelace", "grace")
@@ -161,8 +160,3 @@ def test_killed_while_it_prepares_and_while_it_waits(tmp_path: Path) -> None:
 
 def test_the_readme(tmp_path: Path) -> None:
     run_readme(copied("onboarding", tmp_path))
-
-
-def test_nothing_to_check() -> None:
-    report = examine([str(Path(__file__).parent)])
-    assert (report.findings, report.problems) == ([], [])

@@ -196,7 +196,7 @@ def main() -> None:
             print(line)
         return
     port = int(os.environ.get("CLOUD_PORT", "8700"))
-    uvicorn.run(application(Cloud(books, **given)), port=port, log_level="critical")
+    uvicorn.run(application(Cloud(books, **given)), port=port, access_log=False)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import amends
 from amends import Engine, Resource, Retry, injected, saga, step
 from amends.participants.http import Accepted, HttpClient
 
-SHORTLY = Retry(attempts=5, delay=0.2)
+SHORTLY = Retry(attempts=6, delay=0.2)
 UNDO = Retry(attempts=None, delay=0.2, cap=60)  # a deletion that fails is tried until it does not
 
 
@@ -51,7 +51,7 @@ class Cloud(HttpClient):
     """The cloud's API."""
 
 
-@step(name="cloud.create", timeout=10, retry=SHORTLY)
+@step(name="cloud.create", timeout=5, retry=SHORTLY)
 async def create(part: Part, cloud: Resource[Cloud] = injected) -> Accepted:
     """Order a part; the cloud builds it in its own time."""
     return (await cloud.post("/parts", json=part)).accepted()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -11,8 +12,7 @@ from cloud import Books
 from provisioning import Stack, provision
 
 from amends import Client
-from amends.checks import examine
-from tests.docs.projects import Process, copied, free_port, run_readme, running, until
+from tests.docs.projects import Process, copied, free_port, listening, run_readme, running, until
 
 WORKER = ("-m", "amends", "worker", "provisioning")
 
@@ -22,7 +22,7 @@ class Region:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = str(free_port())
+        self.port = free_port()
         self.books = Books(str(folder / "cloud.db"))
         self.web = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False)
         self.client = Client(f"sqlite:///{folder}/amends.db")
@@ -31,17 +31,11 @@ class Region:
     def cloud(self, **options: float) -> Iterator[Process]:
         told = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
         with running(self.folder, "cloud.py", *told, CLOUD_PORT=self.port) as process:
-            until(self.answers, "the cloud", process)
+            until(partial(listening, self.port), "the cloud", process)
             yield process
 
     def worker(self) -> AbstractContextManager[Process]:
         return running(self.folder, *WORKER, CLOUD_PORT=self.port)
-
-    def answers(self) -> bool:
-        try:
-            return self.web.get("/operations/none").status_code == 404
-        except httpx2.TransportError:
-            return False
 
     def start(self, stack: Stack) -> None:
         async def begin() -> None:
@@ -144,8 +138,3 @@ def test_workers_and_the_cloud_itself_are_killed(region: Region) -> None:
 
 def test_the_readme(region: Region) -> None:
     run_readme(region.folder, CLOUD_PORT=region.port)
-
-
-def test_nothing_to_check() -> None:
-    report = examine([str(Path(__file__).parent)])
-    assert (report.findings, report.problems) == ([], [])

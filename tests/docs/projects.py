@@ -20,7 +20,8 @@ from tests.docs.test_cli import commands, matches
 
 PATIENCE = 60.0  # seconds without which a test counts as hung
 MARK = "\x1e"
-SERVES = " running on | serves "  # what uvicorn and `amends worker` say when they are ready
+# What uvicorn, workers and Django's server say when they are ready.
+SERVES = " running on | serves |Starting development server"
 
 
 def copied(name: str, to: Path) -> Path:
@@ -34,7 +35,7 @@ def surroundings(**more: str) -> dict[str, str]:
     """The environment of a reader's shell: `amends` and `python` are those of this environment."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("AMENDS_")}
     paths = [str(Path(sys.executable).parent), env.get("PATH", "")]
-    return {**env, "PATH": os.pathsep.join(paths), "NO_PROXY": "127.0.0.1", **more}
+    return {**env, "PATH": os.pathsep.join(paths), "NO_PROXY": "127.0.0.1", "PYTHONUNBUFFERED": "1", **more}
 
 
 def run_readme(folder: Path, **env: str) -> None:
@@ -161,9 +162,14 @@ def until(condition: Callable[[], Any], what: str, *processes: Process) -> None:
         time.sleep(0.01)
 
 
-def free_port() -> int:
+def free_port() -> str:
     """A port on which nobody listens at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        return str(probe.getsockname()[1])
+
+
+def listening(port: str) -> bool:
+    """Does anybody answer there?"""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(port))) == 0
