@@ -10,7 +10,7 @@ BIN  := $(VENV)/bin
 PIP  := -m pip --disable-pip-version-check --no-input --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench soak check lint format types typing layers fix clean
+.PHONY: help demo docs test test-all bench soak check lint format types typing layers fix clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,6 +37,9 @@ bench: $(VENV)/.ready-dev ## run the benchmarks
 
 soak: $(VENV)/.ready-dev ## run the long tests
 	@$(BIN)/python -m pytest -m soak --timeout=0 --hypothesis-profile=soak $(ARGS)
+
+docs: $(VENV)/.ready-dev ## build the documentation site; a dead link or an undocumented name fails
+	@$(BIN)/python -m tests.docs.site
 
 # ---------------------------------------------------------------- checks
 

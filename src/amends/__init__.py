@@ -65,6 +65,7 @@ if typing.TYPE_CHECKING:
     from .worker.settings import Settings
 
 __version__ = "0.1.0.dev0"
+"""The release."""
 
 __all__ = [
     "SEALED",

@@ -26,6 +26,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 RULES: dict[str, Rule] = {}
+"""Every rule, by its code."""
 
 
 def _rule(

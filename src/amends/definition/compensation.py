@@ -25,7 +25,10 @@ class Probed(enum.Enum):
 
 
 UNRESOLVED = Probed.UNRESOLVED
+"""What a status probe returns when it cannot tell whether the action took effect."""
+
 SEALED = Probed.SEALED
+"""What a status probe returns when there was no effect *and* the key will be refused from now on."""
 
 
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

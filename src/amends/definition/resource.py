@@ -21,6 +21,7 @@ class _Marker:
 
 _MARK = _Marker()
 Resource = Annotated[T, _MARK]
+"""Marks a parameter that the engine fills with its resource of type T: ``db: Resource[Pool] = injected``."""
 
 
 class _Injected:

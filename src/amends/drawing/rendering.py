@@ -11,6 +11,7 @@ from .mermaid import to_mermaid
 from .svg import to_svg
 
 FORMATS: dict[str, Callable[[Diagram], str]] = {"mermaid": to_mermaid, "dot": to_dot, "svg": to_svg}
+"""How to write a diagram, by the name of the format."""
 
 
 def render(diagram: Diagram, format: str = "mermaid") -> str:

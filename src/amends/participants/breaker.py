@@ -46,6 +46,8 @@ try:
 except ImportError as error:
     raise missing("breaker", "purgatory") from error
 
+__all__ = ["Breaker", "CircuitOpen", "Remembered"]
+
 _log = logging.getLogger("amends.participants")
 
 _MOMENT = 0.01

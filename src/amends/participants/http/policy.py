@@ -63,6 +63,7 @@ POLICY = Policy(
     {1: U, 2: S, 3: U, 4: R, 5: U},
     {409: U, 413: L, 503: L},
 )
+"""What status codes mean unless a client says otherwise. See docs/clients.md."""
 
 
 def retry_after(value: str | None, now: float, longest: float) -> float | None:

@@ -60,6 +60,7 @@ class Subject:
 
 
 CASES: dict[str, tuple[Case, frozenset[str]]] = {}
+"""Every case by its name, with the abilities that it needs of its subject."""
 
 
 def case(*needs: str) -> Callable[[Case], Case]:

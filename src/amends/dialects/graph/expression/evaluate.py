@@ -24,7 +24,11 @@ from .syntax import (
 )
 
 FUEL = 100_000
+"""Operations that one evaluation may spend."""
+
 MAX_SIZE = 1_000_000
+"""Elements and characters that one value may have."""
+
 _NUMBERS = (int, float)
 
 

@@ -58,6 +58,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 ANY = Shape("any")
+"""Nothing is known about the value."""
 STRING, INTEGER, NUMBER, BOOLEAN, NULL = map(Shape, ("string", "integer", "number", "boolean", "null"))
 LIST, OBJECT = Shape("list"), Shape("object")
 

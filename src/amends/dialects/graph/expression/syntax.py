@@ -12,7 +12,11 @@ import msgspec
 from ....errors import ExpressionError
 
 MAX_TEXT = 2_000
+"""Characters of an expression."""
+
 MAX_DEPTH = 64
+"""How deep an expression may be nested."""
+
 MAX_INTEGER = 2**63 - 1
 
 

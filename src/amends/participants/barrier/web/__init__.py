@@ -23,9 +23,14 @@ from ..verdict import Found, Hanging, State, rejection
 __all__ = ["DIRECTION_HEADER", "ERRORS", "KEY_HEADER", "Answer", "key_of", "refusal", "status"]
 
 KEY_HEADER = "Idempotency-Key"
+"""The header that names the action."""
+
 DIRECTION_HEADER = "Amends-Direction"
+"""The header that says ``do`` or ``undo``, where the key does not."""
+
 PROBLEM = "application/problem+json"
-ERRORS = (Rejected, InvalidKey)  # what a handler should let through to the helper
+ERRORS = (Rejected, InvalidKey)
+"""What a handler should let through to the helper, which answers it."""
 
 
 class Headers(Protocol):

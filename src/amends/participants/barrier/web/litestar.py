@@ -25,3 +25,4 @@ def _answer(request: Request[Any, Any, Any], error: Any) -> Response[bytes]:
 
 
 exception_handlers: dict[type[Exception] | int, Any] = dict.fromkeys(ERRORS, _answer)
+"""For ``Litestar(exception_handlers=…)``: refusals and keys that cannot be read, as responses."""
