@@ -4,6 +4,7 @@ A block is run unless a comment stands directly above it:
 
     <!-- not run: reason -->    it cannot be run here, and why
     <!-- prints -->             below stands what was printed since the last such comment
+    <!-- file: shop.py -->      it is a file, for the blocks and shell sessions (tests.docs.sessions) that follow
 
 All Python blocks of a page share one namespace, in order, as if the page were one program. They may await
 at top level.
@@ -53,6 +54,11 @@ class Block:
         """Why it is not run; None if it is."""
         return self.comment.removeprefix("not run:").strip() if self.comment.startswith("not run:") else None
 
+    @property
+    def file(self) -> str | None:
+        """The file that it is, in the folder where the page's program or session runs."""
+        return self.comment.removeprefix("file:").strip() if self.comment.startswith("file:") else None
+
 
 def blocks(text: str) -> list[Block]:
     """The fenced blocks of a page."""
@@ -85,7 +91,9 @@ def run(page: Path) -> None:
     printed = io.StringIO()
     with asyncio.Runner() as runner:
         for block in blocks(page.read_text(encoding="utf-8")):
-            if block.language == "python" and block.reason is None:
+            if block.file:
+                Path(block.file).write_text(block.text, encoding="utf-8")
+            elif block.language == "python" and block.reason is None:
                 _run_block(block, page, module, printed, runner)
             elif block.comment == "prints":
                 assert printed.getvalue() == block.text, (

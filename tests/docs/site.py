@@ -28,6 +28,8 @@ ALWAYS = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.
 LINK = re.compile(r"(?P<before>\]\()(?P<path>[^)\s#:]+)(?P<anchor>#[^)\s]*)?(?P<after>\))")
 CODE = re.compile(rf"{FENCE.pattern}|`[^`\n]+`", FENCE.flags)
 PRINTS = re.compile(r"^<!-- prints -->\n```text\n", re.MULTILINE)
+FILE = re.compile(r"^<!-- file: (\S+) -->\n```(\w+)\n", re.MULTILINE)
+CONTENTS = re.compile(r"(?:^- \[[^\]]+\]\(#.*\n(?:  .*\n)*)+\n(?=##? )", re.MULTILINE)
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 LANGUAGES = {".py": "python", ".json": "json", ".toml": "toml", ".sql": "sql"}
 
@@ -43,8 +45,8 @@ def place(path: Path) -> Path:
     inside = path.relative_to(ROOT)
     if path.suffix == ".md" and len(inside.parts) == 1:
         return Path("project", inside.name.lower())
-    if path.suffix == ".md":
-        return inside.with_name("index.md") if inside.stem == "README" else inside
+    if path.suffix == ".md":  # examples/README.md: examples.md
+        return inside.parent.with_suffix(".md") if inside.stem == "README" else inside
     return Path("source", f"{inside}.md")
 
 
@@ -89,7 +91,14 @@ def follow(page: Path) -> tuple[str, list[Path]]:
         parts += [LINK.sub(link, text[end : code.start()]), code[0]]
         end = code.end()
     parts.append(LINK.sub(link, text[end:]))
-    return PRINTS.sub('```text title="prints"\n', "".join(parts)), linked
+    return dressed("".join(parts)), linked
+
+
+def dressed(text: str) -> str:
+    """What comments say in the source, as titles of blocks; and no list of contents, which the site has beside the page."""
+    text = PRINTS.sub('```text title="prints"\n', text)
+    text = FILE.sub(r'```\2 title="\1"\n', text)
+    return CONTENTS.sub("", text, count=1)
 
 
 def listing(path: Path) -> str:
