@@ -248,7 +248,7 @@ class Stuck(Parked):
 
 
 class LimitExceeded(Parked):
-    """A limit of the engine's settings (journal length, fan-out, depth) was passed."""
+    """The journal is as long as the engine's settings allow."""
 
     code = cause = "limit"
 
