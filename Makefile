@@ -3,6 +3,7 @@
 PYTHON  ?=
 PYTHONS ?=
 JOBS    ?= 2
+MINUTES ?= 5
 ARGS    ?=
 
 VENV := .venv
@@ -18,6 +19,7 @@ help: ## show this list
 	@echo "  PYTHON=…   the interpreter of .venv (default: 3.11, else any later one)"
 	@echo "  PYTHONS=…  versions for test-all, such as PYTHONS=\"3.11 3.13\" (default: all that are present)"
 	@echo "  JOBS=…     parallel test processes (default: 2)"
+	@echo "  MINUTES=…  how long the soak kills workers (default: 5; never fewer than 200 kills)"
 	@echo "  ARGS=…     more arguments for the demo, pytest or the benchmarks"
 
 # ---------------------------------------------------------------- what to run
@@ -36,7 +38,7 @@ bench: $(VENV)/.ready-dev ## run the benchmarks
 	@$(BIN)/python -m bench $(ARGS)
 
 soak: $(VENV)/.ready-dev ## run the long tests
-	@$(BIN)/python -m pytest -m soak --timeout=0 --hypothesis-profile=soak $(ARGS)
+	@SOAK_MINUTES=$(MINUTES) $(BIN)/python -m pytest -m soak --timeout=0 --hypothesis-profile=soak -rP $(ARGS)
 
 docs: $(VENV)/.ready-dev ## build the documentation site; a dead link or an undocumented name fails
 	@$(BIN)/python -m tests.docs.site

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from amends import Client, Engine, Handle, Status
+from amends.engine.crashes import VARIABLE
 
 from .book import Book
 from .worker import store_url
@@ -25,12 +28,14 @@ FINAL = frozenset({"completed", "compensated", "partially_compensated", "termina
 class Process:
     """One worker process."""
 
-    def __init__(self, folder: Path, number: int, settings: dict[str, float]) -> None:
+    def __init__(self, folder: Path, number: int, settings: dict[str, Any], crash_at: str = "") -> None:
         self.out, self.log = folder / f"worker-{number}.out", folder / f"worker-{number}.log"
+        self.crash_at = crash_at
         with self.out.open("wb") as out, self.log.open("wb") as log:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "tests.acceptance.worker", str(folder), json.dumps(settings)],
                 cwd=ROOT,
+                env={**os.environ, VARIABLE: crash_at},
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=log,
@@ -61,9 +66,12 @@ class Shop:
         self.workers: list[Process] = []
         self.kills = 0
 
-    def start_worker(self, *, wait: str = "working", **settings: float) -> Process:
-        """Start a worker and wait until it says so ("open": it may stand by; "": do not wait)."""
-        process = Process(self.folder, len(self.workers) + 1, settings)
+    def start_worker(self, *, wait: str = "working", crash_at: str = "", **settings: Any) -> Process:
+        """Start a worker and wait until it says so ("open": it may stand by; "": do not wait).
+
+        `crash_at`: where it kills itself (see amends.engine.crashes), `store`: options of the store's URL.
+        """
+        process = Process(self.folder, len(self.workers) + 1, settings, crash_at)
         self.workers.append(process)
         if wait:
             until(lambda: process.said(wait), f"the worker to be {wait}")
@@ -74,6 +82,16 @@ class Shop:
         assert process.popen.poll() is None, f"it ended by itself:\n{process.log.read_text()[-3000:]}"
         process.popen.kill()
         process.end()
+        self.kills += 1
+        self.book.killed()
+
+    async def crashed(self, process: Process) -> None:
+        """Wait until it has killed itself where it was told to; the mark stands in the book then."""
+        await until_so(lambda: process.popen.poll() is not None, f"the worker to be at {process.crash_at}")
+        name = process.crash_at.partition(":")[0]
+        said = process.log.read_text()
+        assert process.end() == -signal.SIGKILL, said[-3000:]
+        assert f"amends: crash point {name}\n" in said
         self.kills += 1
         self.book.killed()
 

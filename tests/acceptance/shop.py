@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import amends
-from amends import Rejected, Resource, Retry, Signal, StepFailed, injected, saga, step
+from amends import Rejected, Resource, Retry, Signal, StepFailed, Transaction, injected, saga, step
 
 from .book import BEGUN, CANCELLED, DONE, FAILED, REJECTED, Book, entry
 
@@ -125,6 +125,13 @@ async def give_back(rented: int | None, place: int, book: Resource[Book] = injec
             raise ConnectionError("nobody opens")
 
 
+@step(name="acceptance.deposit", transaction=True)
+def deposit(tx: Resource[Transaction] = injected) -> None:
+    """Its effect is a row of its own in the store's file, in one commit with the journal's."""
+    tx.execute("CREATE TABLE IF NOT EXISTS deposits (id TEXT NOT NULL)")
+    tx.execute("INSERT INTO deposits VALUES (?)", (amends.current().id,))
+
+
 # ---------------------------------------------------------------- sagas
 
 
@@ -220,6 +227,13 @@ async def stuck() -> None:
     await refuse(4)
 
 
+@saga(name="acceptance.banking")
+async def banking() -> None:
+    await buy(1)
+    await deposit()
+    await buy(3)
+
+
 async def _end(end: str, place: int, seconds: float = 0.02) -> None:
     if end == "refuse":
         await refuse(place, seconds)
@@ -227,4 +241,4 @@ async def _end(end: str, place: int, seconds: float = 0.02) -> None:
         await ask(place)
 
 
-SAGAS = [straight, threads, sleeper, abreast, child, parent, forgiving, patient, rounds, stuck]
+SAGAS = [straight, threads, sleeper, abreast, child, parent, forgiving, patient, rounds, stuck, banking]

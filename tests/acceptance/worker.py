@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import logging
 import os
@@ -10,27 +11,38 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 from amends import Engine, Limits, Settings
 
 from .book import Book
+from .sabotage import SABOTAGES
 from .shop import SAGAS
 
 
-def store_url(folder: Path) -> str:
-    return f"sqlite:///{folder / 'sagas.db'}"
+def store_url(folder: Path, options: str = "") -> str:
+    return f"sqlite:///{folder / 'sagas.db'}" + (f"?{options}" if options else "")
 
 
-def settings(given: dict[str, float]) -> Settings:
+def settings(given: dict[str, Any]) -> Settings:
     # deaths: what is there each time a worker dies is set aside as its likely cause; here nothing is.
     # linger: those that wait leave memory soon.  grace: nothing here goes on once its caller is dead.
     chosen = {"grace": 0.2, "linger": 0.05, **given}
-    return Settings(limits=Limits(deaths=1000), **chosen)  # type: ignore[arg-type]
+    return Settings(limits=Limits(deaths=1000), **chosen)
 
 
-async def serve(folder: Path, given: dict[str, float]) -> None:
-    """Work until SIGTERM. Says "open" when it is ready and "working" once it serves the store."""
-    engine = Engine(store_url(folder), sagas=SAGAS, resources=[Book(folder)], settings=settings(given))
+async def serve(folder: Path, given: dict[str, Any]) -> None:
+    """Work until SIGTERM. Says "open" when it is ready and "working" once it serves the store.
+
+    `store` among what is given are options of the store's URL; `everything`: it knows the newest saga, too,
+    `sabotage`: a safeguard to switch off.
+    """
+    url = store_url(folder, given.pop("store", ""))
+    if sabotage := given.pop("sabotage", ""):
+        SABOTAGES[sabotage]()
+    if given.pop("everything", False):
+        importlib.import_module("tests.acceptance.newest")
+    engine = Engine(url, sagas=SAGAS, resources=[Book(folder)], settings=settings(given))
     async with engine:
         telling = asyncio.create_task(tell(engine))
         await engine.serve()

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.figures import record
+
 from .spin import HERE, check, must_be_there
 
 ROOT = HERE.parents[1]
@@ -120,6 +122,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_whole_model_holds(folder: Path, macros: str) -> None:
     result = check(folder, "saga.pml", macros.split())
     assert (result.violated, result.story) == ("", [])
+    record("model", states=result.states, violations=0)
     assert result.states > 10_000
     if macros == EVERY_RULE:
         assert len(result.unreached) <= 1, "every rule of the model was used, but for the crash"
@@ -154,6 +157,7 @@ def test_without_a_safeguard_it_fails(folder: Path, ablation: Ablation) -> None:
     smaller = [] if ends or ablation.model != "saga.pml" else ["CRASHES=0"]
     result = check(folder, ablation.model, [*ablation.macros.split(), *smaller], ends=ends, shortest=not ends)
     story = "\n".join(result.story)
+    record("model without a safeguard", found=bool(result.violated), states=result.states)
     assert ablation.violated in result.violated, story
     told = iter(result.story)
     for words in ablation.story:

@@ -13,6 +13,7 @@ from ..kernel.limits import Limits
 from ..store import open_store
 from ..store.port import Store
 from .backend import Backend
+from .crashes import arm_store
 from .handle import Handle
 from .listing import Filters, listing
 from .status import Status
@@ -25,6 +26,7 @@ class Client:
 
     def __init__(self, url: str | Store, *, namespace: str = "default", limits: Limits | None = None) -> None:
         self._store = open_store(url) if isinstance(url, str) else url
+        arm_store(self._store)
         self._backend = Backend(self._store, namespace, SystemClock(), RandomIds(), limits or Limits())
 
     async def __aenter__(self) -> Self:

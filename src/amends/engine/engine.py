@@ -27,7 +27,7 @@ from ..worker.live import Live
 from ..worker.resources import Resources
 from ..worker.settings import Settings
 from ..worker.worker import Worker
-from . import collector
+from . import collector, crashes
 from .backend import Backend, Resident
 from .handle import Handle
 from .listing import Filters, listing
@@ -64,6 +64,7 @@ class Engine:
         self.settings = settings or Settings()
         self._clock = clock or SystemClock()
         self._store: Store = open_store(url) if isinstance(url, str) else _must_be_store(url)
+        crashes.arm_store(self._store)
         self._registry = _registry(sagas, steps)
         self._resources = Resources(tuple(resources))
         self._backend = Backend(self._store, namespace, self._clock, ids or RandomIds(), self.settings.limits)
@@ -192,6 +193,7 @@ class Engine:
             on_doubt=self._backend.look_again,
             predecessor=predecessor,
         )
+        crashes.arm_worker(worker)
         worker.watchdog.start()
         self._spawn(intake(worker))
 
