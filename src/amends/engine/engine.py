@@ -194,6 +194,9 @@ class Engine:
             predecessor=predecessor,
         )
         crashes.arm_worker(worker)
+        self._set_to_work(worker)
+
+    def _set_to_work(self, worker: Worker) -> None:
         worker.watchdog.start()
         self._spawn(intake(worker))
 
