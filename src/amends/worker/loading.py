@@ -16,6 +16,7 @@ from ..errors import AmendsError, CorruptJournal, Parked, Poison
 from ..kernel import entries as e
 from ..kernel.actions import OPEN, UNDO_RUNNING, UNKNOWN, Action
 from ..kernel.instance import PYTHON, Instance
+from ..kernel.ledger import FINISHED
 from ..store import port
 from ..store.port import Claim, Header, Message
 from .live import Live
@@ -120,7 +121,8 @@ class Loader:
         kept = self.stash.pop(uid, [])
         waiting = (*kept, *live.instance.deferred)
         ended = {(event.id, isinstance(event, _UNDO_ENDS)) for event in waiting if isinstance(event, _ENDS)}
-        for action in list(ledger.actions.values()):
+        over = ledger.phase == FINISHED  # of one that was terminated, actions may be open for ever
+        for action in () if over else list(ledger.actions.values()):
             if (action.id, action.outcome != OPEN) not in ended:
                 self._send_again(live, action, lost=claim.lost)
         self._worker.receive(self.early.pop(uid, []))

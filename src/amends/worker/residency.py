@@ -98,6 +98,8 @@ class Residency:
     def wake_at(self, live: Live) -> float | None:
         """When the execution must be claimed again: timers, deadline, waiting retries."""
         ledger = live.instance.ledger
+        if ledger.phase == FINISHED:
+            return None
         dues = [] if live.instance.next_wake is None else [live.instance.next_wake]
         for action in ledger.actions.values():
             if action.outcome == OPEN and action.kind == "step" and not action.hold:
