@@ -45,6 +45,8 @@ class SimLoop(asyncio.BaseEventLoop):
         self._numbers = itertools.count()
         self.thread_delay: Callable[[], float] = _at_once
         self.defects: list[str] = []
+        self._stopped = False
+        self._left: list[asyncio.Task[Any]] = []
         self.set_exception_handler(SimLoop._defect)
 
     def time(self) -> float:
@@ -55,7 +57,10 @@ class SimLoop(asyncio.BaseEventLoop):
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: Context | None = None
     ) -> asyncio.Task[T]:
         """A task that hashes by number."""
-        return NumberedTask(next(self._numbers), coro, loop=self, name=name, context=context)
+        task = NumberedTask(next(self._numbers), coro, loop=self, name=name, context=context)
+        if self._stopped:
+            self._left.append(task)
+        return task
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         """Run a function meant for a thread, as a callback of this loop, but without it as the running loop."""
@@ -121,16 +126,22 @@ class SimLoop(asyncio.BaseEventLoop):
         finally:
             _set_running_loop(outside)
 
+    def stop_for_good(self) -> None:
+        """Nothing of this loop runs any more; what is left stays as it is until `forget`."""
+        self._stopped = True
+        self._left += asyncio.all_tasks(self)
+
     def forget(self) -> None:
-        """Nothing of this loop runs any more. Closes what is left without running it, where that is possible."""
+        """Close what is left. (Code that catches `GeneratorExit` runs, and meets a dead process.)"""
         outside = _get_running_loop()
         _set_running_loop(self)  # what closes looks for its loop
         try:
-            for task in asyncio.all_tasks(self):
+            for task in {*self._left, *asyncio.all_tasks(self)}:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 task.get_coro().close()  # type: ignore[union-attr]
         finally:
             _set_running_loop(outside)
+        self._left.clear()
         self._ready.clear()
         self._scheduled.clear()
 

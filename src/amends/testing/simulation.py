@@ -45,6 +45,7 @@ class Process:
         """As SIGKILL: no callback of this process runs any more. What it has sent is on its way."""
         if self.alive:
             self.alive = False
+            self.loop.stop_for_good()
             self.simulation.note(f"{self.name} killed")
             self.simulation.bury(self)
             for then in self.on_killed:

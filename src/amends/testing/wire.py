@@ -69,6 +69,8 @@ class Wire:
         if self.process.alive and self._open:
             self._open = False
             await self.inner.close()
+            if isinstance(self.inner, MemoryStore) and self.inner._worker == self.incarnation:
+                self.inner._free_worker()  # shared by simulated processes, of which this one has gone
 
     def abandon(self) -> None:
         """Vanish, as a process that is killed. (A memory store is shared: only its worker frees the place.)"""

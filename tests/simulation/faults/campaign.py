@@ -49,8 +49,7 @@ def play(seed: int, store: str = "", *, trace: bool = False) -> tuple[Run, str]:
     if trace:
         run.simulation.notes = []
     try:
-        run.play()
-        check(run)
+        run.play(check)
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         text = f"{type(error).__name__}: {error} ({where.filename.rpartition('/')[2]}:{where.lineno})"

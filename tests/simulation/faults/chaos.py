@@ -101,6 +101,8 @@ class Chaos:
                 raise CommitUnknown("injected: written, but the answer is lost")
         elif call in TELLING:
             self.tell(process)
+        elif call == "park":
+            self.run.parked.add(arguments[1])
 
     def tell(self, process: Process) -> None:
         """A hint to all workers that there is news; hints may be lost."""

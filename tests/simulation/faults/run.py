@@ -14,7 +14,7 @@ import json
 import logging
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,13 @@ from amends.engine.handle import Handle
 from amends.errors import AmendsError, Rejected
 from amends.kernel.entries import Row
 from amends.store.memory import MemoryStore
-from amends.store.port import ATTENTION, FINAL, Code, Header, Query, Store, Verdict, Write
+from amends.store.port import ATTENTION, FINAL, Code, Header, Message, Query, Store, Verdict, Write
 from amends.testing.marks import sometimes
 from amends.testing.schedule import Fifo, order_named
 from amends.testing.seams import SeededIds, VirtualClock, VirtualEngine
 from amends.testing.services import Account, Network, Request, Service
 from amends.testing.simulation import Process, Simulation
-from amends.testing.wire import Crashed, Wire
+from amends.testing.wire import Wire
 from tests.simulation.order import interpreter
 
 from . import saga
@@ -70,10 +70,12 @@ class Run:
         self.stops: dict[int, asyncio.Event] = {}
         self.rows: dict[str, dict[int, Row]] = {}
         self.intents: dict[tuple[str, str, str], str] = {}
-        self.stories: dict[str, tuple[int, list[tuple[int, str, str]]]] = {}
+        self.story: list[tuple[int, str, str]] | None = None  # what saga code sees, while a journal is replayed
+        self.parked: set[str] = set()
         self.violations: list[Violation] = []
         self.running: Counter[tuple[int, str]] = Counter()
         self.headers: list[Header] = []
+        self.journals: dict[str, tuple[Header, list[Row], list[Message]]] = {}
         self.history: list[tuple[str, str]] = []
         self.lies: Counter[str] = Counter()
         self.replaced: set[int] = set()
@@ -129,8 +131,10 @@ class Run:
             return
         self.workers[process.number] = engine
         await stop.wait()
-        with contextlib.suppress(Crashed):
+        try:
             await engine.close()
+        except AmendsError as error:
+            sometimes(f"a drain ended in {error.code}")
         process.kill()
 
     def _gone(self, process: Process) -> None:
@@ -233,16 +237,6 @@ class Run:
             return False
         return True
 
-    def story(self, instance: Any) -> list[tuple[int, str, str]]:
-        """What an execution's code has seen; a new instance tells it again from where it begins."""
-        uid, position = instance.uid, instance.position
-        known = self.stories.get(uid)
-        if known is None or known[0] != id(instance):
-            before = [] if known is None else [note for note in known[1] if note[0] < position]
-            known = self.stories[uid] = (id(instance), before)
-            instance._kept_by_simulation = instance
-        return known[1]
-
     # ------------------------------------------------------------ what is durable
 
     def durable(self, incarnation: int, writes: Sequence[Write], verdicts: Sequence[Verdict]) -> None:
@@ -288,11 +282,12 @@ class Run:
 
     # ------------------------------------------------------------ the run
 
-    def play(self) -> None:
-        """From the first callback to the end. Raises what went wrong."""
+    def play(self, check: Callable[[Run], None]) -> None:
+        """From the first callback to the audit. Raises what went wrong."""
         with saga.stage(self, self.plan.nodes):
             try:
                 self.simulation.run(self._main())
+                check(self)
             finally:
                 self.simulation.over = True
                 self.close()
@@ -319,8 +314,8 @@ class Run:
         if self.plan.deadline:
             call = call.options(deadline=self.plan.deadline)
         header = self.backend.header_for(call, "root", None)
-        await self.backend.create(header, call)
-        self.history.append(("started", header.uid))
+        known = await self.backend.create(header, call)
+        self.history.append(("started", known.uid))
 
     async def _is_over(self) -> bool:
         self.headers = await self.observer.headers(Query(namespace="", limit=1000))
@@ -348,6 +343,10 @@ class Run:
             await asyncio.sleep(5.0)
         await asyncio.sleep(60.0)  # what is late arrives
         await self._is_over()
+        for header in self.headers:
+            found = await self.observer.read(header.uid)
+            if found is not None:
+                self.journals[header.uid] = found
 
     def account(self, uid: str, run: int, action: str) -> Account:
         """What the service knows of an action."""

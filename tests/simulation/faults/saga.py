@@ -1,7 +1,7 @@
 """The sagas of the simulation: random programs of `tests/simulation/order`, whose steps call simulated services.
 
 The body is that of the order tests, so that their reference, written from the sentences of DESIGN §3, can be held against
-journals that the whole engine wrote.  What saga code saw is kept outside of the instances, which come and go.
+journals that the whole engine wrote.  What saga code saw is heard when the journal is replayed at the end.
 """
 
 from __future__ import annotations
@@ -85,12 +85,13 @@ def hear(seconds: int = 20) -> Node:
 
 
 def note(label: str, what: str) -> None:
-    """Remember what saga code sees, with the position of the activation that shows it."""
-    port: Any = getattr(asyncio._get_running_loop(), "amends_port", None)
-    if port is None or port.loop.dead:
+    """Remember what saga code sees, with the position of the activation that shows it (when its journal is replayed)."""
+    story = RUNNING[-1].story
+    if story is None:
         return
-    instance = port.instance
-    RUNNING[-1].story(instance).append((instance.position, label, what))
+    port: Any = getattr(asyncio._get_running_loop(), "amends_port", None)
+    if port is not None and not port.loop.dead:
+        story.append((port.instance.position, label, what))
 
 
 @contextmanager

@@ -251,7 +251,7 @@ class Account:
     def _saw_failure(self, acts: list[Act], what: str) -> None:
         for act in acts:
             undid_itself = act.outcome == "gone" and act.interrupted == NEVER
-            if undid_itself and what not in ("Compensated", "CancelledError"):
+            if undid_itself and what not in ("Compensated", "Terminated", "CancelledError"):
                 raise self.broken(12, f"{act.label} undid itself, and saga code saw {what}")
             clean = act.outcome in ("rejected", "gone") or (act.outcome and act.undo == "none")
             passed = self.pivoted != NEVER and act.outcome
@@ -290,6 +290,9 @@ class Account:
     def finished(self, status: str) -> None:
         """The status follows from the facts."""
         self.status = status
+        if status == "terminated":  # nothing is undone, and the status says so
+            self.must_settle.clear()
+            return
         for act in self.acts.values():
             if not act.outcome or act.held:
                 raise self.broken(16, f"{status}, but {act.label} is open")
