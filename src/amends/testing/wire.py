@@ -29,6 +29,10 @@ class Faults(Protocol):
         """Shall a commit in place be refused, so that it is made in the background?"""
         ...
 
+    def refuses(self, process: Process, writes: Sequence[Write]) -> dict[int, Verdict]:
+        """Which writes of a commit shall not be made, by their places in it, and what is said of them."""
+        ...
+
     def before(self, process: Process, call: str, arguments: Sequence[Any]) -> float:
         """A call comes: seconds to wait before it is made. May raise instead, or kill the process."""
         ...
@@ -58,8 +62,10 @@ class Wire:
         if self._faults.before(self.process, "commit_now", arguments):
             return None
         self._must_live("commit")
-        verdicts: list[Verdict] | None = self.inner.commit_now(incarnation, writes)
+        refused = self._faults.refuses(self.process, writes)
+        verdicts: list[Verdict] | None = self.inner.commit_now(incarnation, _without(writes, refused))
         if verdicts is not None:
+            verdicts = _with(verdicts, refused)
             self._faults.after(self.process, "commit", arguments, verdicts)
             self._must_live("hear of its commit")
         return verdicts
@@ -89,7 +95,12 @@ class Wire:
         self._must_live(call)
         if wait:
             await asyncio.sleep(wait)
-        result = await getattr(self.inner, call)(*arguments, **options)
+        if call == "commit":
+            incarnation, writes = arguments
+            refused = self._faults.refuses(self.process, writes)
+            result: Any = _with(await self.inner.commit(incarnation, _without(writes, refused)), refused)
+        else:
+            result = await getattr(self.inner, call)(*arguments, **options)
         if call == "register":
             self.incarnation = result
         elif call == "open":
@@ -101,6 +112,18 @@ class Wire:
     def _must_live(self, what: str) -> None:
         if not self.process.alive:
             raise Crashed(f"the process is dead; it cannot {what}")
+
+
+def _without(writes: Sequence[Write], refused: dict[int, Verdict]) -> Sequence[Write]:
+    if not refused:
+        return writes
+    return [write for place, write in enumerate(writes) if place not in refused]
+
+
+def _with(verdicts: list[Verdict], refused: dict[int, Verdict]) -> list[Verdict]:
+    for place in sorted(refused):
+        verdicts.insert(place, refused[place])
+    return verdicts
 
 
 def _passing(call: str) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from amends.errors import CommitUnknown, StoreBusy, StoreError, StoreFull
-from amends.store.port import Write
+from amends.store.port import Code, Verdict, Write
 from amends.testing.services import Fate, Request
 from amends.testing.simulation import Process
 
@@ -17,6 +17,7 @@ from .saga import TIMEOUT
 if TYPE_CHECKING:
     from .run import Run
 
+CUTS = ("lost_tail", "torn_between_frames", "torn_inside_frame", "log_flipped")
 COMMITS = frozenset({"commit", "commit_now"})
 READS = frozenset({"claim", "news", "next_wake", "read"})
 RECOVERY = frozenset({"claim", "register", "read"})
@@ -56,12 +57,26 @@ class Chaos:
         """Some commits are made in the background."""
         return "commit_slow" in self.rates and self.active and self.chance.random() < 0.3
 
+    def refuses(self, process: Process, writes: Sequence[Write]) -> dict[int, Verdict]:
+        """A row that the database does not take, or a journal that has moved."""
+        if process is self.run.client:
+            return {}
+        for kind, code in (("row_refused", Code.POISON), ("row_taken", Code.CONFLICT)):
+            if kind in self.rates:
+                places = [place for place, write in enumerate(writes) if write.start is None]
+                if places and self.strikes(kind):
+                    return {self.chance.choice(places): Verdict(code, reason="injected")}
+        return {}
+
     def before(self, process: Process, call: str, arguments: Sequence[Any]) -> float:
         """Before a call of the store."""
         if process is self.run.client:
             return self.chance.choice((0.0, 0.0, 0.01, 0.3))
         if call in COMMITS:
+            self.run.disk.commits()
             return self._before_commit(process)
+        if call == "park" and self.strikes("crash_while_parking"):
+            process.kill()
         if call in RECOVERY and self.strikes("crash_in_recovery"):
             process.kill()
         if call in READS and self.strikes("read_fails"):
@@ -92,6 +107,10 @@ class Chaos:
         """After a call of the store."""
         if call == "commit":
             writes = arguments[1]
+            for kind in CUTS:
+                if kind in self.rates and self.strikes(kind):
+                    self.run.cut_power(kind)
+                    return
             self.run.durable(arguments[0], writes, result)
             if any(write.messages for write in writes):
                 self.tell(process)

@@ -39,6 +39,15 @@ ALL = [
     Kind("read_fails", "store", POINT, "a claim, or a look for news, fails"),
     Kind("recovery_fails", "store", POINT, "registering anew fails, for a while", rates=(0.5,)),
     Kind("crash_in_recovery", "store", POINT, "the process dies while it registers, claims or reads", rates=(0.1,)),
+    Kind("row_refused", "store", POINT, "the database refuses one row", rates=(0.1,), weight=5),
+    Kind("row_taken", "store", POINT, "the store says that the journal has moved", rates=(0.1,)),
+    Kind("crash_while_parking", "store", POINT, "the process dies as it sets an execution aside", rates=(0.7,)),
+    Kind("lost_tail", "disk", POINT, "a power cut takes the last commits with it", rates=(0.05, 0.15), weight=4),
+    Kind("torn_between_frames", "disk", POINT, "a power cut leaves whole frames of a commit", SQLITE),
+    Kind("torn_inside_frame", "disk", POINT, "a power cut leaves a part of a frame", SQLITE),
+    Kind("log_flipped", "disk", POINT, "a power cut leaves a wrong byte in a commit", SQLITE),
+    Kind("row_flipped", "disk", TIMELINE, "a letter of a journal has changed"),
+    Kind("database_locked", "disk", TIMELINE, "another program holds SQLite's write lock", SQLITE, weight=20),
     # ---- worker
     Kind("crash", "worker", TIMELINE, "SIGKILL between any two callbacks"),
     Kind("crash_at_send", "worker", POINT, "the process dies as it sends a request; the request arrives"),
@@ -70,6 +79,9 @@ ALL = [
     Kind("compensation_fails_for_a_while", "undo", PROGRAM, "compensations fail at first"),
     Kind("compensation_fails_for_ever", "undo", PROGRAM, "compensations never succeed; an operator must help"),
     Kind("verification_wrong", "undo", PROGRAM, "the check after a compensation says that it did not take"),
+    # ---- code
+    Kind("divergence", "code", TIMELINE, "a deploy brings code that does not fit the journals; later it is put right"),
+    Kind("missing_version", "code", TIMELINE, "a deploy lacks the saga; later it is put right"),
     # ---- people
     Kind("cancel", "people", TIMELINE, "somebody cancels, perhaps as it completes"),
     Kind("deadline", "people", PROGRAM, "the deadline passes, perhaps as it completes"),

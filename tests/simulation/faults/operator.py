@@ -7,8 +7,10 @@ import contextlib
 import json
 import random
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
+
+import apsw
 
 from amends.errors import AmendsError
 from amends.store.port import FINAL, Header
@@ -37,7 +39,7 @@ class Operator:
     # ------------------------------------------------------------ workers
 
     def _workers(self) -> list[Any]:
-        return [p for p in self.run.simulation.processes if p.name.startswith("worker")]
+        return self.run._workers()
 
     def _crash(self, kind: str) -> None:
         for process in self._workers()[:1]:
@@ -51,7 +53,7 @@ class Operator:
             if process.number in run.workers and run.workers[process.number].working:
                 run.chaos.count(kind)
                 process.pause(self.chance.choice((1.0, 6.0, 15.0)))
-                run.memory._free_worker()
+                run.disk.give_away()
                 run.start_worker()
 
     def _loop_blocked(self, kind: str) -> None:
@@ -80,6 +82,52 @@ class Operator:
             self.run.chaos.count(kind)
             self.run.start_worker()
 
+    # ------------------------------------------------------------ disks and code
+
+    def _row_flipped(self, kind: str) -> None:
+        """A letter of a journal changes; all who have read it before are gone."""
+        run = self.run
+        if run.rotten:
+            return
+        for process in self._workers():
+            process.kill()
+        spot = run.disk.rot(self.chance)
+        if spot is not None:
+            run.chaos.count(kind)
+            run.rotten[spot[0]] = spot
+            run.damaged.add(spot[0])
+
+    def _database_locked(self, kind: str) -> None:
+        run = self.run
+        connection = apsw.Connection(str(run.disk.path))
+        connection.wal_autocheckpoint(0)
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            connection.close()
+            return
+        run.chaos.count(kind)
+        run.locks.append(connection)
+        run.simulation.outside.loop.call_later(self.chance.choice((0.3, 7.0)), run.unlock)
+
+    def _divergence(self, kind: str) -> None:
+        self._deploy(kind, "diverging")
+
+    def _missing_version(self, kind: str) -> None:
+        self._deploy(kind, "missing")
+
+    def _deploy(self, kind: str, what: str) -> None:
+        run = self.run
+        if run.deployed == "right":
+            run.chaos.count(kind)
+            run.deploy(what)
+            run.simulation.outside.loop.call_later(self.chance.choice((3.0, 12.0)), self._put_right)
+
+    def _put_right(self) -> None:
+        if self.run.deployed != "right":
+            self.run.deploy("right")
+
     # ------------------------------------------------------------ the world around
 
     def _partition(self, kind: str) -> None:
@@ -96,10 +144,10 @@ class Operator:
 
     # ------------------------------------------------------------ people
 
-    def _do(self, what: Awaitable[Any]) -> None:
+    def _do(self, what: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> None:
         async def done() -> None:
             try:
-                await what
+                await what(*arguments, **options)
             except AmendsError as error:
                 sometimes(f"a person was told {error.code}")
             except Exception as error:
@@ -113,25 +161,25 @@ class Operator:
 
     def _cancel(self, kind: str) -> None:
         self.run.chaos.count(kind)
-        self._do(self.run.handle(self._somebody()).cancel("somebody says so", by="sim"))
+        self._do(self.run.handle(self._somebody()).cancel, "somebody says so", by="sim")
 
     def _terminate(self, kind: str) -> None:
         self.run.chaos.count(kind)
-        self._do(self.run.handle(self._somebody()).terminate("somebody says so", by="sim"))
+        self._do(self.run.handle(self._somebody()).terminate, "somebody says so", by="sim")
 
     def _signal_duplicated(self, kind: str) -> None:
         self.run.chaos.count(kind)
         key = f"k{self.chance.randrange(2)}"
         for _ in range(2):
-            self._do(self.run.handle("root").send(saga.heard, "hello", key=key))
+            self._do(self.run.handle("root").send, saga.heard, "hello", key=key)
 
     def _signal_early(self, kind: str) -> None:
         self.run.chaos.count(kind)
-        self._do(self.run.handle("root").send(saga.heard, "hello"))
+        self._do(self.run.handle("root").send, saga.heard, "hello")
 
     def _started_twice(self, kind: str) -> None:
         self.run.chaos.count(kind)
-        self._do(self._again())
+        self._do(self._again)
 
     async def _again(self) -> None:
         run = self.run
@@ -164,6 +212,8 @@ class Operator:
         self.tried[header.uid] += 1
         status = await handle.status()
         sometimes(f"attention because of {header.cause}")
+        if header.uid in self.run.rotten:
+            self.run.mend(header.uid, self.run.rotten[header.uid])
         if status.parked_whole:
             if self.tried[header.uid] > 3:
                 await handle.terminate("nothing else helps", by="sim")

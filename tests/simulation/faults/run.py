@@ -20,11 +20,11 @@ from typing import Any
 
 import msgspec
 
+from amends.definition.registry import REGISTRY
 from amends.engine.backend import Backend
 from amends.engine.handle import Handle
-from amends.errors import AmendsError, Rejected
+from amends.errors import AmendsError, StoreBusy
 from amends.kernel.entries import Row
-from amends.store.memory import MemoryStore
 from amends.store.port import ATTENTION, FINAL, Code, Header, Message, Query, Store, Verdict, Write
 from amends.testing.marks import sometimes
 from amends.testing.schedule import Fifo, order_named
@@ -36,6 +36,7 @@ from tests.simulation.order import interpreter
 
 from . import saga
 from .chaos import Chaos
+from .disks import MemoryDisk, Spot, SqliteDisk
 from .operator import Operator
 from .plans import Plan, plan
 
@@ -65,7 +66,16 @@ class Run:
         self.chaos = Chaos(self)
         self.service = Service(self.simulation, self._script)
         self.network = Network(self.simulation, self.service, self.chaos)
-        self.memory = MemoryStore()
+        self.disk: Any = (
+            SqliteDisk(self, folder)
+            if plan.store == "sqlite" and folder is not None
+            else MemoryDisk(self, keep="lost_tail" in plan.kinds)
+        )
+        self.tail_lost = False
+        self.rotten: dict[str, Spot] = {}
+        self.damaged: set[str] = set()
+        self.deployed = "right"
+        self.locks: list[Any] = []
         self.workers: dict[int, VirtualEngine] = {}
         self.stops: dict[int, asyncio.Event] = {}
         self.rows: dict[str, dict[int, Row]] = {}
@@ -79,21 +89,23 @@ class Run:
         self.history: list[tuple[str, str]] = []
         self.lies: Counter[str] = Counter()
         self.replaced: set[int] = set()
-        self.client = self.simulation.process("client", Fifo())
-        self.backend = self._client_backend()
+        self.start_client()
         self.operator = Operator(self)
-        self.observer: Store = self.store(self.simulation.outside)
+        self.observer: Store | None = None
 
     # ------------------------------------------------------------ processes
 
     def store(self, process: Process) -> Any:
         """The store, as a process opens it."""
-        return self.memory
+        return self.disk.store(process)
 
-    def _client_backend(self) -> Backend:
+    def start_client(self) -> None:
+        """A process without a worker: it starts the saga, unless that has been done, and then does what people do."""
+        self.client = self.simulation.process("client", Fifo())
         wire: Any = Wire(self.store(self.client), self.client, self.chaos)
-        ids = SeededIds(random.Random(f"ids {self.plan.seed}"))
-        return Backend(wire, "default", self.clock, ids, self.plan.settings.limits)
+        ids = SeededIds(random.Random(f"ids {self.plan.seed} {self.client.number}"))
+        self.backend = Backend(wire, "default", self.clock, ids, self.plan.settings.limits)
+        self.client.start(self._begin())
 
     def handle(self, id: str) -> Handle[Any]:
         """What the client has in hand."""
@@ -122,6 +134,9 @@ class Run:
             ids=SeededIds(random.Random(f"ids {self.plan.seed} {process.number}")),
             chance=random.Random(f"jitter {self.plan.seed} {process.number}"),
         )
+        if self.deployed == "missing":
+            registry = engine._registry
+            registry.parent, registry.sagas, registry.steps = None, {}, dict(REGISTRY.steps)
         stop = self.stops[process.number] = asyncio.Event()
         process.on_killed.append(lambda: self._gone(process))
         try:
@@ -150,6 +165,42 @@ class Run:
         engine = self.workers.get(process.number)
         if engine is not None:
             process.loop.call_soon(engine._stir)
+
+    def deploy(self, what: str) -> None:
+        """Stop all workers, and start one with other code."""
+        self.deployed = what
+        self.simulation.note(f"deployed: {what}")
+        for process in self._workers():
+            process.kill()
+
+    def _workers(self) -> list[Process]:
+        return [process for process in self.simulation.processes if process.name.startswith("worker")]
+
+    def cut_power(self, kind: str) -> None:
+        """All processes are gone, and with them what the disk had not yet kept."""
+        self.unlock()
+        for process in list(self.simulation.processes):
+            if process is not self.simulation.outside:
+                process.kill()
+        if self.observer is not None and self.plan.store == "sqlite":
+            self.observer.abandon()  # type: ignore[attr-defined]
+        self.observer = None
+        self.disk.cut(kind, self.chaos.chance)
+        self.tail_lost = self.tail_lost or kind == "lost_tail"
+        before, self.rows = self.rows, {}
+        for uid, rows in self.disk.rows().items():
+            for row in rows.values():
+                self._row(uid, row)
+        lost = [(uid, place) for uid, rows in before.items() for place in rows if place not in self.rows.get(uid, {})]
+        if lost and not self.tail_lost:
+            self.broken(4, f"these rows were acknowledged, and are lost: {lost}")
+        self.simulation.outside.loop.call_later(1.0, self.start_client)
+
+    def unlock(self) -> None:
+        """Other programs let go of the database."""
+        for connection in self.locks:
+            connection.close()
+        self.locks.clear()
 
     # ------------------------------------------------------------ what steps do
 
@@ -196,6 +247,8 @@ class Run:
         key = current.idempotency_key
         self.simulation.note(f"dispatch {key} {label} {current.attempt}")
         where = (current.uid, f"{current.run}/{current.action}", current.direction)
+        if current.uid in self.rotten:
+            self.broken(13, f"{key} ({label}) is dispatched from a damaged journal")
         if where not in self.intents:
             self.broken(3, f"{key} ({label}) is dispatched before its command is durable")
         if self.running[process.number, key]:
@@ -252,7 +305,9 @@ class Run:
     def _row(self, uid: str, row: Row) -> None:
         rows = self.rows.setdefault(uid, {})
         self.simulation.note(f"row {uid} {row.position} {row.checksum}")
-        if row.position in rows or (row.position and row.position - 1 not in rows):
+        if uid in self.rotten:
+            self.broken(13, f"{uid} goes on with a damaged journal")
+        if (row.position in rows or (row.position and row.position - 1 not in rows)) and not self.tail_lost:
             self.broken(15, f"{uid}: row {row.position} is written twice, or leaves a gap")
         rows[row.position] = row
         commands = msgspec.json.decode(row.commands)
@@ -294,12 +349,15 @@ class Run:
 
     def close(self) -> None:
         for process in list(self.simulation.processes):
-            process.alive = False
+            if process is not self.simulation.outside:
+                process.kill()
+        if self.observer is not None and self.plan.store == "sqlite":
+            self.observer.abandon()  # type: ignore[attr-defined]
+        self.unlock()
         self.simulation.close()
+        self.disk.close()
 
     async def _main(self) -> None:
-        await self.observer.open()
-        self.client.start(self._begin())
         self.start_worker()
         for when, kind in self.plan.moments:
             self.simulation.outside.loop.call_later(when, self.operator.strike, kind)
@@ -309,7 +367,17 @@ class Run:
         await self.converge()
 
     async def _begin(self) -> None:
-        await self.backend.store.open()
+        while True:
+            try:
+                await self.backend.store.open()
+                await self._accept()
+                return
+            except StoreBusy:
+                await asyncio.sleep(0.5)
+
+    async def _accept(self) -> None:
+        if self.history and not self.tail_lost:
+            return
         call = interpreter.order_saga(next(iter(self.plan.nodes)))
         if self.plan.deadline:
             call = call.options(deadline=self.plan.deadline)
@@ -318,12 +386,23 @@ class Run:
         self.history.append(("started", known.uid))
 
     async def _is_over(self) -> bool:
-        self.headers = await self.observer.headers(Query(namespace="", limit=1000))
+        observer = await self._observe()
+        self.headers = await observer.headers(Query(namespace="", limit=1000))
         return bool(self.headers) and all(header.status in FINAL for header in self.headers)
+
+    async def _observe(self) -> Store:
+        """The store, as somebody sees it who only looks."""
+        if self.observer is None:
+            self.observer = store = self.store(self.simulation.outside)
+            await store.open()
+        return self.observer  # type: ignore[return-value]
 
     def heal(self) -> None:
         """The faults stop."""
+        if self.deployed != "right":
+            self.deploy("right")
         self.simulation.note("healed")
+        self.unlock()
         self.chaos.active = False
         self.chaos.full_until = 0.0
         for process in self.simulation.processes:
@@ -343,10 +422,18 @@ class Run:
             await asyncio.sleep(5.0)
         await asyncio.sleep(60.0)  # what is late arrives
         await self._is_over()
+        observer = await self._observe()
+        for uid, spot in list(self.rotten.items()):  # it ended without being read again
+            self.mend(uid, spot)
         for header in self.headers:
-            found = await self.observer.read(header.uid)
+            found = await observer.read(header.uid)
             if found is not None:
                 self.journals[header.uid] = found
+
+    def mend(self, uid: str, spot: Spot) -> None:
+        """A damaged row is restored from the backup."""
+        self.disk.mend(spot)
+        del self.rotten[uid]
 
     def account(self, uid: str, run: int, action: str) -> Account:
         """What the service knows of an action."""

@@ -94,14 +94,23 @@ def note(label: str, what: str) -> None:
         story.append((port.instance.position, label, what))
 
 
+async def _act(node: Node) -> None:
+    """As the interpreter's; but while the wrong code is deployed, it does something else when it is replayed."""
+    port: Any = getattr(asyncio._get_running_loop(), "amends_port", None)
+    diverges = RUNNING[-1].deployed == "diverging" and port is not None and port.instance.expected is not None
+    value = await STEPS[node.options["kind"]]("something else" if diverges else node.label)
+    assert value in (None, f"r:{node.label}"), value
+
+
 @contextmanager
 def stage(run: Run, nodes: dict[str, Node]) -> Iterator[None]:
     """Let the interpreter play this program, with the steps above."""
-    before = dict(interpreter.STAGE), dict(interpreter.STEPS), interpreter.note
+    before = dict(interpreter.STAGE), dict(interpreter.STEPS), interpreter.note, interpreter._DO["act"]
     interpreter.STAGE.clear()
     interpreter.STAGE.update(nodes)
     interpreter.STEPS.update(STEPS)
     interpreter._DO["hear"] = _hear
+    interpreter._DO["act"] = _act
     interpreter.note = note
     RUNNING.append(run)
     try:
@@ -113,3 +122,4 @@ def stage(run: Run, nodes: dict[str, Node]) -> Iterator[None]:
         interpreter.STEPS.clear()
         interpreter.STEPS.update(before[1])
         interpreter.note = before[2]
+        interpreter._DO["act"] = before[3]
