@@ -18,7 +18,7 @@ from ..clock import Clock, SystemClock
 from ..definition.registry import REGISTRY, Registry
 from ..definition.saga import Saga, SagaCall
 from ..dialects.graph import Graph
-from ..errors import AmendsError, DefinitionError, EngineClosed
+from ..errors import AmendsError, DefinitionError, EngineClosed, StoreError
 from ..ids import Ids, RandomIds
 from ..store import open_store
 from ..store.port import Header, Store
@@ -234,7 +234,15 @@ class Engine:
             return
 
     async def _stand_by(self) -> None:
-        incarnation = await self._store.register(self._clock.now(), wait=True)
+        pause = 0.1
+        incarnation = None
+        while incarnation is None and not self._closing:
+            try:
+                incarnation = await self._store.register(self._clock.now(), wait=True)
+            except StoreError as error:
+                _log.error("cannot stand by yet: %s", error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, 5.0)
         if incarnation is not None and not self._closing:
             _log.info("taking over")
             self._work(incarnation)
