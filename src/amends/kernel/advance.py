@@ -19,6 +19,9 @@ from .failures import fault_of
 from .phases import BACKWARD, FINISHED, FORWARD, RETURNED, UNWINDING
 from .reactions import deliver_failure, release_parked
 
+PARENT_TERMINATED = "the parent was terminated"
+"""Why a nested saga may not pass its pivot any more."""
+
 if TYPE_CHECKING:
     from .instance import Decision, Instance
 
@@ -168,6 +171,8 @@ def _terminate(self: Instance) -> None:
     assert self.decision is not None
     for action in self.ledger.open():
         self.decision.interrupt.append(action)
+    for child in list(self.ledger.asked_by):
+        self.issue(e.AnswerPivot(child, PARENT_TERMINATED))
     self.ledger.cause = "terminated"
     self.decision.run.clear()
     self.decision.undo.clear()

@@ -16,7 +16,7 @@ from ..errors import AmendsError, CorruptJournal, Parked, Poison
 from ..kernel import entries as e
 from ..kernel.actions import OPEN, UNDO_RUNNING, UNKNOWN, Action
 from ..kernel.instance import PYTHON, Instance
-from ..kernel.ledger import FINISHED
+from ..kernel.phases import FINISHED
 from ..store import port
 from ..store.port import Claim, Header, Message
 from .live import Live

@@ -194,8 +194,8 @@ class Worker:
             return False
         self.residency.wanted(live)
         if live.instance.ledger.phase == FINISHED:
-            late = [event for event in live.events if writes.is_request(event)]
-            live.events = [event for event in live.events if type(event) is e.UndoRequested]
+            late = live.events
+            live.events = [event for event in late if type(event) is e.UndoRequested]
             if not live.events:
                 self.put_to_sleep(live, late)
                 return False
@@ -321,12 +321,14 @@ class Worker:
         live.instance.discard()
 
     def put_to_sleep(self, live: Live, late: Sequence[Any] = ()) -> None:
-        """Give an idle execution back to the store until it is due. `late`: requests that came too late."""
+        """Give an idle execution back to the store until it is due. `late`: events that came after its end."""
         release = Release(self.residency.wake_at(live), live.inbox_seq, bool(live.lost))
         consumed, live.consumed = live.consumed, []
         now = self.clock.now()
-        audit = [writes.no_effect(live, event, now) for event in late]
-        self.submit(live, Write(live.header.uid, release=release, consumed=consumed, audit=audit), None)
+        audit = [writes.no_effect(live, event, now) for event in late if writes.is_request(event)]
+        messages = writes.refused_pivots(live, late)
+        write = Write(live.header.uid, release=release, messages=messages, consumed=consumed, audit=audit)
+        self.submit(live, write, None)
 
     # ------------------------------------------------------------ the end
 
@@ -340,6 +342,8 @@ class Worker:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.log.error("a task of the worker failed", exc_info=task.exception())
+            # what it was to load, park or wake would be left to nobody
+            self.lost(AmendsError(f"a task of the worker failed: {task.exception()!r}"))
 
     def lost(self, error: AmendsError) -> None:
         """Ownership or the truth about a commit is lost: drop everything, and tell the engine."""

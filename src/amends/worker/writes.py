@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from ..definition.naming import RESERVED
 from ..kernel import entries as e
 from ..kernel.actions import OPEN
+from ..kernel.advance import PARENT_TERMINATED
 from ..kernel.entries import Row
 from ..kernel.instance import Decision
 from ..kernel.ledger import Ledger
@@ -63,6 +65,14 @@ def no_effect(live: Live, event: Any, now: float) -> AuditRecord:
         why += ", or the arguments it had may have had an effect by then"
     detail = getattr(event, "id", "")
     return AuditRecord(now, live.header.uid, event.by or "amends", f"{verb}: no effect", why, detail)
+
+
+def refused_pivots(live: Live, events: Sequence[Any]) -> list[Message]:
+    """Nested sagas that ask a parent for its pivot which was terminated meanwhile must not wait for ever."""
+    actions = live.instance.ledger.actions
+    asking = [actions[event.id] for event in events if type(event) is e.PivotRequested and event.id in actions]
+    refusal = encode_event(e.PivotAnswered(PARENT_TERMINATED))
+    return [Message(action.uid, refusal) for action in asking]
 
 
 def is_request(event: Any) -> bool:

@@ -66,6 +66,7 @@ class Account:
         self.asked_by: set[str] = set()
         self.returned: Moment = NEVER
         self.unwound: Moment = NEVER
+        self.terminated = False
         self.backward: Moment = NEVER
         self.status = ""
         self.must_settle: list[Act] = []
@@ -441,6 +442,10 @@ def _resolved(self: Account, reason: str, value: Any, id: str, by: str) -> None:
         _settle(self, act, "done")
 
 
+def _terminate_requested(self: Account, *fields: Any) -> None:
+    self.terminated = True
+
+
 def _started(self: Account, *fields: Any) -> None:
     self.running.clear()
 
@@ -459,6 +464,7 @@ _EVENTS: dict[str, Callable[..., None]] = {
     "retried": _retried,
     "skipped": _skipped,
     "resolved": _resolved,
+    "terminate_requested": _terminate_requested,
 }
 
 # ---------------------------------------------------------------- commands
@@ -545,6 +551,7 @@ def _answer_pivot(self: Account, id: str, refusal: str) -> None:
             raise self.broken(10, f"{act.label} may pivot, but its parent has not")
         return
     closed = min(self.cancel, self.returned, self.unwound, self.backward, act.interrupted) != NEVER
+    closed = closed or self.terminated
     refused_above = self.refused[0] == self.now[0]
     if not (closed or refused_above or self.begun or self.flying(but=act)):
         raise self.broken(10, f"{act.label} may not pivot, though nothing speaks against it")
