@@ -101,7 +101,7 @@ class Parking:
         try:
             instance.fold(claim.rows)
         except Parked:
-            return self._end_unread(live, asked)
+            return self._end_unread(live, asked, claim.inbox)
         requests = [event for event in instance.deferred if isinstance(event, ENDS)]
         requests += [event for _, event in asked]
         if not requests:
@@ -114,14 +114,20 @@ class Parking:
         if claim.lost:
             worker.loader.mark_lost(live, now)
         decision = instance.abandon([event for _, event in asked], error.cause, now)
-        live.consumed = [seq for seq, _ in asked]
+        live.consumed = [message.seq for message in claim.inbox if decision.finished or _ends(message)]
         row = instance.seal(decision)
-        worker.submit(live, writes.build(live, decision, row, worker.incarnation), decision)
+        write = writes.build(live, decision, row, worker.incarnation)
+        if decision.finished:
+            write.release = port.Release(None, live.inbox_seq)
+        worker.submit(live, write, decision)
+        for message in () if decision.finished else claim.inbox:
+            if not _ends(message):  # what nested sagas said counts on the way back, too
+                worker.take(live, message)
         worker.deliver_stashed(live)
         worker.committer.flush()
         return True
 
-    def _end_unread(self, live: Live, asked: list[tuple[int, Any]]) -> bool:
+    def _end_unread(self, live: Live, asked: list[tuple[int, Any]], inbox: list[Message]) -> bool:
         """The journal is damaged, so nothing can be undone from it; but it can be terminated."""
         request = next((event for _, event in asked if isinstance(event, e.TerminateRequested)), None)
         if request is None:
@@ -130,7 +136,7 @@ class Parking:
         said = {"terminated": {"reason": request.reason, "by": request.by}}
         header.status, header.cause, header.finished_at = port.TERMINATED, "terminated", worker.clock.now()
         header.detail = msgspec.json.encode(said).decode()
-        write = Write(header.uid, consumed=[seq for seq, _ in asked])
+        write = Write(header.uid, consumed=[message.seq for message in inbox])
         write.change = port.Change(header.status, header.cause, None, header.detail, header.finished_at)
         write.release = port.Release(None, live.inbox_seq)
         if header.parent:
@@ -183,6 +189,12 @@ class Parking:
                 record = port.AuditRecord(self._worker.clock.now(), uid, "amends", "unpark", why)
                 await store.unpark(uid, record)
                 self._worker.stir.set()
+
+
+def _ends(message: Message) -> bool:
+    """Does it ask for the end? (A damaged one says nothing, and is dropped with the code.)"""
+    event = _read(message)
+    return event is None or isinstance(event, ENDS)
 
 
 def _read(message: Message) -> e.Event | None:
