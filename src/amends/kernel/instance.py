@@ -225,6 +225,7 @@ class Instance:
         """A row that only keeps its events was written for us: the next activation applies them."""
         self.position = row.position + 1
         self.checksum = row.checksum
+        self.ledger.now = max(self.ledger.now, row.now)
         self.deferred.extend(events)
 
     def load(self, rows: Sequence[Row]) -> None:

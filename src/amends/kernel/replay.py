@@ -101,6 +101,7 @@ def _begin_anew(journal: Journal, *, ended: bool) -> None:
 def _fold_row(self: Instance, row: Row, events: list[Any], commands: list[Any]) -> None:
     ledger = self.ledger
     if _is_deferred(commands):
+        ledger.now = max(ledger.now, row.now)
         self.deferred.extend(events)
     else:
         ledger.now = row.now
@@ -119,6 +120,7 @@ def _is_deferred(commands: list[Any]) -> bool:
 
 def _replay_row(self: Instance, row: Row, events: list[Any], commands: list[Any]) -> None:
     if commands and type(commands[0]) is e.Defer:
+        self.ledger.now = max(self.ledger.now, row.now)
         self.deferred.extend(events)
     else:
         self.expected = commands
