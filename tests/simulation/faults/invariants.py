@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from amends.definition.registry import REGISTRY
+from amends.errors import Parked
 from amends.kernel import entries as e
 from amends.kernel.instance import Instance
 from amends.kernel.limits import Limits
@@ -35,7 +36,11 @@ def check(run: Run) -> None:
         raise run.violations[0]
     if run.simulation.defects:
         raise Violation(0, f"callbacks failed: {run.simulation.defects[:3]}")
-    accounts = {uid: _account(run, uid, _replays(run, *found[:2])) for uid, found in run.journals.items()}
+    accounts = {
+        uid: _account(run, uid, _replays(run, header, rows))
+        for uid, (header, rows, _) in run.journals.items()
+        if not _ended_unread(run, header)
+    }
     for uid, (header, rows, inbox) in run.journals.items():
         _journal(run, header, rows)
         if not _ended_unread(run, header):
@@ -45,7 +50,7 @@ def check(run: Run) -> None:
     if run.tail_lost:  # what an acknowledged commit said is gone: then only keys keep effects from being doubled
         _books(run, orphans=True)
         return
-    for account in (account for account in accounts.values() if account.status):
+    for account in accounts.values():
         _children(account, accounts)
         _effects(run, account)
     _books(run)
@@ -132,7 +137,7 @@ def _replays(run: Run, header: Header, rows: list[e.Row]) -> list[tuple[int, str
             replayed.discard()
     whole = _instance(header)
     whole.fold(rows)
-    if whole.ledger.status != header.status and not _ended_unread(run, header):
+    if whole.ledger.status != header.status:
         raise Violation(8, f"{header.id} is {header.status}, its journal folds to {whole.ledger.status}")
     story, run.story = run.story, None
     return story
@@ -159,11 +164,15 @@ def _decides_again(run: Run, header: Header, instance: Instance, row: e.Row) -> 
 
     (One that was parked, or whose code was missing, may have been ended from its journal alone.)
     """
-    if header.uid in run.parked or run.chaos.fired.keys() & UNFIT:
-        return
-    decision = instance.activate(e.decode_events(row.events), row.now)
-    if decision.commands != e.decode_commands(row.commands):
-        raise Violation(13, f"{header.id}: row {row.position} says {row.commands}, again it is {decision.commands}")
+    try:
+        commands = instance.activate(e.decode_events(row.events), row.now).commands
+    except Parked as error:
+        commands = [error]
+    if commands != e.decode_commands(row.commands):
+        if header.uid not in run.parked and not run.chaos.fired.keys() & UNFIT:
+            raise Violation(13, f"{header.id}: row {row.position} says {row.commands}, again it is {commands}")
+        assert run.story is not None
+        run.story = [note for note in run.story if note[0] < row.position]
 
 
 def _instance(header: Header) -> Instance:

@@ -79,6 +79,8 @@ def _choose(chance: random.Random, store: str, only: tuple[str, ...]) -> list[Ki
     while len(found) < min(wanted, len(able)):
         kind = chance.choices(able, [k.weight for k in able])[0]
         found[kind.name] = kind
+    if "lost_tail" in found:  # a damage that is lost with the rows around it cannot be told from one that is overlooked
+        found.pop("row_flipped", None)
     return list(found.values())
 
 

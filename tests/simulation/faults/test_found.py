@@ -6,8 +6,11 @@ import asyncio
 
 import pytest
 
+import amends
+
 from amends import saga, step
-from tests.simulation.promises.world import World
+from amends.errors import StoreError
+from tests.simulation.promises.world import World, forget
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -49,5 +52,121 @@ def test_a_terminated_execution_that_hears_of_its_child_dispatches_nothing(world
             assert not engine._worker.lives  # type: ignore[union-attr]
         header = await world.header("p")
         assert (header.owner, header.wake_at) == (None, None)
+
+    world.run(main)
+
+
+def test_a_standby_whose_look_fails_looks_again(world: World) -> None:
+    """It failed once, and never took over."""
+
+    @step(name="found.quick")
+    async def quick() -> str:
+        return "done"
+
+    @saga(name="found.plain")
+    async def plain() -> str:
+        return await quick()
+
+    async def main() -> None:
+        async with world.engine(plain) as first:
+            wire = world.wire()
+            second = world.build(plain, wire=wire)
+            await second.__aenter__()  # another one works: it stands by
+            wire.fail("register", StoreError("the disk hiccups"), StoreError("and again"))
+            await world.crash(first)
+            await world.passes(30.0)
+            assert second.working
+            assert await second.run(plain(), id="p") == "done"
+            await second.close()
+
+    world.run(main)
+
+
+def test_what_cannot_be_read_again_is_not_left_to_nobody(world: World) -> None:
+    """The journal had moved under a worker, and the store failed as it read it again: it waited for ever."""
+
+    @step(name="found.once")
+    async def once() -> str:
+        return "done"
+
+    @saga(name="found.moved")
+    async def moved() -> str:
+        await once()
+        return await once()
+
+    async def main() -> None:
+        wire = world.wire()
+        async with world.engine(moved, wire=wire) as engine:
+            handle = await engine.start(moved(), id="m")
+            worker = engine._worker
+            assert worker is not None
+            wire.fail("read", StoreError("the disk hiccups"))
+            live = next(iter(worker.lives.values()))
+            worker.loader.reload(live, "as if the journal had moved")
+            assert await handle.result() == "done"
+
+    world.run(main)
+
+
+def test_a_child_may_not_pass_its_pivot_once_its_parent_is_terminated(world: World) -> None:
+    """It asked its parent, which had ended, and waited for ever."""
+
+    @step(name="found.wait")
+    async def wait() -> None:
+        await asyncio.sleep(2.0)
+
+    @saga(name="found.pivoting")
+    async def pivoting() -> str:
+        await wait()
+        try:
+            await amends.pivot()
+        except amends.PivotRefused as refused:
+            return str(refused)
+        return "passed"
+
+    @saga(name="found.above")
+    async def above() -> str:
+        return await pivoting()
+
+    async def main() -> None:
+        async with world.engine(above, pivoting) as engine:
+            handle = await engine.start(above(), id="a")
+            await world.passes(1.0)
+            await handle.terminate("enough", by="me")
+            assert "terminated" in await engine.handle(pivoting, "a~1").result()
+
+    world.run(main)
+
+
+def test_what_is_undone_without_its_code_hears_of_its_children_and_is_given_back(world: World) -> None:
+    """The end of a child waited in the inbox and was passed over; and what had ended kept its owner."""
+
+    @step(name="found.below")
+    async def below() -> None:
+        await asyncio.sleep(1.0)
+
+    @saga(name="found.nested")
+    async def nested() -> None:
+        await below()
+
+    @saga(name="found.around")
+    async def around() -> None:
+        await nested()
+
+    async def main() -> None:
+        async with world.engine(around, nested) as engine:
+            await engine.start(around(), id="a")
+            await world.passes(0.5)
+            await world.crash(engine)
+        forget(around)
+        async with world.engine(nested) as engine:
+            handle = engine.handle(around, "a")
+            await world.reaches(handle, "attention")
+            await world.passes(20.0)  # the child ends meanwhile
+            await handle.cancel("enough", by="me")
+            assert (await world.ended(handle)).status == "compensated"
+            await world.passes(20.0)
+            header = await world.header("a")
+            assert (header.owner, header.wake_at) == (None, None)
 
     world.run(main)
