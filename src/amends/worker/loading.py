@@ -84,6 +84,7 @@ class Loader:
         """Bring a claimed execution to the head of its journal and go on with it. Replay happens here."""
         header = claim.header
         live = Live(header, self.instance(header))
+        live.lost |= self._worker.doubts.pop(header.uid, {})
         self._worker.lives[header.uid] = live
         if claim.deaths >= self._worker.settings.limits.deaths:
             error = Poison(
@@ -193,12 +194,15 @@ class Loader:
         """Memory and store disagree: the store counts."""
         self._worker.log.warning("[%s] loading again: %s", live.header.id, why)
         self._worker.leave(live)
+        if live.lost:
+            self._worker.doubts[live.header.uid] = live.lost
         self._worker.spawn(self._load_again(live.header))
 
     async def _load_again(self, old: Header) -> None:
         found = await self._worker.store.read(old.uid)
         if found is not None and not self._worker.dead:
             header, rows, inbox = found
-            if header.status not in port.FINAL and header.owner == self._worker.incarnation:
+            ended = header.status in port.FINAL and not inbox  # a message to what has ended: undo it
+            if not ended and header.owner == self._worker.incarnation:
                 self.adopt(Claim(header, rows, inbox, lost=True))
         self._worker.on_doubt(old.id)

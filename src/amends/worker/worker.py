@@ -73,6 +73,8 @@ class Worker:
         self.clock = clock
         self.settings = settings
         self.lives: dict[str, Live] = {}
+        # until when attempts lost with a worker may still run, of executions that are to be loaded again
+        self.doubts: dict[str, dict[str, float]] = {}
         if predecessor is None:
             self.attempts = Attempts(clock, steps=settings.steps, threads=settings.threads)
             self.dispatcher = Dispatcher(self, self.attempts)
@@ -80,6 +82,8 @@ class Worker:
             self.attempts = predecessor.attempts
             self.dispatcher = predecessor.dispatcher
             self.dispatcher.worker = self
+            self.doubts |= predecessor.doubts
+            self.doubts |= {uid: live.lost for uid, live in predecessor.lives.items() if live.lost}
         self.residency = Residency(self)
         self.parking = Parking(self)
         self.transactions = Transactions(self)
