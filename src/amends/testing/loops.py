@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import threading
 from asyncio.events import _get_running_loop, _set_running_loop
@@ -138,7 +139,8 @@ class SimLoop(asyncio.BaseEventLoop):
         try:
             for task in {*self._left, *asyncio.all_tasks(self)}:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                task.get_coro().close()  # type: ignore[union-attr]
+                with contextlib.suppress(RuntimeError):  # it waits for something even now
+                    task.get_coro().close()  # type: ignore[union-attr]
         finally:
             _set_running_loop(outside)
         self._left.clear()
@@ -146,7 +148,9 @@ class SimLoop(asyncio.BaseEventLoop):
         self._scheduled.clear()
 
     def _defect(self, context: dict[str, Any]) -> None:
-        """Somebody's callback failed: for a simulation that is a finding."""
+        """Somebody's callback failed: for a simulation that is a finding. (A dead process only falls over.)"""
+        if self._stopped:
+            return
         error = context.get("exception")
         self.defects.append(f"{context.get('message')}: {error!r}")
 

@@ -12,12 +12,12 @@ from amends.store.port import Code, Verdict, Write
 from amends.testing.services import Fate, Request
 from amends.testing.simulation import Process
 
+from .kinds import CUTS
 from .saga import TIMEOUT
 
 if TYPE_CHECKING:
     from .run import Run
 
-CUTS = ("lost_tail", "torn_between_frames", "torn_inside_frame", "log_flipped")
 COMMITS = frozenset({"commit", "commit_now"})
 READS = frozenset({"claim", "news", "next_wake", "read"})
 RECOVERY = frozenset({"claim", "register", "read"})
@@ -63,7 +63,7 @@ class Chaos:
             return {}
         for kind, code in (("row_refused", Code.POISON), ("row_taken", Code.CONFLICT)):
             if kind in self.rates:
-                places = [place for place, write in enumerate(writes) if write.start is None]
+                places = [place for place, write in enumerate(writes) if write.start is None and write.row is not None]
                 if places and self.strikes(kind):
                     return {self.chance.choice(places): Verdict(code, reason="injected")}
         return {}

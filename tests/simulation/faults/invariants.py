@@ -32,6 +32,7 @@ LIMITS = Limits(callbacks=20_000)
 
 def check(run: Run) -> None:
     """Raise the first violation."""
+    sometimes(f"order {run.plan.order}")
     if run.violations:
         raise run.violations[0]
     if run.simulation.defects:
@@ -207,6 +208,8 @@ def _effects(run: Run, account: Account) -> None:
         if act.kind != "step":
             continue
         book = _book(run, account.uid, act)
+        if act.name == "sim.verified" and act.how == "done" and act.label not in run.verified | run.by_hand:
+            raise Violation(11, f"{act.label} is undone, and nothing has verified it")
         expected = _expected(account, act)
         if expected is not None and book.effect != expected:
             raise Violation(

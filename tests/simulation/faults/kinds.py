@@ -89,5 +89,6 @@ ALL = [
     Kind("started_twice", "people", TIMELINE, "the same id is started again"),
 ]
 
+CUTS = ("lost_tail", "torn_between_frames", "torn_inside_frame", "log_flipped")
 NAMES = [kind.name for kind in ALL]
 BY_NAME = {kind.name: kind for kind in ALL}

@@ -91,6 +91,7 @@ class Operator:
             return
         for process in self._workers():
             process.kill()
+        run.unlock()
         spot = run.disk.rot(self.chance)
         if spot is not None:
             run.chaos.count(kind)
@@ -251,6 +252,7 @@ class Operator:
             return
         label = run.intents[which]
         account = run.service.account(f"{header.uid}/{which[1]}")
+        run.by_hand.add(label)
         if item["direction"] == "do":
             await handle.resolve(f"r:{label}", "did it", action=action, by="sim")
             account.state, account.effect = "done", 1

@@ -12,7 +12,7 @@ from tests.simulation.order import programs as p
 from tests.simulation.order.programs import Node
 
 from . import kinds
-from .kinds import PROGRAM, TIMELINE, Kind
+from .kinds import CUTS, PROGRAM, TIMELINE, Kind
 from .saga import hear
 
 ACTS = ("undoable",) * 6 + ("retried",) * 3 + ("thread",) * 2 + (
@@ -79,7 +79,7 @@ def _choose(chance: random.Random, store: str, only: tuple[str, ...]) -> list[Ki
     while len(found) < min(wanted, len(able)):
         kind = chance.choices(able, [k.weight for k in able])[0]
         found[kind.name] = kind
-    if "lost_tail" in found:  # a damage that is lost with the rows around it cannot be told from one that is overlooked
+    if found.keys() & set(CUTS):  # a damage that is lost with the log cannot be told from one that is overlooked
         found.pop("row_flipped", None)
     return list(found.values())
 

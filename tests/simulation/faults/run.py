@@ -88,7 +88,11 @@ class Run:
         self.journals: dict[str, tuple[Header, list[Row], list[Message]]] = {}
         self.history: list[tuple[str, str]] = []
         self.lies: Counter[str] = Counter()
+        self.verified: set[str] = set()
+        self.by_hand: set[str] = set()
+        self.sent: dict[str, float] = {}
         self.replaced: set[int] = set()
+        self.client: Process | None = None
         self.start_client()
         self.operator = Operator(self)
         self.observer: Store | None = None
@@ -101,6 +105,8 @@ class Run:
 
     def start_client(self) -> None:
         """A process without a worker: it starts the saga, unless that has been done, and then does what people do."""
+        if self.client is not None and self.client.alive:
+            return
         self.client = self.simulation.process("client", Fifo())
         wire: Any = Wire(self.store(self.client), self.client, self.chaos)
         ids = SeededIds(random.Random(f"ids {self.plan.seed} {self.client.number}"))
@@ -120,6 +126,7 @@ class Run:
         process = self.simulation.process(f"worker {number}", order)
         chance = random.Random(f"threads {self.plan.seed} {number}")
         process.loop.thread_delay = lambda: chance.random() * self.plan.latency
+        process.on_killed.append(lambda: self._gone(process))
         process.start(self._serve(process))
         return process
 
@@ -138,7 +145,6 @@ class Run:
             registry = engine._registry
             registry.parent, registry.sagas, registry.steps = None, {}, dict(REGISTRY.steps)
         stop = self.stops[process.number] = asyncio.Event()
-        process.on_killed.append(lambda: self._gone(process))
         try:
             await engine.__aenter__()
         except AmendsError:
@@ -212,7 +218,7 @@ class Run:
         process = PROCESS.get()
         self._dispatched(process, current, label)
         self.running[process.number, current.idempotency_key] += 1
-        began = self.simulation.now
+        began = self.sent[current.idempotency_key] = self.simulation.now
         try:
             return await self.network.call(process, Request(current.idempotency_key, label))
         except asyncio.CancelledError:
@@ -220,6 +226,8 @@ class Run:
             raise
         finally:
             self.running[process.number, current.idempotency_key] -= 1
+            if process.alive:
+                self.sent.pop(current.idempotency_key, None)
 
     def call_in_thread(self, label: str) -> str:
         """The same from a thread: at once, or never."""
@@ -256,7 +264,13 @@ class Run:
         uid, run, action, direction = key.split("/")
         if (uid, run, action) != (current.uid, str(current.run), current.action):
             self.broken(5, f"{key} is no key of {current.uid}/{current.run}/{current.action}")
+        if label not in self.plan.nodes:
+            self.broken(13, f"{key} ({label}) is dispatched, and no code of this saga says so")
         other = key.removesuffix("undo") + "do"
+        sent = self.sent.get(other)
+        early = sent is not None and self.simulation.now < sent + saga.TIMEOUT and not self.clock.skew
+        if direction == "undo" and early:
+            self.broken(7, f"{key} ({label}) is undone while a lost attempt of it may still run")
         if direction == "undo" and self.running[process.number, other]:
             self.broken(7, f"{key} ({label}) is undone while an attempt of it still runs")
 
@@ -288,6 +302,7 @@ class Run:
         if self.lies[label] <= self.plan.nodes[label].options.get("lies", 0):
             self.chaos.count("verification_wrong")
             return False
+        self.verified.add(label)
         return True
 
     # ------------------------------------------------------------ what is durable
@@ -348,6 +363,7 @@ class Run:
                 self.close()
 
     def close(self) -> None:
+        self.defects_seen = self.simulation.defects
         for process in list(self.simulation.processes):
             if process is not self.simulation.outside:
                 process.kill()
@@ -429,6 +445,8 @@ class Run:
             found = await observer.read(header.uid)
             if found is not None:
                 self.journals[header.uid] = found
+            if header.cause == "deadline":
+                self.chaos.fired["deadline"] += 1
 
     def mend(self, uid: str, spot: Spot) -> None:
         """A damaged row is restored from the backup."""
