@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.docs.pages import ROOT, blocks
-from tests.docs.test_cli import commands, matches
+from tests.docs.sessions import commands, matches
 
 PATIENCE = 60.0  # seconds without which a test counts as hung
 MARK = "\x1e"

@@ -283,9 +283,9 @@ class Handle(Generic[R]):
                 f"nothing of {self.id} itself is parked; what needs attention is below it: {ids}",
                 hint=elsewhere(below[0].saga, below[0].id),
             )
+        stands = header.status if header.status in port.FINAL else f"{header.status}, and nothing of it fails"
         return Refused(
-            f"{self.id} is {header.status}, and nothing of it has failed; {what} is for executions that need "
-            "attention, and for what is tried again and again",
+            f"{self.id} is {stands}; {what} is for executions that need attention",
             hint="see handle.status()",
         )
 

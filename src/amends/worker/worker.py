@@ -325,7 +325,7 @@ class Worker:
         live.instance.discard()
 
     def put_to_sleep(self, live: Live, late: Sequence[Any] = ()) -> None:
-        """Give an idle execution back to the store until it is due. `late`: events that came after its end."""
+        """Give an idle execution back to the store until it is due. `late`: events after its end."""
         release = Release(self.residency.wake_at(live), live.inbox_seq, bool(live.lost))
         consumed, live.consumed = live.consumed, []
         now = self.clock.now()

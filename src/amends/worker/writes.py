@@ -70,7 +70,9 @@ def no_effect(live: Live, event: Any, now: float) -> AuditRecord:
 def refused_pivots(live: Live, events: Sequence[Any]) -> list[Message]:
     """Nested sagas that ask a parent for its pivot which was terminated meanwhile must not wait for ever."""
     actions = live.instance.ledger.actions
-    asking = [actions[event.id] for event in events if type(event) is e.PivotRequested and event.id in actions]
+    asking = [
+        actions[event.id] for event in events if type(event) is e.PivotRequested and event.id in actions
+    ]
     refusal = encode_event(e.PivotAnswered(PARENT_TERMINATED))
     return [Message(action.uid, refusal) for action in asking]
 

@@ -13,7 +13,11 @@ from tests.docs.pages import PAGES, ROOT, blocks
 SOURCE = Path(amends.__file__).parent
 # Pages leave out names and, where they speak of something else, compensations: both is told, and true.
 LEFT_OUT = {"AM601", "AM101"}
-SHOWN = {"drawing.md": {"AM203"}}  # its pictures show what becomes of a rejection after the pivot
+SHOWN = {
+    "drawing.md": {"AM203"},  # its pictures show what becomes of a rejection after the pivot
+    "changing-code.md": {"AM602"},  # the same saga before and after a change
+    "compensations.md": {"AM306"},  # a saga that touches a global, to show what that leads to, and says so
+}
 
 
 def said(target: Path, config: Config | None = None) -> list[str]:

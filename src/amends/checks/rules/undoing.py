@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import chain
 
 from ..context import Context, say
 from ..definitions import StepDef, Undo
@@ -174,7 +175,8 @@ def _unchecked_use(name: str, function: Function) -> ast.AST | None:
     """The first attribute, item or unpacking of a name that the function never asks about."""
     uses: list[ast.AST] = []
     parents = function.module.parents
-    for node in ast.walk(function.node):
+    body = function.node.body  # without the decorators, which know no parameters
+    for node in chain.from_iterable(map(ast.walk, body if isinstance(body, list) else [body])):
         if isinstance(node, ast.Attribute) and node.attr == "outcome":
             return None  # it asks how the action ended
         if not isinstance(node, ast.Name) or node.id != name:
