@@ -26,6 +26,9 @@ INTERNAL = {
     "amends.store.sqlite": "reached through `amends.store`",
 }
 
+# What users hold in their hands without importing it.
+REACHED = ["amends.definition.compensation.Compensation", "amends.engine.sync.Sync"]
+
 
 def offers() -> dict[str, list[str]]:
     """What each module of amends offers."""
@@ -40,9 +43,10 @@ def offers() -> dict[str, list[str]]:
 
 def public() -> list[str]:
     """Each public name, dotted."""
-    return [
+    offered = [
         f"{module}.{name}" for module, names in offers().items() if module not in INTERNAL for name in names
     ]
+    return offered + REACHED
 
 
 def placed(folder: Path = API) -> list[str]:
