@@ -81,7 +81,7 @@ class Unwanted(Exception):
 class Warehouses:
     """A client for each warehouse; the engine opens and closes them."""
 
-    def __init__(self, urls: Mapping[str, str], timeout: float = 3) -> None:
+    def __init__(self, urls: Mapping[str, str], timeout: float = 10) -> None:
         self._clients = {name: HttpClient(url, timeout=timeout) for name, url in urls.items()}
         self._stack = AsyncExitStack()
 

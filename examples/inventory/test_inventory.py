@@ -30,8 +30,8 @@ class World:
         self.env = {f"{name.upper()}_URL": url for name, url in self.urls.items()}
         self.north: Process
 
-    def engine(self, store: Path) -> Sync:
-        warehouses = Warehouses(self.urls, timeout=0.5)
+    def engine(self, store: Path, timeout: float = 10) -> Sync:
+        warehouses = Warehouses(self.urls, timeout)
         return Engine(f"sqlite:///{store}/orders.db", sagas=[fulfil], resources=[warehouses]).sync
 
     def books(self, order: str) -> dict[str, dict[str, int]]:
@@ -117,7 +117,7 @@ def test_of_nothing_nothing_is_left(world: World, tmp_path: Path) -> None:
 
 
 def test_a_warehouse_that_does_not_answer_is_left_with_nothing_reserved(world: World, tmp_path: Path) -> None:
-    with world.engine(tmp_path) as engine:
+    with world.engine(tmp_path, timeout=1) as engine:
         with world.north.frozen():  # what is sent to it now arrives later
             handle = engine.start(fulfil(Order("8", [Line("chairs", 2)])), id="order-8")
             until(lambda: "failed" in entries(engine.wait(handle.history()), "events"), "the last attempt")

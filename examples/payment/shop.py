@@ -42,7 +42,7 @@ class RefundBounced(Exception):
 
 @step(
     name="payment.charge",
-    timeout=5,
+    timeout=20,
     retry=Retry(attempts=3, delay=0.1),
     remembers_rejections=True,  # the provider has the barrier: what it declined once it declines always
 )
@@ -89,5 +89,5 @@ async def buy(order: Order) -> str:
 engine = Engine(
     "sqlite:///shop.db",
     sagas=[buy],
-    resources=[Provider(os.environ.get("PROVIDER_URL", "http://127.0.0.1:8101"), timeout=3)],
+    resources=[Provider(os.environ.get("PROVIDER_URL", "http://127.0.0.1:8101"))],
 )

@@ -33,8 +33,8 @@ class World:
         with closing(sqlite3.connect(self.folder / "provider.db")) as db:
             return db.execute("SELECT count(*) FROM amends_barrier WHERE state = 'sealed'").fetchone()[0]
 
-    def shop(self, store: Path) -> Sync:
-        provider = Provider(self.url, timeout=0.5)
+    def shop(self, store: Path, timeout: float = 20) -> Sync:
+        provider = Provider(self.url, timeout=timeout)
         return Engine(f"sqlite:///{store}/shop.db", sagas=[buy], resources=[provider]).sync
 
 
@@ -98,7 +98,7 @@ def test_a_refund_that_bounces_waits_for_a_person(world: World, tmp_path: Path) 
 
 
 def test_when_nobody_can_tell_it_is_refunded_in_case_it_was_paid(world: World, tmp_path: Path) -> None:
-    with world.shop(tmp_path) as shop:
+    with world.shop(tmp_path, timeout=1) as shop:
         with world.provider.frozen():  # what is sent to it now arrives later
             handle = shop.start(buy(Order("7", "good", 700)), id="order-7")
             until(

@@ -98,5 +98,5 @@ async def visit(booking: Booking) -> Ticket:
 engine = Engine(
     "sqlite:///visits.db",
     sagas=[visit],
-    resources=[Salon(os.environ.get("SALON_URL", "http://127.0.0.1:8121"), timeout=3)],
+    resources=[Salon(os.environ.get("SALON_URL", "http://127.0.0.1:8121"))],
 )

@@ -41,8 +41,8 @@ class World:
     def __init__(self, folder: Path, salon: Process, url: str) -> None:
         self.folder, self.salon, self.url = folder, salon, url
 
-    def engine(self, store: Path, later: timedelta = timedelta(0)) -> Sync:
-        salon = Salon(self.url, timeout=0.5)
+    def engine(self, store: Path, later: timedelta = timedelta(0), timeout: float = 10) -> Sync:
+        salon = Salon(self.url, timeout=timeout)
         return Engine(
             f"sqlite:///{store}/visits.db", sagas=[visit], resources=[salon], clock=Later(later)
         ).sync
@@ -122,7 +122,7 @@ def test_a_slot_that_is_taken_costs_nothing_and_is_free_once_called_off(world: W
 
 
 def test_what_nobody_confirmed_is_given_up_without_a_fee(world: World, tmp_path: Path) -> None:
-    with world.engine(tmp_path) as engine:
+    with world.engine(tmp_path, timeout=1) as engine:
         with world.salon.frozen():  # what is sent to it now arrives later
             handle = engine.start(visit(booking("Gus", ALL)), id="gus")
             until(lambda: engine.wait(count(handle, "failed")), "the last attempt")

@@ -17,6 +17,7 @@ def pages() -> list[Path]:
         page
         for page in PAGES
         if page.relative_to(ROOT).as_posix() not in ELSEWHERE
+        and page.parent.parent != ROOT / "examples"  # each project has its own test beside it
         and any(
             block.language == "console" and block.reason is None
             for block in blocks(page.read_text(encoding="utf-8"))
