@@ -128,6 +128,7 @@ def test_what_the_other_bank_may_or_may_not_have_done_is_reversed(banks: Banks) 
     assert banks.credited() == [300, -300]
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(banks: Banks) -> None:
     there, back = Transfer("ada", "ben", 3), Transfer("ben", "ada", 2)
     inside = {f"t-{n}": transfer(there if n % 2 else back) for n in range(60)}
@@ -168,5 +169,6 @@ def test_the_audit_finds_what_does_not_add_up(banks: Banks, account: str, said: 
         books.execute("UPDATE accounts SET balance = balance - 1 WHERE name = ?", (account,))
 
 
+@pytest.mark.slow
 def test_the_readme(tmp_path: Path) -> None:
     run_readme(copied("account_transfer", tmp_path), BANK_PORT=free_port())

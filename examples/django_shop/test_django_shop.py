@@ -101,6 +101,7 @@ def open_site(site: Site) -> Site:
     return site
 
 
+@pytest.mark.slow
 def test_orders_are_paid_and_taken_or_neither(open_site: Site) -> None:
     site = open_site
     with site.web(), site.worker():
@@ -113,6 +114,7 @@ def test_orders_are_paid_and_taken_or_neither(open_site: Site) -> None:
     assert site.paid() == [("1", 3800)]
 
 
+@pytest.mark.slow
 def test_killed_between_the_effect_and_the_answer(open_site: Site) -> None:
     site = open_site
     with site.worker(slow=60) as worker, site.web(slow=60) as web:
@@ -128,6 +130,7 @@ def test_killed_between_the_effect_and_the_answer(open_site: Site) -> None:
     assert site.stock()["book"] == 8
 
 
+@pytest.mark.slow
 def test_cancelled_while_nobody_knows_whether_it_was_taken(open_site: Site) -> None:
     site = open_site
     with site.web(slow=60), site.worker():
@@ -139,6 +142,7 @@ def test_cancelled_while_nobody_knows_whether_it_was_taken(open_site: Site) -> N
     assert site.stock()["book"] == 10
 
 
+@pytest.mark.slow
 def test_djangos_own_tests(site: Site) -> None:
     said = site.manage("test", "shop")
     assert "Ran 7 tests" in said
@@ -156,5 +160,6 @@ def test_sagas_are_checked_with_the_site(site: Site) -> None:
     assert "(amends.AM403)" in site.manage("check")
 
 
+@pytest.mark.slow
 def test_the_readme(site: Site) -> None:
     run_readme(site.folder, PORT=site.port, WAREHOUSE=site.address)

@@ -95,6 +95,16 @@ def test_silence_is_a_no_after_three_days_and_a_reminder_each_day(company: Compa
     assert company.books() == NOTHING
 
 
+def test_a_yes_in_time_counts_though_nobody_works_until_later(company: Company) -> None:
+    with company.engine().sync as engine:
+        engine.start(onboard(ADA), id="ada")
+        until(lambda: company.office.rows("approvals"), "the manager to be asked")
+    asyncio.run(answered(company.url, Decision("grace", True)))
+    with company.engine(timedelta(days=4)).sync as engine:
+        assert engine.wait(engine.engine.handle(onboard, "ada").outcome()).status == "completed"
+    assert company.has_reminded(0)
+
+
 def test_who_does_not_come_after_all_leaves_nothing(company: Company) -> None:
     with company.engine().sync as engine:
         handle = engine.start(onboard(ADA), id="ada")
@@ -139,6 +149,7 @@ async def status(url: str) -> str:
         return (await client.handle(onboard, "ada").status()).status
 
 
+@pytest.mark.slow
 def test_killed_while_it_prepares_and_while_it_waits(tmp_path: Path) -> None:
     folder = copied("onboarding", tmp_path)
     company = Company(folder)
@@ -158,5 +169,6 @@ def test_killed_while_it_prepares_and_while_it_waits(tmp_path: Path) -> None:
     assert [len(rows) for rows in company.books().values()] == [1, 1, 2, 1, 1]
 
 
+@pytest.mark.slow
 def test_the_readme(tmp_path: Path) -> None:
     run_readme(copied("onboarding", tmp_path))

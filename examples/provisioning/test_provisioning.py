@@ -114,6 +114,7 @@ def test_a_request_that_comes_after_its_deletion_is_refused(region: Region) -> N
         assert region.there() == []
 
 
+@pytest.mark.slow
 def test_workers_and_the_cloud_itself_are_killed(region: Region) -> None:
     region.start(Stack("blog", machines=2))
     region.start(Stack("shop", machines=3))
@@ -136,5 +137,6 @@ def test_workers_and_the_cloud_itself_are_killed(region: Region) -> None:
     assert len(tokens) == len(set(tokens))
 
 
+@pytest.mark.slow
 def test_the_readme(region: Region) -> None:
     run_readme(region.folder, CLOUD_PORT=region.port)
