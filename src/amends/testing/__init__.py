@@ -1,0 +1,1 @@
+"""Testing sagas: every failure path, virtual time, recorded journals."""

@@ -1,0 +1,41 @@
+"""What happened in a run: each call of a step's or compensation's function."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Called(msgspec.Struct, gc=False):
+    """One call of a function, or (not `begun`) an attempt that never got that far.
+
+    seat: the execution's tag (empty: the root).  direction: do, undo or late.  option: what the path chose.
+    finished: it ran to its end (whatever became of the reply).  error: what it raised by itself, unless
+    `injected`.  swallowed: the participant's method whose injected error it did not pass on.  known: a
+    compensation was given the action's result.  asked: it looked at its idempotency key.  before, after:
+    states of the participants, where they were looked at.
+    """
+
+    seat: str
+    direction: str
+    action: str
+    step: str
+    number: int
+    option: str
+    begun: bool = False
+    finished: bool = False
+    error: Any = None
+    injected: bool = False
+    swallowed: str = ""
+    known: bool = False
+    asked: bool = False
+    calls: int = 0
+    value: Any = None
+    before: Any = None
+    after: Any = None
+
+    @property
+    def changed(self) -> bool:
+        """Did the participants hold something else afterwards?"""
+        return bool(self.before != self.after)
