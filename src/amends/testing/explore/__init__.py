@@ -1,0 +1,15 @@
+"""Explore a saga: every path with so many faults, nothing random, and what is wrong in words.
+
+    report = explore(place_order(order), participants=World, faults=2)
+    report.check()
+
+`explorer` drives, `run` is one path on the kernel, `choices` enumerates, `survey` looks at each run and
+`diagnosis` closely at those that ended wrong.
+"""
+
+from .explorer import CannotExplore, explore, replay
+from .faults import KINDS
+from .findings import CAUSES, Finding, Note
+from .report import Found, Report
+
+__all__ = ["CAUSES", "KINDS", "CannotExplore", "Finding", "Found", "Note", "Report", "explore", "replay"]

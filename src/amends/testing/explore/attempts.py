@@ -109,7 +109,7 @@ def _choose(run: Run, attempt: Attempt, action: Action, options: tuple[str, ...]
     if attempt.direction == "undo":
         name = f"undo-{name}"
     number = run.counts[name] = run.counts.get(name, 0) + 1
-    return run.path.choose(f"{name}#{number}", options, bytes(action.args))
+    return run.path.choose(f"{name}#{number}", options)
 
 
 def _forward_options(
@@ -291,13 +291,16 @@ def _conclude(
     error: BaseException | None,
 ) -> None:
     """The event that the attempt's end is (compare `worker.dispatcher.Dispatcher.ended`)."""
+    record = run.log[-1]
     if error is None:
         try:
             event: Any = e.Completed(action.id, _encoded(step, value))
+            outcome = SUCCEEDED
         except PayloadError as unreadable:
             error = Unreadable(unreadable.message, hint=unreadable.hint)
     key = (seat.tag, action.id, "do")
     if error is not None:
+        outcome = "retried"
         ledger = seat.instance.ledger
         event = conclude(
             action,
@@ -312,9 +315,11 @@ def _conclude(
         if type(event) is e.Failed:
             if run.moods.pop(key, "") == "late":
                 run.late[key] = action
+            outcome = event.outcome
             event = _ask_probe(run, seat, action, step, event)
         elif key in run.moods and action.attempts + 1 >= (policy.retry.attempts or ENDLESS):
             del run.moods[key]  # it would go on for ever: at last one gets through
+    record.outcome = outcome
     run.tell(seat, event)
 
 
@@ -379,9 +384,8 @@ def interrupt(run: Run, seat: Seat, action: Action) -> None:
     run.moods.pop(key, None)
     step, policy = run.definition(seat, action)
     fate = _choose(run, attempt, action, ("absent", "present", "finished"))
-    value, error = None, None
-    if fate != "absent":
-        value, error = _perform(run, seat, action, step, policy, fate, Probe())
+    probe = None if fate == "absent" else Probe()
+    value, error = _perform(run, seat, action, step, policy, fate, probe)
     if fate == "finished" and error is None:
         _conclude(run, seat, action, step, policy, value, None)
     else:
@@ -416,6 +420,8 @@ def _attend_undo(run: Run, attempt: Attempt, action: Action) -> None:
     except AmendsError as error:
         run.tell(seat, e.UndoFailed(action.id, fault_of(error)))
         return
+    if run.experiment is not None and run.experiment.before == attempt.key:
+        _try_earlier(run, run.experiment)
     mood = run.moods.get(attempt.key)
     if mood is None:
         option = _choose(run, attempt, action, _undo_options(run, attempt, action, step))
@@ -477,6 +483,7 @@ def _perform_undo(
 def _undo_value(run: Run, action: Action, step: Step[..., Any], record: Called) -> None:
     """Call the compensation, and what verifies it (compare `worker.dispatcher`)."""
     record.known = action.outcome == SUCCEEDED
+    record.empty = not record.known and (record.seat, record.action, "do") not in run.arrived
     if run.subject.factory is None:
         run.book.pop(CURRENT.get().idempotency_key.rpartition("/")[0], None)
         return
@@ -511,3 +518,14 @@ def _arrive_late(run: Run, seat: Seat, action: Action) -> None:
     current = _current(run, seat, action, "do", None)
     current.outcome = None
     _call(run, record, partial(_action_value, run, action, step), current, Probe())
+
+
+def _try_earlier(run: Run, experiment: Any) -> None:
+    """Would that compensation work now, before this one?"""
+    tag, id, _ = experiment.who
+    seat = next(seat for seat in run.seats.values() if seat.tag == tag)
+    action = seat.instance.ledger.actions.get(id)
+    if action is None or experiment.call is not None:
+        return
+    _perform_undo(run, seat, action, run.subject.registry.step(action.name), OK, Probe())
+    experiment.call = run.log[-1]

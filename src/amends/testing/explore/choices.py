@@ -53,12 +53,12 @@ class Path:
         self._forced = {place: (option, digest) for place, option, digest in deviations}
         self._fixed = deviations[-1][0] + 1 if deviations else 0
 
-    def choose(self, key: str, options: Sequence[str], detail: bytes = b"") -> str:
+    def choose(self, key: str, options: Sequence[str]) -> str:
         """The option to take at this point. Raises `Unrepeatable`."""
         if self.calm:
             return options[0]
         points = self.points
-        self._digest = digest = hash((self._digest, key, detail))
+        self._digest = digest = hash((self._digest, key))
         forced = self._forced.get(len(points))
         if forced is None:
             taken = options[0]
@@ -68,6 +68,10 @@ class Path:
                 raise Unrepeatable(key)
         points.append(Point(key, options, taken, digest))
         return taken
+
+    def again(self) -> Path:
+        """The same path, for another run."""
+        return Path(self.deviations, self.spent)
 
     @property
     def fresh(self) -> bool:
@@ -96,10 +100,16 @@ class Scripted(Path):
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.text = text
         self.wanted = dict(part.rpartition("=")[::2] for part in text.split())
 
-    def choose(self, key: str, options: Sequence[str], detail: bytes = b"") -> str:
+    def again(self) -> Scripted:
+        return Scripted(self.text)
+
+    def choose(self, key: str, options: Sequence[str]) -> str:
         """The option that the text names for this point."""
+        if self.calm:
+            return options[0]
         taken = self.wanted.pop(key, options[0])
         self.points.append(Point(key, options, taken, 0))
         return taken

@@ -20,7 +20,6 @@ from typing import Any
 
 import msgspec
 
-from ... import codec
 from ...definition.step import Step, StepCall, StepOptions
 from ...errors import Parked
 from ...kernel import entries as e
@@ -32,6 +31,7 @@ from ...worker import writes
 from ...worker.live import Live
 from ...worker.resources import Resources
 from . import attempts, participants, waiting
+from .calling import NeedsLoop
 from .choices import Path
 from .story import Called
 from .subject import Subject
@@ -71,6 +71,15 @@ class Attempt(msgspec.Struct, gc=False, eq=False):
         return (self.seat.tag, self.action, self.direction)
 
 
+class Experiment:
+    """Tries a compensation earlier than its turn: just before another one."""
+
+    def __init__(self, who: Key, before: Key) -> None:
+        self.who = who
+        self.before = before
+        self.call: Called | None = None
+
+
 class Run:
     """See the module's theory of operation. `full`: look at the participants before and after each call."""
 
@@ -97,6 +106,7 @@ class Run:
         self.parked: Parked | None = None
         self.held: list[dict[str, Any]] = []
         self.waits_for = ""
+        self.experiment: Experiment | None = None
         self.family = False
         self._issued = 0
         deadline = None if subject.deadline is None else EPOCH + subject.deadline
@@ -291,6 +301,14 @@ class Run:
         return all(seat.instance.ledger.phase == FINISHED for seat in self.seats.values())
 
 
-def encoded(value: Any, what: str) -> e.Raw:
-    """A value as the journal holds it."""
-    return e.Raw(codec.encode(value, what))
+def played(
+    subject: Subject, path: Path, *, full: bool = False, experiment: Experiment | None = None
+) -> Run:
+    """A run along a path, begun again whenever it turns out that a function needs a loop."""
+    while True:
+        run = Run(subject, path.again(), full=full)
+        run.experiment = experiment
+        try:
+            return run.play()
+        except NeedsLoop:
+            continue

@@ -13,7 +13,7 @@ class Called(msgspec.Struct, gc=False):
     seat: the execution's tag (empty: the root).  direction: do, undo or late.  option: what the path chose.
     finished: it ran to its end (whatever became of the reply).  error: what it raised by itself, unless
     `injected`.  swallowed: the participant's method whose injected error it did not pass on.  known: a
-    compensation was given the action's result.  asked: it looked at its idempotency key.  before, after:
+    compensation was given the action's result.  empty: no attempt of its action had an effect.  outcome: what the attempt's end meant.  asked: it looked at its idempotency key.  before, after:
     states of the participants, where they were looked at.
     """
 
@@ -29,9 +29,11 @@ class Called(msgspec.Struct, gc=False):
     injected: bool = False
     swallowed: str = ""
     known: bool = False
+    empty: bool = False
     asked: bool = False
     calls: int = 0
     value: Any = None
+    outcome: str = ""
     before: Any = None
     after: Any = None
 

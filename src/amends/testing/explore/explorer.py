@@ -1,0 +1,221 @@
+"""`explore`: every path of a saga with at most so many faults; `replay`: one of them."""
+
+from __future__ import annotations
+
+import gc
+from asyncio import _get_running_loop, _set_running_loop
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ...clock import Clock, SystemClock
+from ...definition.saga import SagaCall
+from ...errors import AmendsError, did_you_mean
+from . import survey
+from .choices import Frontier, Path, Scripted, Unrepeatable
+from .coverage import record
+from .diagnosis import Diagnosis
+from .faults import KINDS
+from .findings import CAUSES, finding
+from .participants import Factory
+from .report import Report
+from .run import Run, played
+from .subject import Subject
+
+Progress = Callable[[int, int], None]
+"""Told now and then how many paths have been run, and how many are known."""
+
+_TOLD_EVERY = 100
+_COLLECT_EVERY = 2_000
+
+
+class CannotExplore(AmendsError):
+    """What was asked of the explorer makes no sense; the message says why."""
+
+    code = "cannot_explore"
+
+
+def explore(
+    call: SagaCall[Any],
+    *,
+    participants: Factory | None = None,
+    faults: int = 2,
+    values: Mapping[str, Any] | None = None,
+    signals: Mapping[str, Sequence[Any]] | None = None,
+    without: Collection[str] = (),
+    accept: Collection[str] = (),
+    limit: int = 100_000,
+    progress: Progress | None = None,
+    clock: Clock | None = None,
+) -> Report:
+    """Run a saga on every path with at most `faults` faults, and say what is wrong with it.
+
+    participants: makes fresh participants in memory for each run (one object, or several); steps get them as
+    resources. What they hold is compared; an object may say by `snapshot()` what counts. Without them the steps
+    are stubbed by the types they return, or by `values` (by the step's name).  signals: the values that may
+    come, by the signal's name.  without: kinds of faults to leave out.  accept: findings to let pass, as
+    ``"late shop.charge"`` or ``"late"``.  limit: most paths to run.  Raises `CannotExplore`.
+    """
+    subject = _subject(call, participants, values, signals, without)
+    _check(accept, [name.partition(" ")[0] for name in accept], CAUSES)
+    clock = clock or SystemClock()
+    report = Report(saga=call.saga.name, faults=faults, stubbed=participants is None)
+    report.subject = (call, participants)
+    began = clock.monotonic()
+    with _alone():
+        looked = _explore(subject, report, faults, limit, progress, without)
+    report.seconds = clock.monotonic() - began
+    _fill(report, looked, accept)
+    return report
+
+
+def _explore(
+    subject: Subject,
+    report: Report,
+    faults: int,
+    limit: int,
+    progress: Progress | None,
+    without: Collection[str],
+) -> survey.Survey:
+    frontier = Frontier(faults)
+    looked = survey.Survey(subject, _start(subject))
+    while (path := frontier.next()) is not None:
+        if report.runs >= limit:
+            report.remaining = len(frontier) + 1
+            break
+        try:
+            run = _play(subject, path)
+        except Unrepeatable as moved:
+            said = [f"it came to {moved.key}, where it had not come before", *_replayed(subject)]
+            looked.declare(finding("not-repeatable", subject.saga.name, evidence=said))
+            report.remaining = len(frontier) + 1
+            break
+        report.runs += 1
+        frontier.add(run.path)
+        looked.take(run, run.path)
+        if progress is not None and report.runs % _TOLD_EVERY == 0:
+            progress(report.runs, report.runs + len(frontier))
+        if report.runs % _COLLECT_EVERY == 0:
+            gc.collect()
+    looked.conclude(everything=not report.remaining and faults >= 1 and not without)
+    return looked
+
+
+def replay(
+    call: SagaCall[Any],
+    path: str,
+    *,
+    participants: Factory | None = None,
+    values: Mapping[str, Any] | None = None,
+    signals: Mapping[str, Sequence[Any]] | None = None,
+    accept: Collection[str] = (),
+) -> Report:
+    """Run a saga on one path, as a finding's `replay` names it, and look at it closely.
+
+    Raises `CannotExplore` if the run never comes to a point that the path names.
+    """
+    subject = _subject(call, participants, values, signals, ())
+    report = Report(saga=call.saga.name, faults=len(path.split()), stubbed=participants is None, path=path)
+    report.subject = (call, participants)
+    with _alone():
+        start = _start(subject)
+        looked = survey.Survey(subject, start)
+        looked.take(_play(subject, Path()), Path())
+        run = _play(subject, Scripted(path))
+        assert isinstance(run.path, Scripted)
+        if run.path.wanted:
+            _never_met(run.path)
+        looked.take(run, run.path)
+        for found in Diagnosis(subject, run.path, start).findings():
+            looked.declare(found)
+    report.runs = 1
+    report.story = [survey.told(each) for each in run.log]
+    report.status = run.status
+    _fill(report, looked, accept)
+    return report
+
+
+def _never_met(path: Scripted) -> None:
+    missed = next(iter(path.wanted))
+    met = [point.key for point in path.points]
+    raise CannotExplore(
+        f"the run never came to {missed}",
+        hint=did_you_mean(missed, met) or f"it came to {', '.join(met)}",
+    )
+
+
+def _subject(
+    call: SagaCall[Any],
+    participants: Factory | None,
+    values: Mapping[str, Any] | None,
+    signals: Mapping[str, Sequence[Any]] | None,
+    without: Collection[str],
+) -> Subject:
+    if not isinstance(call, SagaCall):
+        raise CannotExplore(
+            f"explore takes a call of a saga, got {call!r:.80}", hint="explore(place_order(order))"
+        )
+    if participants is not None and not callable(participants):
+        raise CannotExplore(
+            f"participants makes fresh ones for each run, got {participants!r:.80}",
+            hint="give the class or a function: participants=Bank, participants=lambda: [Bank(), Stock()]",
+        )
+    _check(without, without, KINDS)
+    return Subject(
+        call, participants, values=values, signals=signals, without=frozenset(without)
+    )
+
+
+def _check(given: Collection[str], names: Collection[str], known: Collection[str]) -> None:
+    if isinstance(given, str):
+        raise CannotExplore(f"expected several names, got the text {given!r}", hint=f"[{given!r}]")
+    for name in names:
+        if name not in known:
+            raise CannotExplore(f"there is no {name!r}", hint=did_you_mean(name, known) or ", ".join(known))
+
+
+def _start(subject: Subject) -> Any:
+    """What fresh participants hold. Raises `CannotExplore` if it differs from time to time."""
+    first, second = Run(subject, Path()).state(), Run(subject, Path()).state()
+    if first != second:
+        raise CannotExplore(
+            "fresh participants are not always the same",
+            hint="leave what differs out of snapshot(), or begin its name with an underscore",
+        )
+    return first
+
+
+def _play(subject: Subject, path: Path) -> Run:
+    return played(subject, path)
+
+
+def _replayed(subject: Subject) -> list[str]:
+    """What a replay of the run without faults says, if it diverges."""
+    run = _play(subject, Path())
+    run.crash()
+    return [run.parked.message] if run.parked is not None else []
+
+
+def _fill(report: Report, looked: survey.Survey, accept: Collection[str]) -> None:
+    for found in looked.findings.values():
+        accepted = found.name in accept or found.code in accept
+        (report.accepted if accepted else report.findings).append(found)
+    report.notes = list(looked.notes.values())
+    report.statuses = dict(looked.statuses.most_common())
+    report.histories = len(looked.histories)
+    report.coverage = looked.coverage()
+    record(report)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Without an event loop around it, and without a garbage collector between runs (they leave no cycles)."""
+    outer, collects = _get_running_loop(), gc.isenabled()
+    _set_running_loop(None)
+    gc.disable()
+    try:
+        yield
+    finally:
+        _set_running_loop(outer)
+        if collects:
+            gc.enable()
