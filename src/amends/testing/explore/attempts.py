@@ -432,8 +432,11 @@ def _attend_undo(run: Run, attempt: Attempt, action: Action) -> None:
         return
     if option == "down":
         run.moods[attempt.key] = option
-    probe = None if option in ("failed", "down") else Probe()
+    fresh, digest = mood is None and run.path.fresh and not run.path.calm, _digest(run)
+    probe = _undo_probe(option, run.subject.calls.get(digest, 0), first=mood is None)
     error = _perform_undo(run, seat, action, step, option, probe)
+    if option == OK and fresh and probe is not None:
+        run.subject.calls[digest] = probe.calls
     if error is None:
         run.tell(seat, e.Undone(action.id))
         _arrive_late(run, seat, action)
@@ -462,6 +465,16 @@ def _undo_options(run: Run, attempt: Attempt, action: Action, step: Step[..., An
     return known
 
 
+def _undo_probe(option: str, calls: int, *, first: bool) -> Probe | None:
+    """As `_probe`."""
+    broken = ConnectionResetError("the connection broke")
+    if calls and first and option in ("failed", "down"):
+        return Probe(before=1, error=broken)
+    if calls and option == "lost":
+        return Probe(after=calls, error=broken)
+    return None if option in ("failed", "down") else Probe()
+
+
 def _perform_undo(
     run: Run, seat: Seat, action: Action, step: Step[..., Any], option: str, probe: Probe | None
 ) -> BaseException | None:
@@ -474,9 +487,11 @@ def _perform_undo(
     timeout = step.undo.options.timeout if step.undo is not None else None
     function = partial(_undo_value, run, action, step, record)
     _, error = _call(run, record, function, _current(run, seat, action, "undo", timeout), probe)
-    if error is None and option in ("lost", "present"):
+    if error is None and option in ("lost", "present") and not probe.answered:
         record.injected = True
         return broken
+    if error is None and probe.fired:
+        record.swallowed = probe.fired
     return error
 
 

@@ -37,9 +37,7 @@ class Diagnosis:
 
     def findings(self) -> list[Finding]:
         """All that is wrong with it; most specific causes only."""
-        if self.run.parked is not None:
-            return list(self._parked(self.run.parked))
-        found = [*self._held(), *self._calls()]
+        found = list({f.name: f for f in (*self._held(), *self._calls())}.values())
         left = difference(self.start, self.run.state())
         if self.run.status in ("compensated", "attention") and left and not self._kept():
             blamed = {f.step for f in found}
@@ -55,18 +53,7 @@ class Diagnosis:
     def _irreversible(self, call: Called) -> bool:
         return bool(self.subject.registry.step(call.step).options.irreversible)
 
-    # ------------------------------------------------------------ it could not go on
-
-    def _parked(self, error: Parked) -> Iterator[Finding]:
-        saga, said = self.subject.saga.name, [error.message]
-        if isinstance(error, Divergence):
-            yield finding("non-deterministic", saga, evidence=said)
-        elif isinstance(error, Stuck):
-            yield finding("stuck", saga, evidence=said)
-        elif "after the pivot" in error.message:
-            yield finding("fails-after-pivot", saga, evidence=said)
-        elif not isinstance(error, LimitExceeded):
-            yield finding("parked", saga, evidence=said)
+    # ------------------------------------------------------------ what waits for a person
 
     def _held(self) -> Iterator[Finding]:
         for item in self.run.held:
@@ -81,14 +68,18 @@ class Diagnosis:
 
     def _calls(self) -> Iterator[Finding]:
         earlier: dict[tuple[str, str, str], list[Called]] = {}
+        failed: set[Key] = set()
         for call in self.calls:
-            before = earlier.setdefault((call.seat, call.action, call.direction), [])
-            if call.begun:
+            key = (call.seat, call.action, call.direction)
+            before = earlier.setdefault(key, [])
+            if call.begun and not (key in failed and self._own_error(call)):
                 if call.direction == "do":
                     yield from self._action(call, before)
                 elif call.direction == "undo":
                     yield from self._undo(call, before)
                 before.append(call)
+                if self._own_error(call):
+                    failed.add(key)  # it will fail again, and for the same reason
 
     def _action(self, call: Called, before: list[Called]) -> Iterator[Finding]:
         rejected = call.outcome == "rejected" and call.error is not None and not call.injected
@@ -96,8 +87,8 @@ class Diagnosis:
         if rejected and call.changed:
             yield finding("rejected-with-effect", call.step, evidence=changes(call))
         elif finished and call.changed and call.finished:
-            minted = not call.asked or call.value != finished[-1].value
-            code = "minted-inside" if minted and call.value != finished[-1].value else "not-idempotent"
+            fresh_ids = set(difference(call.before, call.after)) - self._places(finished)
+            code = "minted-inside" if fresh_ids and not call.asked else "not-idempotent"
             said = [f"attempt {call.number} changed what attempt {finished[-1].number} had done:", *changes(call)]
             if not call.asked:
                 said.append("it never looks at its idempotency key")
@@ -105,6 +96,9 @@ class Diagnosis:
         if call.swallowed:
             said = [f"{call.swallowed}() failed before it had an effect; {call.step} returned {call.value!r}"]
             yield finding("swallowed", call.step, evidence=said)
+
+    def _places(self, calls: list[Called]) -> set[str]:
+        return {place for call in calls for place in difference(call.before, call.after)}
 
     def _undo(self, call: Called, before: list[Called]) -> Iterator[Finding]:
         finished = [c for c in before if c.finished]
@@ -144,21 +138,27 @@ class Diagnosis:
 
     def _works_before(self, call: Called) -> str | None:
         """The step whose undoing it must come before, if that makes it work."""
+        known = self.subject.orders.get(call.step)
+        if known is not None:
+            return known if any(c.step == known and c.direction == "undo" for c in self.calls) else None
         who = (call.seat, call.action, "undo")
         tried: set[Key] = set()
         for other in self.calls:
-            key = (other.seat, other.action, "undo")
-            if other is call or key == who:
+            key = (other.seat, other.action, other.direction)
+            if key == who:
                 break
             if other.direction != "undo" or not other.finished or key in tried:
                 continue
             tried.add(key)
-            experiment = Experiment(who, key)
-            self._play(experiment)
-            trial = experiment.call
-            if trial is not None and trial.error is None and self._restores(trial, call):
+            if self._works_just_before(call, Experiment(who, key)):
+                self.subject.orders[call.step] = other.step
                 return other.step
         return None
+
+    def _works_just_before(self, call: Called, experiment: Experiment) -> bool:
+        self._play(experiment)
+        trial = experiment.call
+        return trial is not None and trial.error is None and self._restores(trial, call)
 
     def _restores(self, trial: Called, call: Called) -> bool:
         """Did the trial take back all that the action's calls had changed?"""
@@ -208,6 +208,19 @@ class Diagnosis:
             return finding("nothing-to-undo", step, evidence=said)
         broken = any("broken" in c.option or "breaks" in c.option for c in done)
         return finding("partial" if broken else "ignores-unknown", step, evidence=said)
+
+
+def cannot_go_on(saga: str, error: Parked) -> Finding | None:
+    """An execution that parks as a whole: why? None: only because it is long."""
+    said = [error.message]
+    if isinstance(error, LimitExceeded):
+        return None
+    if isinstance(error, Divergence):
+        return finding("non-deterministic", saga, evidence=said)
+    if isinstance(error, Stuck):
+        return finding("stuck", saga, evidence=said)
+    code = "fails-after-pivot" if "after the pivot" in error.message else "parked"
+    return finding(code, saga, evidence=said)
 
 
 def _takes_back(moves: list[tuple[Any, Any]]) -> bool:

@@ -16,7 +16,7 @@ from .choices import Frontier, Path, Scripted, Unrepeatable
 from .coverage import record
 from .diagnosis import Diagnosis
 from .faults import KINDS
-from .findings import CAUSES, finding
+from .findings import CAUSES, Finding, essential, finding
 from .participants import Factory
 from .report import Report
 from .run import Run, played
@@ -27,6 +27,7 @@ Progress = Callable[[int, int], None]
 
 _TOLD_EVERY = 100
 _COLLECT_EVERY = 2_000
+_REPLAYS = 20
 
 
 class CannotExplore(AmendsError):
@@ -81,22 +82,24 @@ def _explore(
     looked = survey.Survey(subject, _start(subject))
     while (path := frontier.next()) is not None:
         if report.runs >= limit:
-            report.remaining = len(frontier) + 1
+            report.stopped = f"the limit of {limit:,} paths is reached; allow more (limit=), fewer faults, or leave kinds out (without=)"
             break
         try:
-            run = _play(subject, path)
+            run = played(subject, path)
+            looked.take(run, run.path)
         except Unrepeatable as moved:
-            said = [f"it came to {moved.key}, where it had not come before", *_replayed(subject)]
-            looked.declare(finding("not-repeatable", subject.saga.name, evidence=said))
-            report.remaining = len(frontier) + 1
+            looked.declare(_unrepeatable(subject, moved))
+        if not looked.trustworthy:
+            report.stopped = "the rest means nothing before that is mended"
             break
         report.runs += 1
         frontier.add(run.path)
-        looked.take(run, run.path)
         if progress is not None and report.runs % _TOLD_EVERY == 0:
             progress(report.runs, report.runs + len(frontier))
         if report.runs % _COLLECT_EVERY == 0:
             gc.collect()
+    if report.stopped:
+        report.remaining = len(frontier) + 1
     looked.conclude(everything=not report.remaining and faults >= 1 and not without)
     return looked
 
@@ -120,8 +123,8 @@ def replay(
     with _alone():
         start = _start(subject)
         looked = survey.Survey(subject, start)
-        looked.take(_play(subject, Path()), Path())
-        run = _play(subject, Scripted(path))
+        looked.take(played(subject, Path()), Path())
+        run = played(subject, Scripted(path))
         assert isinstance(run.path, Scripted)
         if run.path.wanted:
             _never_met(run.path)
@@ -185,19 +188,18 @@ def _start(subject: Subject) -> Any:
     return first
 
 
-def _play(subject: Subject, path: Path) -> Run:
-    return played(subject, path)
-
-
-def _replayed(subject: Subject) -> list[str]:
-    """What a replay of the run without faults says, if it diverges."""
-    run = _play(subject, Path())
-    run.crash()
-    return [run.parked.message] if run.parked is not None else []
+def _unrepeatable(subject: Subject, moved: Unrepeatable) -> Finding:
+    """A run went another way than before. If a replay of its journal diverges, it is the body's doing."""
+    for _ in range(_REPLAYS):
+        run = played(subject, Path(), then_crash=True)
+        if run.parked is not None:
+            return finding("non-deterministic", subject.saga.name, evidence=[run.parked.message])
+    said = [f"it came to {moved.key}, where it had not come before"]
+    return finding("non-deterministic", subject.saga.name, evidence=said)
 
 
 def _fill(report: Report, looked: survey.Survey, accept: Collection[str]) -> None:
-    for found in looked.findings.values():
+    for found in essential(list(looked.findings.values())):
         accepted = found.name in accept or found.code in accept
         (report.accepted if accepted else report.findings).append(found)
     report.notes = list(looked.notes.values())

@@ -92,12 +92,8 @@ CAUSES: dict[str, Cause] = {
         "fewer or quicker attempts, schedule_to_close=, or a longer deadline",
     ),
     "non-deterministic": Cause(
-        "the body of {step} does not do the same thing when it is replayed",
+        "the body of {step} (or a participant) does not do the same thing when it is repeated",
         "clock, chance and ids come from amends.now(), amends.random() and amends.uuid(); all else into steps",
-    ),
-    "not-repeatable": Cause(
-        "the same run goes another way the second time: the body of {step} or the participants use chance or time",
-        "make the participants repeatable; look for clock and chance in the body",
     ),
     "stuck": Cause("{step} can come to wait for something that nothing can deliver", "see the message"),
     "parked": Cause("{step} can come to a point where it cannot go on", "see the message"),
@@ -158,3 +154,21 @@ def finding(code: str, step: str, *, evidence: list[str] | None = None, **words:
 def note(code: str, step: str, **words: Any) -> Note:
     """A note of the table."""
     return Note(code=code, step=step, text=NOTES[code].format(step=step, **words))
+
+
+_UNDOING = frozenset({"ignores-unknown", "partial", "nothing-to-undo", "needs-result", "undo-not-idempotent"})
+_FOLLOWS: dict[str, frozenset[str]] = {
+    "incomplete": _UNDOING,
+    "undo-fails": _UNDOING,
+    "order": _UNDOING | {"undo-fails", "incomplete"},
+    "ignores-unknown": frozenset({"late"}),
+    "needs-result": frozenset({"late"}),
+    "minted-inside": frozenset({"not-idempotent", "late"}),
+}
+"""What follows from a cause, so that it need not be said as well."""
+
+
+def essential(found: list[Finding]) -> list[Finding]:
+    """Without those that follow from another one of the same step."""
+    implied = {(each.step, code) for each in found for code in _FOLLOWS.get(each.code, ())}
+    return [each for each in found if (each.step, each.code) not in implied]

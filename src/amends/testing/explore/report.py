@@ -21,7 +21,7 @@ class Report(msgspec.Struct, kw_only=True):
     """What an exploration found.
 
     runs: paths that were run.  histories: how many of them differ in their journals.  remaining: paths that
-    were known and not run, because of the limit (0: everything was explored).  statuses: how runs ended.
+    were known and not run (0: everything was explored), and why it was stopped.  statuses: how runs ended.
     accepted: findings that were let pass.  path, story, status: of a replay.
     """
 
@@ -31,6 +31,7 @@ class Report(msgspec.Struct, kw_only=True):
     runs: int = 0
     histories: int = 0
     remaining: int = 0
+    stopped: str = ""
     seconds: float = 0.0
     statuses: dict[str, int] = {}
     findings: list[Finding] = []
@@ -83,11 +84,8 @@ def _head(report: Report) -> str:
         return f"{report.saga} on the path {report.path or '(no faults)'}: {what}"
     rate = f", {report.runs / report.seconds:,.0f} a second" if report.seconds else ""
     head = f"{report.saga}: {report.runs:,} paths with up to {report.faults} faults{rate}: {what}"
-    if report.remaining:
-        head += (
-            f"\nNOT ALL: at least {report.remaining:,} paths were left out by the limit; "
-            "allow more (limit=), fewer faults, or leave kinds out (without=)"
-        )
+    if report.stopped:
+        head += f"\nNOT ALL: {report.remaining:,} or more paths were left out: {report.stopped}"
     return head
 
 

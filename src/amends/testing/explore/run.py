@@ -136,9 +136,13 @@ class Run:
                 elif not waiting.wait(self):
                     break
         finally:
-            for seat in self.seats.values():
-                seat.instance.discard()
+            self.discard()
         return self
+
+    def discard(self) -> None:
+        """Nothing of it runs on."""
+        for seat in self.seats.values():
+            seat.instance.discard()
 
     def _open(self, header: Header) -> Seat:
         seat = Seat(header.id.removeprefix(UID), Live(header, self._instance(header)))
@@ -302,13 +306,25 @@ class Run:
 
 
 def played(
-    subject: Subject, path: Path, *, full: bool = False, experiment: Experiment | None = None
+    subject: Subject,
+    path: Path,
+    *,
+    full: bool = False,
+    experiment: Experiment | None = None,
+    then_crash: bool = False,
 ) -> Run:
-    """A run along a path, begun again whenever it turns out that a function needs a loop."""
+    """A run along a path, begun again whenever it turns out that a function needs a loop.
+
+    `then_crash`: at its end its journal is replayed once more.
+    """
     while True:
         run = Run(subject, path.again(), full=full)
         run.experiment = experiment
         try:
-            return run.play()
+            run.play()
         except NeedsLoop:
             continue
+        if then_crash:
+            run.crash()
+            run.discard()
+        return run

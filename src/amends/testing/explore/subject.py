@@ -54,7 +54,8 @@ class Subject:
         self.caller = Caller()
         self.chance = Steady()
         self.tables: dict[Any, tuple[str, ...]] = {}
-        self.calls: dict[int, int] = {}
+        self.calls: dict[int, int] = {}  # of participants, by the attempt's choice point
+        self.orders: dict[str, str] = {}  # see `diagnosis`: whose undoing must come before whose
         self._may_reject: dict[str, bool] = {}
 
     def make(self) -> list[Any]:

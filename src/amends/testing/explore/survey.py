@@ -9,15 +9,15 @@ from ...definition.policy import Retry
 from ...definition.step import Step, StepOptions
 from .choices import Path
 from .coverage import FORWARD, UNDO, Covered
-from .diagnosis import Diagnosis
+from .diagnosis import Diagnosis, cannot_go_on
 from .faults import kind_of
 from .findings import Finding, Note, finding, note
 from .run import Run
 from .story import Called
 from .subject import LIMITS, Subject
 
-_ENOUGH = 20
-"""Runs that show nothing new, in a row, of one look: then only every so many more are looked at closely."""
+_ENOUGH = 5
+"""After so many runs of one look, in a row, that show nothing new only every tenth is looked at closely."""
 
 
 class Survey:
@@ -51,7 +51,11 @@ class Survey:
             look = look or _suspicion(call)
         self._note(run)
         look = self._ends_wrong(run) or look
-        if look:
+        if run.parked is not None:
+            found = cannot_go_on(self.subject.saga.name, run.parked)
+            if found is not None:
+                self._add(found, path, run)
+        elif look:
             self._look(run, path, look)
         ignored = self._ignored(run)
         if ignored:
@@ -61,8 +65,9 @@ class Survey:
 
     def _ends_wrong(self, run: Run) -> str:
         status = run.status
-        if status in ("parked", "attention"):
-            return f"{status} {run.parked}"
+        if status == "attention":
+            stuck = sorted(f"{item['step']} {item['why']}" for item in run.held)
+            return f"attention {' '.join(stuck)}"
         for item in run.held:
             if item["why"] != "compensation failed":
                 return f"held {item['step']} {item['why']} {item['outcome']}"
@@ -74,7 +79,7 @@ class Survey:
         """Look closely, unless runs that looked the same have shown nothing new for long."""
         self._looks[look] += 1
         count = self._looks[look]
-        if count > _ENOUGH and count % 10:
+        if path.spent > 1 and count > _ENOUGH and count % 10:
             return
         for found in Diagnosis(self.subject, path, self.start).findings():
             if self._add(found, path, run):
@@ -123,7 +128,8 @@ class Survey:
             self._keep(note("waits-for-ever", run.waits_for))
         for item in run.held:
             if item["why"] == "compensation failed":
-                self._keep(note("attention-if-down", item["step"]))
+                if run.status != "attention":
+                    self._keep(note("attention-if-down", item["step"]))
             elif item["why"] in ("ask", "halt", "irreversible"):
                 self._keep(note("asks", item["step"], why=item["why"]))
         for residue in run.root.instance.ledger.residue:
@@ -139,6 +145,11 @@ class Survey:
         for call in run.log:
             if call.step not in self.steps:
                 self.steps[call.step] = self.subject.registry.step(call.step)
+
+    @property
+    def trustworthy(self) -> bool:
+        """Does the saga's body do the same thing twice? (Else there is no point in going on.)"""
+        return not any(found.code == "non-deterministic" for found in self.findings.values())
 
     def coverage(self) -> list[Covered]:
         """Steps and the outcomes that were exercised."""

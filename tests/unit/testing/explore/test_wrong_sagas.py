@@ -70,7 +70,7 @@ def test_found_with_its_cause_and_nothing_else(case: str) -> None:
 
 def test_together_they_show_most_causes() -> None:
     shown = {name.partition(" ")[0] for *_, expected in CASES.values() for name in expected}
-    assert set(CAUSES) - shown == {"leftover", "parked", "attention", "not-idempotent", "not-repeatable"}
+    assert set(CAUSES) - shown == {"leftover", "parked", "attention", "not-idempotent"}
 
 
 REPLAYED = [case for case in CASES if case not in {"chance in the body", "retries outlive the deadline"}]

@@ -126,19 +126,26 @@ class Accounts:
 
     def __init__(self) -> None:
         self.open: dict[str, int] = {}
+        self._undone: set[str] = set()
 
     async def create(self, name: str) -> None:
+        if key() in self._undone:
+            raise Rejected("it was undone already")
         self.open.setdefault(name, 0)
 
     async def close(self, name: str) -> None:
+        self._undone.add(key())
         self.open.pop(name, None)
 
     async def freeze(self, name: str) -> None:
+        if key() in self._undone:
+            raise Rejected("it was undone already")
         self.open.setdefault(f"{name} frozen", 1)
 
     async def thaw(self, name: str) -> None:
         if name not in self.open:
             raise LookupError(f"there is no account {name}")
+        self._undone.add(key())
         self.open.pop(f"{name} frozen", None)
 
 
@@ -298,6 +305,7 @@ async def refund_once(payment: str | None, order: str, bank: Resource[Bank] = in
     if key() in bank.refunds:
         raise LookupError("refunded already")
     if payment is None and key() not in bank.payments:
+        await bank.refund(key())
         return
     bank.refunds[key()] = 100
 
