@@ -7,9 +7,10 @@
 `diagnosis` closely at those that ended wrong.
 """
 
-from .explorer import CannotExplore, explore, replay
+from .explorer import explore, replay
 from .faults import KINDS
 from .findings import CAUSES, Finding, Note
 from .report import Found, Report
+from .subject import CannotExplore
 
 __all__ = ["CAUSES", "KINDS", "CannotExplore", "Finding", "Found", "Note", "Report", "explore", "replay"]

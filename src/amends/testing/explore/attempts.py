@@ -218,7 +218,7 @@ def _perform(
 def _action_value(run: Run, action: Action, step: Step[..., Any]) -> Any:
     """What the step's own code, or its stub, returns."""
     if run.subject.factory is None:
-        if action.undo:
+        if action.undo and not action.undo_state:  # one that comes late is refused, as by a barrier
             run.book[CURRENT.get().idempotency_key.rpartition("/")[0]] = step.name
         return run.subject.stubs.result_of(step)
     args = step.signature.decode_args(action.args)
@@ -406,7 +406,7 @@ def lost_on_the_way(run: Run, attempt: Attempt) -> bool:
             step, policy = run.definition(seat, action)
             _perform(run, seat, action, step, policy, "present", Probe())
         else:
-            _perform_undo(run, seat, action, run.subject.registry.step(action.name), "present", Probe())
+            _perform_undo(run, seat, action, run.subject.step(action.name), "present", Probe())
     return True
 
 
@@ -416,7 +416,7 @@ def lost_on_the_way(run: Run, attempt: Attempt) -> bool:
 def _attend_undo(run: Run, attempt: Attempt, action: Action) -> None:
     seat = attempt.seat
     try:
-        step = run.subject.registry.step(action.name)
+        step = run.subject.step(action.name)
     except AmendsError as error:
         run.tell(seat, e.UndoFailed(action.id, fault_of(error)))
         return
@@ -527,7 +527,7 @@ def _arrive_late(run: Run, seat: Seat, action: Action) -> None:
     late = run.late.pop((seat.tag, action.id, "do"), None)
     if late is None:
         return
-    step = run.subject.registry.step(action.name)
+    step = run.subject.step(action.name)
     record = Called(seat.tag, "late", action.id, step.name, 1, "late")
     run.log.append(record)
     current = _current(run, seat, action, "do", None)
@@ -542,5 +542,5 @@ def _try_earlier(run: Run, experiment: Any) -> None:
     action = seat.instance.ledger.actions.get(id)
     if action is None or experiment.call is not None:
         return
-    _perform_undo(run, seat, action, run.subject.registry.step(action.name), OK, Probe())
+    _perform_undo(run, seat, action, run.subject.step(action.name), OK, Probe())
     experiment.call = run.log[-1]

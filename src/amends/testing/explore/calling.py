@@ -1,15 +1,16 @@
 """Running the functions of steps and compensations to their end, here and now.
 
 In-memory participants wait for nothing, so a coroutine mostly ends at its first send.  One that does wait
-(`asyncio.sleep`, a task group) gets a small loop with virtual time; which functions need it is learnt once.
+(`asyncio.sleep`, a task group) needs a small loop with virtual time.  The first call of each function has one;
+if it asked nothing of it, the next calls go without.
 """
 
 from __future__ import annotations
 
 import heapq
-import inspect
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
+from types import CoroutineType
 from typing import Any
 
 from ...errors import AmendsError
@@ -33,6 +34,24 @@ class _StepLoop(SagaLoop):
         super().__init__(None, self)  # type: ignore[arg-type]
         self._coming: list[tuple[float, int, Timer]] = []
         self._issued = 0
+        self._asked = 0
+
+    @property
+    def needed(self) -> bool:
+        """Was anything asked of it, beyond the first step of the function's own task?"""
+        return self._asked > 1
+
+    def call_soon(self, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
+        self._asked += 1
+        return super().call_soon(callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Context | None = None) -> Any:  # type: ignore[override]
+        self._asked += 2
+        return super().call_at(when, callback, *args, context=context)
+
+    def create_future(self) -> Any:
+        self._asked += 2
+        return super().create_future()
 
     def start_timer(self, handle: Timer) -> None:
         """Wait for it in virtual time."""
@@ -46,7 +65,7 @@ class _StepLoop(SagaLoop):
     def finish(self, coroutine: Coroutine[Any, Any, Any], what: str) -> Any:
         """Run a coroutine to its end. Raises what it raises, and `NotInMemory`."""
         with self:
-            task = self.spawn(coroutine, "1.", what, Context())
+            task = self.spawn(coroutine, "1.", what, copy_context())
             self.drain()
             while not task.done():
                 if not self._coming:
@@ -64,20 +83,23 @@ class _StepLoop(SagaLoop):
 
 
 class Caller:
-    """Calls functions; knows which of them need a loop."""
+    """Calls functions; knows which of them go without a loop."""
 
     def __init__(self) -> None:
-        self._needy: set[str] = set()
+        self._simple: dict[str, bool] = {}
 
     def call(self, function: Callable[[], Any], name: str) -> Any:
         """What the function returns, in the end. Raises what it raises, `NeedsLoop`, and `NotInMemory`."""
-        if name in self._needy:
-            made = function()
-            return _StepLoop().finish(made, name) if inspect.iscoroutine(made) else made
         made = function()
-        if type(made).__name__ != "coroutine":
+        if type(made) is not CoroutineType:
             return made
-        return self._run(made, name)
+        if self._simple.get(name, False):
+            return self._run(made, name)
+        loop = _StepLoop()
+        try:
+            return loop.finish(made, name)
+        finally:
+            self._simple.setdefault(name, not loop.needed)
 
     def _run(self, coroutine: Coroutine[Any, Any, Any], name: str) -> Any:
         try:
@@ -90,10 +112,10 @@ class Caller:
             if not _wants_loop(error):
                 raise
         coroutine.close()
-        self._needy.add(name)
+        self._simple[name] = False
         raise NeedsLoop
 
 
 def _wants_loop(error: RuntimeError) -> bool:
     text = str(error)
-    return "no running event loop" in text or "inside a task" in text or "no current event loop" in text
+    return "no running event loop" in text or "inside a task" in text or "parent task" in text

@@ -89,6 +89,11 @@ class Path:
                     found.append(Path((*self.deviations, (place, option, point.digest)), spent))
         return found
 
+    def check(self) -> None:
+        """The run is over: it must have come to all that the path names. Raises `Unrepeatable`."""
+        if len(self.points) < self._fixed and not self.calm:
+            raise Unrepeatable("its end")
+
     @property
     def replay(self) -> str:
         """The path as text: what deviates, by the names of the points."""

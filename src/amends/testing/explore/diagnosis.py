@@ -39,7 +39,8 @@ class Diagnosis:
         """All that is wrong with it; most specific causes only."""
         found = list({f.name: f for f in (*self._held(), *self._calls())}.values())
         left = difference(self.start, self.run.state())
-        if self.run.status in ("compensated", "attention") and left and not self._kept():
+        ended = self.run.status == "compensated" or (self.run.status == "attention" and not found)
+        if ended and left and not self._kept():
             blamed = {f.step for f in found}
             found += [f for f in self._left(left) if f.step not in blamed]
             if not found:
@@ -51,7 +52,7 @@ class Diagnosis:
         return any(self._irreversible(c) for c in self.calls)
 
     def _irreversible(self, call: Called) -> bool:
-        return bool(self.subject.registry.step(call.step).options.irreversible)
+        return bool(self.subject.step(call.step).options.irreversible)
 
     # ------------------------------------------------------------ what waits for a person
 
@@ -191,7 +192,7 @@ class Diagnosis:
 
     def _blame(self, call: Called, left: dict[str, tuple[Any, Any]]) -> Finding:
         step, said = call.step, shown(left)
-        definition = self.subject.registry.step(step)
+        definition = self.subject.step(step)
         done = [c for c in self._of(call, "do") if c.changed]
         undone = self._of(call, "undo")
         if any(c.changed for c in self._of(call, "late")):

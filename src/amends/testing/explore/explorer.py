@@ -10,7 +10,7 @@ from typing import Any
 
 from ...clock import Clock, SystemClock
 from ...definition.saga import SagaCall
-from ...errors import AmendsError, did_you_mean
+from ...errors import did_you_mean
 from . import survey
 from .choices import Frontier, Path, Scripted, Unrepeatable
 from .coverage import record
@@ -20,7 +20,7 @@ from .findings import CAUSES, Finding, essential, finding
 from .participants import Factory
 from .report import Report
 from .run import Run, played
-from .subject import Subject
+from .subject import CannotExplore, Subject
 
 Progress = Callable[[int, int], None]
 """Told now and then how many paths have been run, and how many are known."""
@@ -30,12 +30,6 @@ _COLLECT_EVERY = 2_000
 _REPLAYS = 20
 
 
-class CannotExplore(AmendsError):
-    """What was asked of the explorer makes no sense; the message says why."""
-
-    code = "cannot_explore"
-
-
 def explore(
     call: SagaCall[Any],
     *,
@@ -43,6 +37,7 @@ def explore(
     faults: int = 2,
     values: Mapping[str, Any] | None = None,
     signals: Mapping[str, Sequence[Any]] | None = None,
+    steps: Sequence[Any] = (),
     without: Collection[str] = (),
     accept: Collection[str] = (),
     limit: int = 100_000,
@@ -54,10 +49,10 @@ def explore(
     participants: makes fresh participants in memory for each run (one object, or several); steps get them as
     resources. What they hold is compared; an object may say by `snapshot()` what counts. Without them the steps
     are stubbed by the types they return, or by `values` (by the step's name).  signals: the values that may
-    come, by the signal's name.  without: kinds of faults to leave out.  accept: findings to let pass, as
+    come, by the signal's name.  steps: objects whose methods are steps, as for an engine.  without: kinds of faults to leave out.  accept: findings to let pass, as
     ``"late shop.charge"`` or ``"late"``.  limit: most paths to run.  Raises `CannotExplore`.
     """
-    subject = _subject(call, participants, values, signals, without)
+    subject = _subject(call, participants, values, signals, without, steps)
     _check(accept, [name.partition(" ")[0] for name in accept], CAUSES)
     clock = clock or SystemClock()
     report = Report(saga=call.saga.name, faults=faults, stubbed=participants is None)
@@ -111,13 +106,14 @@ def replay(
     participants: Factory | None = None,
     values: Mapping[str, Any] | None = None,
     signals: Mapping[str, Sequence[Any]] | None = None,
+    steps: Sequence[Any] = (),
     accept: Collection[str] = (),
 ) -> Report:
     """Run a saga on one path, as a finding's `replay` names it, and look at it closely.
 
     Raises `CannotExplore` if the run never comes to a point that the path names.
     """
-    subject = _subject(call, participants, values, signals, ())
+    subject = _subject(call, participants, values, signals, (), steps)
     report = Report(saga=call.saga.name, faults=len(path.split()), stubbed=participants is None, path=path)
     report.subject = (call, participants)
     with _alone():
@@ -153,6 +149,7 @@ def _subject(
     values: Mapping[str, Any] | None,
     signals: Mapping[str, Sequence[Any]] | None,
     without: Collection[str],
+    steps: Sequence[Any],
 ) -> Subject:
     if not isinstance(call, SagaCall):
         raise CannotExplore(
@@ -164,9 +161,10 @@ def _subject(
             hint="give the class or a function: participants=Bank, participants=lambda: [Bank(), Stock()]",
         )
     _check(without, without, KINDS)
-    return Subject(
-        call, participants, values=values, signals=signals, without=frozenset(without)
-    )
+    subject = Subject(call, participants, values=values, signals=signals, without=frozenset(without))
+    for each in steps:
+        subject.registry.add_instance(each)
+    return subject
 
 
 def _check(given: Collection[str], names: Collection[str], known: Collection[str]) -> None:

@@ -324,6 +324,7 @@ def played(
             run.play()
         except NeedsLoop:
             continue
+        run.path.check()
         if then_crash:
             run.crash()
             run.discard()

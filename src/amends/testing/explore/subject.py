@@ -10,6 +10,7 @@ from ... import codec
 from ...definition.registry import REGISTRY, Registry
 from ...definition.saga import SagaCall
 from ...definition.step import Step
+from ...errors import AmendsError
 from ...kernel.entries import Raw
 from ...kernel.limits import Limits
 from . import participants as world
@@ -18,6 +19,12 @@ from .faults import KINDS
 from .stubs import Stubs
 
 LIMITS = Limits(rows=1_000, callbacks=100_000)
+
+
+class CannotExplore(AmendsError):
+    """What was asked of the explorer makes no sense; the message says why."""
+
+    code = "cannot_explore"
 
 
 class Steady(random.Random):
@@ -66,6 +73,16 @@ class Subject:
         for each in made:
             world.watch(each)
         return made
+
+    def step(self, name: str) -> Step[..., Any]:
+        """The step of that name. Raises `MissingDefinition`, and `CannotExplore` for a method without its object."""
+        step = self.registry.step(name)
+        if step.signature.skip and step.instance is None:
+            raise CannotExplore(
+                f"{name} is a method, and its compensation needs the object",
+                hint="give it: explore(…, steps=[shop])",
+            )
+        return step
 
     def may_reject(self, step: Step[..., Any]) -> bool:
         """Does the step's code say that it can be rejected?"""

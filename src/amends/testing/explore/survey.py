@@ -144,7 +144,7 @@ class Survey:
         """Remember the definitions and policies of the steps that ran."""
         for call in run.log:
             if call.step not in self.steps:
-                self.steps[call.step] = self.subject.registry.step(call.step)
+                self.steps[call.step] = self.subject.step(call.step)
 
     @property
     def trustworthy(self) -> bool:
