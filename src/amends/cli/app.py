@@ -41,6 +41,7 @@ PANELS: dict[str, dict[str, Entry]] = {
         "show": Entry("show:show", "Show one execution: steps, compensations, timing, what to do."),
         "history": Entry("history:history", "Show the journal of an execution, row by row."),
         "graph": Entry("graph:graph", "Draw a saga or an execution as Mermaid, DOT or SVG."),
+        "explore": Entry("explore:explore", "Try every failure path of a saga."),
         "doctor": Entry("doctor:doctor", "Look for what is wrong with a store and its surroundings."),
     },
     "Act": {

@@ -7,10 +7,12 @@
 `diagnosis` closely at those that ended wrong.
 """
 
+from .cases import called, cases
 from .explorer import explore, replay
 from .faults import KINDS
 from .findings import CAUSES, Finding, Note
+from .page import page
 from .report import Found, Report
 from .subject import CannotExplore
 
-__all__ = ["CAUSES", "KINDS", "CannotExplore", "Finding", "Found", "Note", "Report", "explore", "replay"]
+__all__ = ["CAUSES", "KINDS", "CannotExplore", "Finding", "Found", "Note", "Report", "called", "cases", "explore", "page", "replay"]

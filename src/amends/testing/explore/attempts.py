@@ -212,6 +212,9 @@ def _perform(
         error = _broken(policy)
     elif error is None and probe.fired:
         record.swallowed = probe.fired
+    elif error is None and probe.before == 1 and not probe.calls:  # it had no call to break
+        record.injected = True
+        error = probe.error
     return value, error
 
 

@@ -58,7 +58,7 @@ class Path:
         if self.calm:
             return options[0]
         points = self.points
-        self._digest = digest = hash((self._digest, key))
+        digest = hash((self._digest, key))
         forced = self._forced.get(len(points))
         if forced is None:
             taken = options[0]
@@ -67,6 +67,7 @@ class Path:
             if expected != digest:
                 raise Unrepeatable(key)
         points.append(Point(key, options, taken, digest))
+        self._digest = hash((digest, taken))
         return taken
 
     def again(self) -> Path:
@@ -116,7 +117,9 @@ class Scripted(Path):
         if self.calm:
             return options[0]
         taken = self.wanted.pop(key, options[0])
-        self.points.append(Point(key, options, taken, 0))
+        digest = hash((self._digest, key))
+        self.points.append(Point(key, options, taken, digest))
+        self._digest = hash((digest, taken))
         return taken
 
 

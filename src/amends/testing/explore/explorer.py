@@ -15,7 +15,7 @@ from . import survey
 from .choices import Frontier, Path, Scripted, Unrepeatable
 from .coverage import record
 from .diagnosis import Diagnosis
-from .faults import KINDS
+from .faults import FREE, KINDS, kind_of
 from .findings import CAUSES, Finding, essential, finding
 from .participants import Factory
 from .report import Report
@@ -56,7 +56,7 @@ def explore(
     _check(accept, [name.partition(" ")[0] for name in accept], CAUSES)
     clock = clock or SystemClock()
     report = Report(saga=call.saga.name, faults=faults, stubbed=participants is None)
-    report.subject = (call, participants)
+    report.subject = (call, _given(participants=participants, values=values, signals=signals))
     began = clock.monotonic()
     with _alone():
         looked = _explore(subject, report, faults, limit, progress, without)
@@ -115,11 +115,14 @@ def replay(
     """
     subject = _subject(call, participants, values, signals, (), steps)
     report = Report(saga=call.saga.name, faults=len(path.split()), stubbed=participants is None, path=path)
-    report.subject = (call, participants)
+    report.subject = (call, _given(participants=participants, values=values, signals=signals))
     with _alone():
         start = _start(subject)
         looked = survey.Survey(subject, start)
         looked.take(played(subject, Path()), Path())
+        parts = _parts(path)
+        for count in range(len(parts)):  # the ways to it tell how many calls of participants there are to break
+            played(subject, Scripted(" ".join(parts[:count])))
         run = played(subject, Scripted(path))
         assert isinstance(run.path, Scripted)
         if run.path.wanted:
@@ -132,6 +135,24 @@ def replay(
     report.status = run.status
     _fill(report, looked, accept)
     return report
+
+
+def _parts(path: str) -> list[str]:
+    """The deviations of a path as text. Raises `CannotExplore` for options that there are not."""
+    parts = path.split()
+    for part in parts:
+        option = part.rpartition("=")[2]
+        known = (*KINDS, *FREE)
+        if kind_of(option) not in (*known, "value"):
+            raise CannotExplore(
+                f"{part}: there is no option {option!r}", hint=did_you_mean(option, known) or ", ".join(known)
+            )
+    return parts
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Options of a replay that are not the default."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _never_met(path: Scripted) -> None:

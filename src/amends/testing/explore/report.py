@@ -54,10 +54,11 @@ class Report(msgspec.Struct, kw_only=True):
             raise Found("\n" + str(self))
         return self
 
-    def json(self) -> bytes:
-        """For programs."""
-        plain = {name: getattr(self, name) for name in self.__struct_fields__ if name != "subject"}
-        return msgspec.json.encode({"ok": self.ok, **plain})
+    def plain(self) -> dict[str, Any]:
+        """For programs: plain values that JSON can carry."""
+        told = {name: getattr(self, name) for name in self.__struct_fields__ if name != "subject"}
+        made: dict[str, Any] = msgspec.to_builtins({"ok": self.ok, **told})
+        return made
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))

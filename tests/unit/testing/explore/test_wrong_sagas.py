@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
 
 from amends import SagaCall
-from amends.testing.explore import CAUSES, explore, replay
+from amends.testing.explore import CAUSES, Report, explore, replay
 from tests.unit.testing.explore import wrong
 from tests.unit.testing.explore.services import Bank, Service, Stock
 from tests.unit.testing.explore.wrong import Accounts, Forgetful, Netting
@@ -59,10 +60,16 @@ CASES: dict[str, tuple[SagaCall[Any], Callable[[], list[Any]], set[str]]] = {
 }
 
 
+@cache
+def explored(case: str) -> Report:
+    call, participants, _ = CASES[case]
+    return explore(call, participants=participants)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_found_with_its_cause_and_nothing_else(case: str) -> None:
-    call, participants, expected = CASES[case]
-    report = explore(call, participants=participants)
+    *_, expected = CASES[case]
+    report = explored(case)
     assert {found.name for found in report.findings} == expected, str(report)
     for found in report.findings:
         assert found.text in str(report).replace("\n   ", " ")
@@ -78,7 +85,7 @@ REPLAYED = [case for case in CASES if case not in {"chance in the body", "retrie
 
 @pytest.mark.parametrize("case", REPLAYED)
 def test_its_replay_shows_it_again(case: str) -> None:
-    call, participants, expected = CASES[case]
-    (found,) = explore(call, participants=participants).findings
+    call, participants, _ = CASES[case]
+    (found,) = explored(case).findings
     again = replay(call, found.replay, participants=participants)
     assert found.name in {each.name for each in again.findings}, str(again)
