@@ -29,13 +29,21 @@ from ..options import Where, command
     "--args", "args", metavar="JSON", help="Arguments, as for `run`; without it they are made up by type."
 )
 @click.option("--participants", metavar="MODULE:FACTORY", help="Makes participants in memory for each run.")
-@click.option("--faults", "-f", type=click.IntRange(0, 6), default=2, show_default=True, help="At most so many.")
+@click.option(
+    "--faults", "-f", type=click.IntRange(0, 6), default=2, show_default=True, help="At most so many."
+)
 @click.option("--without", multiple=True, metavar="KIND", help="Leave out a kind of fault, such as late.")
-@click.option("--accept", multiple=True, metavar="FINDING", help="Let a finding pass, such as 'late shop.pay'.")
-@click.option("--limit", type=click.IntRange(1), default=100_000, show_default=True, help="At most so many paths.")
+@click.option(
+    "--accept", multiple=True, metavar="FINDING", help="Let a finding pass, such as 'late shop.pay'."
+)
+@click.option(
+    "--limit", type=click.IntRange(1), default=100_000, show_default=True, help="At most so many paths."
+)
 @click.option("--replay", "path", metavar="PATH", help="Run one path, as a finding names it, and tell it.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as a page.")
-@click.option("--save", type=click.Path(dir_okay=False, path_type=Path), help="Write findings as pytest cases.")
+@click.option(
+    "--save", type=click.Path(dir_okay=False, path_type=Path), help="Write findings as pytest cases."
+)
 def explore(
     where: Where,
     *,
@@ -103,7 +111,12 @@ def _bar(where: Where) -> tuple[AbstractContextManager[Any], Callable[[int, int]
     """A progress bar for people, and what moves it."""
     if where.json or not where.output.live:
         return nullcontext(), None
-    columns = (TextColumn("{task.completed:,} paths"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.completed:,} paths"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
     bar = Progress(*columns, console=where.output.err, transient=True)
     task = bar.add_task("paths", total=None)
     return bar, lambda done, known: bar.update(task, completed=done, total=known)

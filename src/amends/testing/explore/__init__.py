@@ -15,4 +15,17 @@ from .page import page
 from .report import Found, Report
 from .subject import CannotExplore
 
-__all__ = ["CAUSES", "KINDS", "CannotExplore", "Finding", "Found", "Note", "Report", "called", "cases", "explore", "page", "replay"]
+__all__ = [
+    "CAUSES",
+    "KINDS",
+    "CannotExplore",
+    "Finding",
+    "Found",
+    "Note",
+    "Report",
+    "called",
+    "cases",
+    "explore",
+    "page",
+    "replay",
+]

@@ -1,8 +1,8 @@
 """Running the functions of steps and compensations to their end, here and now.
 
 In-memory participants wait for nothing, so a coroutine mostly ends at its first send.  One that does wait
-(`asyncio.sleep`, a task group) needs a small loop with virtual time.  The first call of each function has one;
-if it asked nothing of it, the next calls go without.
+(`asyncio.sleep`, a task group) needs a small loop with virtual time.  The first call of each function has
+one; if it asked nothing of it, the next calls go without.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _StepLoop(SagaLoop):
     """The kernel's deterministic loop, without a saga: its timers fire at once, in order of their time."""
 
     def __init__(self) -> None:
-        super().__init__(None, self)  # type: ignore[arg-type]
+        super().__init__(None, self)
         self._coming: list[tuple[float, int, Timer]] = []
         self._issued = 0
         self._asked = 0
@@ -72,7 +72,7 @@ class _StepLoop(SagaLoop):
                     self.kill()
                     raise NotInMemory(
                         f"{what} waits for something outside of the program",
-                        hint="explore with participants in memory, or leave participants out to have steps stubbed",
+                        hint="explore with participants in memory, or leave them out: then steps are stubbed",
                     )
                 due, _, timer = heapq.heappop(self._coming)
                 self.now = max(self.now, due)
@@ -95,7 +95,7 @@ class Caller:
             return made
         if self._simple.get(name, False):
             return self._run(made, name)
-        loop = _StepLoop()
+        loop = _StepLoop()  # type: ignore[abstract]  # `forbid` fills in the rest
         try:
             return loop.finish(made, name)
         finally:

@@ -87,4 +87,6 @@ def _imports(names: Iterable[tuple[str, str]]) -> list[str]:
     modules: dict[str, list[str]] = {}
     for module, name in names:
         modules.setdefault(module, []).append(name)
-    return [f"from {module} import {', '.join(sorted(set(found)))}" for module, found in sorted(modules.items())]
+    return [
+        f"from {module} import {', '.join(sorted(set(found)))}" for module, found in sorted(modules.items())
+    ]

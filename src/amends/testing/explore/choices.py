@@ -4,8 +4,8 @@
 option is that all is well.  A path is named by its *deviations*: at which points it took another option.  A
 run takes the options its path names and the first one everywhere else, so each run tells which points come
 after its last deviation, and each other option there is a new path.  Every path is tried exactly once, those
-with fewer faults first (stateless model checking: Godefroid, POPL 1997; bounding the deviations: Musuvathi and
-Qadeer, PLDI 2007).
+with fewer faults first (stateless model checking: Godefroid, POPL 1997; bounding the deviations: Musuvathi
+and Qadeer, PLDI 2007).
 
 Nothing is random, so a run that repeats the beginning of another one must meet the same points. If it does
 not, the saga's code (or a participant) does not do the same thing twice: `Unrepeatable`.

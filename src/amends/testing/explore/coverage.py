@@ -39,5 +39,5 @@ def listen(listener: Callable[[Report], None]) -> Callable[[], None]:
 
 def record(report: Report) -> None:
     """A report was made."""
-    for listener in list(_listeners):
+    for listener in _listeners:
         listener(report)

@@ -90,7 +90,10 @@ class Diagnosis:
         elif finished and call.changed and call.finished:
             fresh_ids = set(difference(call.before, call.after)) - self._places(finished)
             code = "minted-inside" if fresh_ids and not call.asked else "not-idempotent"
-            said = [f"attempt {call.number} changed what attempt {finished[-1].number} had done:", *changes(call)]
+            said = [
+                f"attempt {call.number} changed what attempt {finished[-1].number} had done:",
+                *changes(call),
+            ]
             if not call.asked:
                 said.append("it never looks at its idempotency key")
             yield finding(code, call.step, evidence=said)
@@ -240,5 +243,3 @@ def shown(differences: dict[str, tuple[Any, Any]]) -> list[str]:
     lines = [f"{place}: {before!r} → {after!r}" for place, (before, after) in list(differences.items())[:6]]
     more = len(differences) - len(lines)
     return [*lines, f"… and {more} more"] if more else lines
-
-

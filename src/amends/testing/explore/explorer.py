@@ -28,6 +28,7 @@ Progress = Callable[[int, int], None]
 _TOLD_EVERY = 100
 _COLLECT_EVERY = 2_000
 _REPLAYS = 20
+_SMALLER = "allow more (limit=), fewer faults (faults=), or leave kinds out (without=)"
 
 
 def explore(
@@ -46,11 +47,12 @@ def explore(
 ) -> Report:
     """Run a saga on every path with at most `faults` faults, and say what is wrong with it.
 
-    participants: makes fresh participants in memory for each run (one object, or several); steps get them as
-    resources. What they hold is compared; an object may say by `snapshot()` what counts. Without them the steps
-    are stubbed by the types they return, or by `values` (by the step's name).  signals: the values that may
-    come, by the signal's name.  steps: objects whose methods are steps, as for an engine.  without: kinds of faults to leave out.  accept: findings to let pass, as
-    ``"late shop.charge"`` or ``"late"``.  limit: most paths to run.  Raises `CannotExplore`.
+    participants: makes fresh participants in memory for each run (one object, or several); steps get them
+    as resources.  What they hold is compared; an object may say by `snapshot()` what counts.  Without them
+    the steps are stubbed by the types they return, or by `values` (by the step's name).  signals: the values
+    that may come, by the signal's name.  steps: objects whose methods are steps, as for an engine.  without:
+    kinds of faults to leave out.  accept: findings to let pass, as ``"late shop.charge"`` or ``"late"``.
+    limit: most paths to run.  Raises `CannotExplore`.
     """
     subject = _subject(call, participants, values, signals, without, steps)
     _check(accept, [name.partition(" ")[0] for name in accept], CAUSES)
@@ -77,7 +79,7 @@ def _explore(
     looked = survey.Survey(subject, _start(subject))
     while (path := frontier.next()) is not None:
         if report.runs >= limit:
-            report.stopped = f"the limit of {limit:,} paths is reached; allow more (limit=), fewer faults, or leave kinds out (without=)"
+            report.stopped = f"the limit of {limit:,} paths is reached; {_SMALLER}"
             break
         try:
             run = played(subject, path)
@@ -121,7 +123,9 @@ def replay(
         looked = survey.Survey(subject, start)
         looked.take(played(subject, Path()), Path())
         parts = _parts(path)
-        for count in range(len(parts)):  # the ways to it tell how many calls of participants there are to break
+        for count in range(
+            len(parts)
+        ):  # the ways to it tell how many calls of participants there are to break
             played(subject, Scripted(" ".join(parts[:count])))
         run = played(subject, Scripted(path))
         assert isinstance(run.path, Scripted)
@@ -230,7 +234,7 @@ def _fill(report: Report, looked: survey.Survey, accept: Collection[str]) -> Non
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Without an event loop around it, and without a garbage collector between runs (they leave no cycles)."""
+    """Without an event loop around it, and with the garbage collector at times of our choosing."""
     outer, collects = _get_running_loop(), gc.isenabled()
     _set_running_loop(None)
     gc.disable()

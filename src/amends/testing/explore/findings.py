@@ -93,7 +93,7 @@ CAUSES: dict[str, Cause] = {
     ),
     "non-deterministic": Cause(
         "the body of {step} (or a participant) does not do the same thing when it is repeated",
-        "clock, chance and ids come from amends.now(), amends.random() and amends.uuid(); all else into steps",
+        "take clock, chance and ids from amends.now(), amends.random(), amends.uuid(); all else is for steps",
     ),
     "stuck": Cause("{step} can come to wait for something that nothing can deliver", "see the message"),
     "parked": Cause("{step} can come to a point where it cannot go on", "see the message"),
@@ -103,8 +103,8 @@ CAUSES: dict[str, Cause] = {
 
 NOTES: dict[str, str] = {
     "fails-anyway": "without any fault the saga ends {status}: {why}",
-    "waits-for-ever": "it waits for the signal {step} without a timeout: if that never comes, it waits for ever",
-    "attention-if-down": "if the participant is down for longer than the retries of the compensation of {step}, "
+    "waits-for-ever": "it waits for the signal {step} without a timeout: without that signal, for ever",
+    "attention-if-down": "if the participant is down for longer than the compensation of {step} is retried, "
     "a person has to look",
     "asks": "{step} waits for a person by its own declaration ({why})",
     "residue": "something of {step} can stay by its own declaration ({why})",
@@ -113,7 +113,7 @@ NOTES: dict[str, str] = {
     "undo-never-nothing": "the compensation of {step} never ran with nothing to undo",
     "no-compensation": "{step} has no compensation: fine if it changes nothing",
     "cut": "paths of more than {why} journal rows were cut short",
-    "stubbed": "steps were stubbed: whether participants are left as they were was not seen (give participants)",
+    "stubbed": "steps were stubbed: give participants to see whether they are left as they were",
 }
 
 

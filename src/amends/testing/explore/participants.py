@@ -149,8 +149,8 @@ _PLAIN = (str, int, float, bool, bytes, type(None), Enum)
 def frozen(value: Any, _above: tuple[int, ...] = ()) -> State:
     """A value as nested dicts, lists and plain values that can be compared and stay as they are.
 
-    Of objects the public attributes count.  An entry of a `Counter` or `defaultdict` that is as if it were not
-    there does not.
+    Of objects the public attributes count.  An entry of a `Counter` or `defaultdict` that is as if it were
+    not there does not.
     """
     if isinstance(value, _PLAIN):
         return value
@@ -179,7 +179,7 @@ def frozen(value: Any, _above: tuple[int, ...] = ()) -> State:
 
 
 def _comparable(value: Any) -> bool:
-    return type(value).__eq__ is not object.__eq__
+    return any("__eq__" in vars(owner) for owner in type(value).__mro__ if owner is not object)
 
 
 def leaves(value: State, place: str = "") -> dict[str, Any]:
@@ -201,7 +201,11 @@ def difference(before: State, after: State) -> dict[str, tuple[Any, Any]]:
     """Where two states differ: place to (before, after); what is not there is `ABSENT`."""
     old, new = leaves(before), leaves(after)
     places = [*old, *(place for place in new if place not in old)]
-    return {p: (old.get(p, ABSENT), new.get(p, ABSENT)) for p in places if old.get(p, ABSENT) != new.get(p, ABSENT)}
+    return {
+        p: (old.get(p, ABSENT), new.get(p, ABSENT))
+        for p in places
+        if old.get(p, ABSENT) != new.get(p, ABSENT)
+    }
 
 
 class _Absent:

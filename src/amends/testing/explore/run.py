@@ -1,10 +1,11 @@
 """One run: the kernel's decisions carried out here and now, along one path.
 
-**Theory of operation.**  A run is a worker in miniature.  Each execution is a `Seat`: its instance, its journal,
-the events that wait for it.  What a worker does in time and in tasks, a run does by hand: attempts in flight
-are a queue, what is to come later is a heap over virtual time, and wherever the world could go one way or another
-the run asks its `Path`.  All decisions are the kernel's; what the end of an attempt means, `worker.conclusions`
-says; what one execution tells another, `worker.writes`.  So what is explored is what runs in production.
+**Theory of operation.**  A run is a worker in miniature.  Each execution is a `Seat`: its instance, its
+journal, the events that wait for it.  What a worker does in time and in tasks, a run does by hand: attempts
+in flight are a queue, what is to come later is a heap over virtual time, and wherever the world could go one
+way or another the run asks its `Path`.  All decisions are the kernel's; what the end of an attempt means,
+`worker.conclusions` says; what one execution tells another, `worker.writes`.  So what is explored is what
+runs in production.
 
     activate what has events → attend to the attempt that is next → let time pass up to what is due → end
 

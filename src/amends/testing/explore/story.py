@@ -10,11 +10,12 @@ import msgspec
 class Called(msgspec.Struct, gc=False):
     """One call of a function, or (not `begun`) an attempt that never got that far.
 
-    seat: the execution's tag (empty: the root).  direction: do, undo or late.  option: what the path chose.
-    finished: it ran to its end (whatever became of the reply).  error: what it raised by itself, unless
-    `injected`.  swallowed: the participant's method whose injected error it did not pass on.  known: a
-    compensation was given the action's result.  empty: no attempt of its action had an effect.  outcome: what the attempt's end meant.  asked: it looked at its idempotency key.  before, after:
-    states of the participants, where they were looked at.
+    seat: the execution's tag (empty: the root).  direction: do, undo, late or probe.  option: what the
+    path chose.  finished: it ran to its end (whatever became of the reply).  error: what it raised
+    (`injected`: that was made to happen).  swallowed: the participant's method whose injected error it did
+    not pass on.  known: a compensation was given the action's result.  empty: no attempt of its action had
+    an effect.  asked: it looked at its idempotency key.  calls: how many calls of participants it made.
+    outcome: what the attempt's end meant.  before, after: states of the participants, where looked at.
     """
 
     seat: str

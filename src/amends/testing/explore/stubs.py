@@ -115,7 +115,11 @@ def _required(kind: Any) -> list[str]:
     """Names of the fields that have no default."""
     if dataclasses.is_dataclass(kind):
         none = dataclasses.MISSING
-        return [f.name for f in dataclasses.fields(kind) if f.init and f.default is none and f.default_factory is none]
+        return [
+            f.name
+            for f in dataclasses.fields(kind)
+            if f.init and f.default is none and f.default_factory is none
+        ]
     if issubclass(kind, msgspec.Struct):
         return [f.name for f in msgspec.structs.fields(kind) if f.required]
     if hasattr(kind, "model_fields"):

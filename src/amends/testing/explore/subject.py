@@ -75,7 +75,7 @@ class Subject:
         return made
 
     def step(self, name: str) -> Step[..., Any]:
-        """The step of that name. Raises `MissingDefinition`, and `CannotExplore` for a method without its object."""
+        """The step of that name. Raises `MissingDefinition`, and `CannotExplore` for an unbound method."""
         step = self.registry.step(name)
         if step.signature.skip and step.instance is None:
             raise CannotExplore(

@@ -187,7 +187,9 @@ class Survey:
 
     def _missing(self, name: str) -> None:
         """In which ways a compensation never ran."""
-        ran = {label for (step, label), _ in self.covered.items() if step == name and label.startswith("undo")}
+        ran = {
+            label for (step, label), _ in self.covered.items() if step == name and label.startswith("undo")
+        }
         if not ran:
             self._keep(note("undo-never-ran", name))
             return
@@ -204,7 +206,9 @@ def _longest(options: StepOptions) -> tuple[float, str]:
     if retry.attempts is None:
         longest, how = float("inf"), "its attempts have no limit"
     else:
-        waits = sum(min(retry.cap, retry.delay * retry.factor ** min(n, 64)) for n in range(retry.attempts - 1))
+        waits = sum(
+            min(retry.cap, retry.delay * retry.factor ** min(n, 64)) for n in range(retry.attempts - 1)
+        )
         longest = waits + retry.attempts * (options.timeout or 0.0)
         how = f"{retry.attempts} attempts and the waits between them take up to {longest:g} s"
     if bounds and min(bounds) < longest:
@@ -248,7 +252,13 @@ def _label(call: Called) -> str:
             return "undo, failing"
         if call.option in ("lost", "present"):
             return "undo, repeated"
-        return "undo after success" if call.known else "undo with nothing" if call.empty else "undo after unknown"
+        return (
+            "undo after success"
+            if call.known
+            else "undo with nothing"
+            if call.empty
+            else "undo after unknown"
+        )
     if call.direction != "do":
         return call.direction
     return _LABELS.get(kind_of(call.option), call.option)

@@ -7,7 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 import amends
-from amends import Rejected, Resource, Retry, SagaCall, Signal, StepFailed, injected, pivot, saga, savepoint, step
+from amends import (
+    Rejected,
+    Resource,
+    Retry,
+    SagaCall,
+    Signal,
+    StepFailed,
+    injected,
+    pivot,
+    saga,
+    savepoint,
+    step,
+)
 from tests.unit.testing.explore.services import Service
 
 Make = Callable[[str], Any]

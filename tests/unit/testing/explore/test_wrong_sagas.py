@@ -22,7 +22,11 @@ def services(*kinds: type) -> Callable[[], list[Any]]:
 
 
 CASES: dict[str, tuple[SagaCall[Any], Callable[[], list[Any]], set[str]]] = {
-    "forgotten compensation": (wrong.saga_forgotten("1"), services(Bank), {"no-compensation wrong.forgotten"}),
+    "forgotten compensation": (
+        wrong.saga_forgotten("1"),
+        services(Bank),
+        {"no-compensation wrong.forgotten"},
+    ),
     "id minted inside the step": (wrong.saga_minted("1"), services(Bank), {"minted-inside wrong.minted"}),
     "partial reserve": (wrong.saga_partial(ITEMS), services(Stock), {"partial wrong.partial"}),
     "rejected halfway": (
@@ -33,7 +37,11 @@ CASES: dict[str, tuple[SagaCall[Any], Callable[[], list[Any]], set[str]]] = {
     "wrong order": (wrong.saga_order("kim"), services(Accounts), {"order wrong.freeze"}),
     "step swallows": (wrong.saga_step_swallows("1"), services(Bank), {"swallowed wrong.swallows"}),
     "body swallows": (wrong.saga_body_swallows("1"), services(Bank), {"failure-ignored wrong.pay"}),
-    "compensation swallows": (wrong.saga_undo_swallows("1"), services(Bank), {"undo-swallowed wrong.pay_quietly"}),
+    "compensation swallows": (
+        wrong.saga_undo_swallows("1"),
+        services(Bank),
+        {"undo-swallowed wrong.pay_quietly"},
+    ),
     "chance in the body": (wrong.saga_random("1"), services(), {"non-deterministic wrong.saga_random"}),
     "uuid in the body": (wrong.saga_uuid("1"), services(), {"non-deterministic wrong.saga_uuid"}),
     "state in the body": (wrong.saga_counter("1"), services(), {"non-deterministic wrong.saga_counter"}),
