@@ -137,6 +137,8 @@ def replay(
     report.runs = 1
     report.story = [survey.told(each) for each in run.log]
     report.status = run.status
+    report.journal = (run.root.live.header, run.root.rows)
+    report.participants = run.participants
     _fill(report, looked, accept)
     return report
 
@@ -229,7 +231,7 @@ def _fill(report: Report, looked: survey.Survey, accept: Collection[str]) -> Non
     report.statuses = dict(looked.statuses.most_common())
     report.histories = len(looked.histories)
     report.coverage = looked.coverage()
-    record(report)
+    record(report.coverage)
 
 
 @contextmanager

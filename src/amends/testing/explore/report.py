@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 
-from .coverage import Covered
+from .coverage import Covered, table
 from .findings import Finding, Note
 
 WIDTH = 96
+_NOT_TOLD = frozenset({"subject", "journal", "participants"})
 
 
 class Found(AssertionError):
@@ -22,7 +23,7 @@ class Report(msgspec.Struct, kw_only=True):
 
     runs: paths that were run.  histories: how many of them differ in their journals.  remaining: paths that
     were known and not run (0: everything was explored), and why it was stopped.  statuses: how runs ended.
-    accepted: findings that were let pass.  path, story, status: of a replay.
+    accepted: findings that were let pass.  path, story, status, participants: of a replay.
     """
 
     saga: str
@@ -42,6 +43,8 @@ class Report(msgspec.Struct, kw_only=True):
     story: list[str] = []
     status: str = ""
     subject: Any = None
+    journal: Any = None
+    participants: Any = None
 
     @property
     def ok(self) -> bool:
@@ -56,7 +59,7 @@ class Report(msgspec.Struct, kw_only=True):
 
     def plain(self) -> dict[str, Any]:
         """For programs: plain values that JSON can carry."""
-        told = {name: getattr(self, name) for name in self.__struct_fields__ if name != "subject"}
+        told = {name: getattr(self, name) for name in self.__struct_fields__ if name not in _NOT_TOLD}
         made: dict[str, Any] = msgspec.to_builtins({"ok": self.ok, **told})
         return made
 
@@ -106,12 +109,3 @@ def _wrapped(text: str, first: str, rest: str | None = None) -> str:
         for n, part in enumerate(text.splitlines() or [""])
     ]
     return "\n".join(filled)
-
-
-def table(coverage: list[Covered]) -> list[str]:
-    """Coverage as lines of text: steps, and which outcomes were exercised."""
-    names = [each.step for each in coverage]
-    width = max(map(len, ("step", *names)))
-    lines = [f"{'step':<{width}}  outcomes  not exercised"]
-    lines += [f"{c.step:<{width}}  {c.share:>7.0%}   {', '.join(c.missed)}".rstrip() for c in coverage]
-    return lines
