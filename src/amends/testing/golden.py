@@ -25,6 +25,7 @@ from ..kernel.entries import Row
 from ..kernel.instance import Instance
 from ..kernel.limits import Limits
 from ..store.port import Header, Store
+from . import replaying
 
 FORMAT = 1
 
@@ -86,7 +87,7 @@ def record(
     signals: Mapping[str, Sequence[Any]] | None = None,
     steps: Sequence[Any] = (),
 ) -> Golden:
-    """Record what the explorer does on a path (empty: without faults). See `amends.testing.explore.replay`."""
+    """Record what the explorer does on a path (empty: without faults); see `amends.testing.explore`."""
     from .explore import replay  # noqa: PLC0415 - checking needs no explorer
 
     report = replay(call, path, participants=participants, values=values, signals=signals, steps=steps)
@@ -143,22 +144,15 @@ def check(file: str | Path, *, sagas: Sequence[Saga[..., Any]] = (), steps: Sequ
         registry.add_saga(saga)
     for each in steps:
         registry.add_instance(each)
-    instance = Instance(
-        golden.uid,
-        golden.id,
-        golden.saga,
-        golden.version,
-        registry,
-        Limits(),
-        parent=golden.parent,
-        depth=golden.depth,
-    )
+
+    def make() -> Instance:
+        about = (golden.uid, golden.id, golden.saga, golden.version)
+        return Instance(*about, registry, Limits(), parent=golden.parent, depth=golden.depth)
+
     try:
-        instance.load(golden.rows)
+        replaying.replay(make, golden.rows)
     except Parked as error:
         raise Diverged(_told(file, golden, error)) from None
-    finally:
-        instance.discard()
     return golden
 
 

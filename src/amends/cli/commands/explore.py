@@ -20,8 +20,8 @@ from ..options import Where, command
 
 
 @command(
-    "amends explore app:place_order --participants app:World\n"
-    "amends explore app:place_order --replay 'charge:1#1=lost ship:2#1=rejected'",
+    "amends explore app:place_order --faults 1\n"
+    "amends explore app:place_order --replay 'charge:1#1=rejected'",
     store=False,
 )
 @click.argument("saga", metavar="MODULE:SAGA")
@@ -58,10 +58,11 @@ def explore(
     html: Path | None,
     save: Path | None,
 ) -> Exit:
-    """Try every failure path of a saga, and say what is wrong with it.
+    """Try every failure path of a saga.
 
-    Each attempt may be refused, fail, lose its reply, be stopped or come late; the worker may die and the
-    saga be cancelled, at every point. Nothing is random: the same code, the same report.
+    The report says what is wrong with it. Each attempt may be refused, fail, lose its reply, be stopped or
+    come late; the worker may die and the saga be cancelled, at every point. Nothing is random: the same code,
+    the same report.
     """
     app = apps.load(saga)
     call = _call(app.saga(saga), args)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...clock import Clock, SystemClock
 from ...definition.saga import SagaCall
-from ...errors import did_you_mean
+from ...errors import Parked, did_you_mean
 from . import survey
 from .choices import Frontier, Path, Scripted, Unrepeatable
 from .coverage import record
@@ -216,9 +216,10 @@ def _start(subject: Subject) -> Any:
 def _unrepeatable(subject: Subject, moved: Unrepeatable) -> Finding:
     """A run went another way than before. If a replay of its journal diverges, it is the body's doing."""
     for _ in range(_REPLAYS):
-        run = played(subject, Path(), then_crash=True)
-        if run.parked is not None:
-            return finding("non-deterministic", subject.saga.name, evidence=[run.parked.message])
+        try:
+            played(subject, Path()).replay()
+        except Parked as error:
+            return finding("non-deterministic", subject.saga.name, evidence=[error.message])
     said = [f"it came to {moved.key}, where it had not come before"]
     return finding("non-deterministic", subject.saga.name, evidence=said)
 

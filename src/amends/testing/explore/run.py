@@ -31,6 +31,7 @@ from ...store.port import Header
 from ...worker import writes
 from ...worker.live import Live
 from ...worker.resources import Resources
+from .. import replaying
 from . import attempts, participants, waiting
 from .calling import NeedsLoop
 from .choices import Path
@@ -283,6 +284,10 @@ class Run:
         elif action.undo_state == UNDO_RUNNING:
             self.dispatch_undo(seat, action)
 
+    def replay(self) -> None:
+        """Replay the root's journal with its code. Raises `Parked`, mostly as `Divergence`."""
+        replaying.replay(lambda: self._instance(self.root.live.header), self.root.rows)
+
     # ------------------------------------------------------------ what became of it
 
     @property
@@ -312,12 +317,8 @@ def played(
     *,
     full: bool = False,
     experiment: Experiment | None = None,
-    then_crash: bool = False,
 ) -> Run:
-    """A run along a path, begun again whenever it turns out that a function needs a loop.
-
-    `then_crash`: at its end its journal is replayed once more.
-    """
+    """A run along a path, begun again whenever it turns out that a function needs a loop."""
     while True:
         run = Run(subject, path.again(), full=full)
         run.experiment = experiment
@@ -326,7 +327,4 @@ def played(
         except NeedsLoop:
             continue
         run.path.check()
-        if then_crash:
-            run.crash()
-            run.discard()
         return run
