@@ -14,7 +14,7 @@ from ...kernel import entries as e
 from ...kernel.actions import SUCCEEDED, Action
 from ...worker import conclusions
 from ...worker.conclusions import TimedOut
-from ...worker.dispatcher import Verification
+from ...worker.undoing import Verification
 from .calling import NeedsLoop, NotInMemory
 from .participants import Present, Probe
 from .story import Called
@@ -151,7 +151,7 @@ def perform_undo(
 
 
 def undo_value(run: Run, action: Action, step: Step[..., Any], record: Called) -> None:
-    """Call the compensation, and what verifies it (compare `worker.dispatcher`)."""
+    """Call the compensation, and what verifies it (compare `worker.undoing`)."""
     record.known = action.outcome == SUCCEEDED
     record.empty = not record.known and (record.seat, record.action, "do") not in run.arrived
     if run.subject.factory is None:

@@ -26,7 +26,7 @@ from ...errors import Parked
 from ...kernel import entries as e
 from ...kernel.actions import OPEN, UNDO_RUNNING, Action
 from ...kernel.instance import PYTHON, Decision, Instance
-from ...kernel.ledger import FINISHED, FORWARD
+from ...kernel.phases import FINISHED, FORWARD
 from ...store.port import Header
 from ...worker import writes
 from ...worker.live import Live

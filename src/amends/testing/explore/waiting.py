@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import codec
 from ...kernel import entries as e
-from ...kernel.ledger import FINISHED
+from ...kernel.phases import FINISHED
 from ...worker import writes
 from . import stubs
 from .faults import OK
@@ -171,6 +171,6 @@ def revive(run: Run) -> bool:
     run.path.calm = True
     run.moods.clear()
     for seat in parked:
-        run.held += [writes.parked_item(action) for action in seat.instance.ledger.parked()]
+        run.held += [writes.item_of(action) for action in seat.instance.ledger.parked()]
         run.tell(seat, e.Retried(by="the explorer"))
     return True
