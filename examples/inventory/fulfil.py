@@ -20,18 +20,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Self
 
-from amends import (
-    Engine,
-    Rejected,
-    Resource,
-    Signal,
-    StepFailed,
-    injected,
-    pivot,
-    saga,
-    savepoint,
-    step,
-)
+from amends import Engine, Rejected, Resource, Signal, StepFailed, injected, pivot, saga, savepoint, step
 from amends.participants.http import HttpClient
 
 WAREHOUSES = ("north", "south")  # in this order

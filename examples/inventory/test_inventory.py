@@ -116,6 +116,7 @@ def test_of_nothing_nothing_is_left(world: World, tmp_path: Path) -> None:
     assert books == NOTHING
 
 
+@pytest.mark.slow
 def test_a_warehouse_that_does_not_answer_is_left_with_nothing_reserved(world: World, tmp_path: Path) -> None:
     with world.engine(tmp_path, timeout=1) as engine:
         with world.north.frozen():  # what is sent to it now arrives later
@@ -129,6 +130,7 @@ def entries(history: list[dict[str, Any]], kind: str) -> list[str]:
     return [entry["type"] for row in history for entry in row[kind]]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_reserves_nothing_twice_and_forgets_nothing(world: World) -> None:
     asyncio.run(killed_twice(world))
 
@@ -165,6 +167,7 @@ async def reaches(handle: Handle[Any], command: str) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_the_readme(tmp_path: Path) -> None:
     urls = {f"{name}_URL": f"http://127.0.0.1:{free_port()}" for name in ("NORTH", "SOUTH")}
     run_readme(copied("inventory", tmp_path), **urls)

@@ -52,6 +52,7 @@ def test_its_links_lead_somewhere() -> None:
     assert [link for link in links if not (HERE / link).exists()] == []
 
 
+@pytest.mark.slow
 def test_the_book_holds_each_trip_once_or_not_at_all(done: Path) -> None:
     with closing(sqlite3.connect(done / "companies.db")) as companies:
         booked = [what for (what,) in companies.execute("SELECT what FROM bookings ORDER BY rowid")]
@@ -63,6 +64,7 @@ def test_the_book_holds_each_trip_once_or_not_at_all(done: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_it_tells_the_story(said: dict[str, str]) -> None:
     assert "no room in Venice" in said["run-ben"]
     assert said["run-ben"].startswith("compensated")
@@ -73,6 +75,7 @@ def test_it_tells_the_story(said: dict[str, str]) -> None:
     assert said["list"].count("completed") == 2
 
 
+@pytest.mark.slow
 def test_the_pictures_show_it(said: dict[str, str]) -> None:
     for cell, words in {
         "draw-definition": ("book_trip", "cancel_flight", "trip.confirmed"),
@@ -83,6 +86,7 @@ def test_the_pictures_show_it(said: dict[str, str]) -> None:
         assert [word for word in words if word not in picture] == [], cell
 
 
+@pytest.mark.slow
 def test_nothing_is_found_in_its_module(done: Path, said: dict[str, str]) -> None:
     assert said["check"] == "[]"
     assert examine([str(done / "trip.py")]).findings == []

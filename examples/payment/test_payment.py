@@ -97,6 +97,7 @@ def test_a_refund_that_bounces_waits_for_a_person(world: World, tmp_path: Path) 
         assert [record.by for record in shop.wait(handle.audit())] == ["kim"]
 
 
+@pytest.mark.slow
 def test_when_nobody_can_tell_it_is_refunded_in_case_it_was_paid(world: World, tmp_path: Path) -> None:
     with world.shop(tmp_path, timeout=1) as shop:
         with world.provider.frozen():  # what is sent to it now arrives later
@@ -114,6 +115,7 @@ def events(history: list) -> list[str]:
     return [event["type"] for row in history for event in row["events"]]
 
 
+@pytest.mark.slow
 def test_a_worker_killed_amid_the_payment_does_not_pay_twice(world: World) -> None:
     asyncio.run(killed_amid_the_payment(world))
 
@@ -131,5 +133,6 @@ async def killed_amid_the_payment(world: World) -> None:
     assert world.books("8") == PAID
 
 
+@pytest.mark.slow
 def test_the_readme(tmp_path: Path) -> None:
     run_readme(copied("payment", tmp_path), PROVIDER_URL=f"http://127.0.0.1:{free_port()}")

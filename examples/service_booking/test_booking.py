@@ -121,6 +121,7 @@ def test_a_slot_that_is_taken_costs_nothing_and_is_free_once_called_off(world: W
         until(lambda: world.books("Flo") == Account(PRICE, visits=1), "Flo's booking")
 
 
+@pytest.mark.slow
 def test_what_nobody_confirmed_is_given_up_without_a_fee(world: World, tmp_path: Path) -> None:
     with world.engine(tmp_path, timeout=1) as engine:
         with world.salon.frozen():  # what is sent to it now arrives later
@@ -147,6 +148,7 @@ async def call_off_from_elsewhere(store: str, id: str) -> None:
         await client.handle(visit, id).send(called_off, "ill")
 
 
+@pytest.mark.slow
 def test_a_worker_is_killed_and_a_visit_called_off_while_nobody_works(world: World) -> None:
     asyncio.run(called_off_while_nobody_works(world))
 
@@ -168,5 +170,6 @@ async def called_off_while_nobody_works(world: World) -> None:
     assert world.books("Hal") == Account(PRICE, given_back=PRICE // 2, mails=TOLD)
 
 
+@pytest.mark.slow
 def test_the_readme(tmp_path: Path) -> None:
     run_readme(copied("service_booking", tmp_path), SALON_URL=f"http://127.0.0.1:{free_port()}")
