@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from ..errors import StoreError, did_you_mean
 from .memory import MemoryStore
@@ -24,6 +24,13 @@ _SQLITE_OPTIONS: dict[str, Callable[[str], Any]] = {
 }
 
 
+def _truth(text: str) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in known:
+        raise ValueError(text)
+    return known[text.lower()]
+
+
 def open_store(url: str) -> Store:
     """The store that `url` names, not yet connected: ``await store.open()``.
 
@@ -31,6 +38,8 @@ def open_store(url: str) -> Store:
       absolute.
     * ``sqlite://`` or ``memory://``: in memory, gone with the process.
     * ``sqlite:///orders.db?synchronous=NORMAL&patience=10``: options of `SqliteStore`.
+    * ``postgresql://user@host/database?schema=amends&lease=10``: options of `PostgresStore` (extra
+      ``postgres``), and those of libpq (``sslmode``, several hosts, …).
 
     Raises `StoreError` for anything else.
     """
@@ -46,15 +55,42 @@ def open_store(url: str) -> Store:
             f"{url!r} has a '#', which ends a URL's path", hint="write %23 for a # in a file's name"
         )
     if scheme in {"postgresql", "postgres"}:
-        raise StoreError(
-            "the PostgreSQL store is not in this release",
-            hint="it arrives with the next one; use sqlite:///… until then",
-        )
+        return _postgres(parts)
     if scheme == "memory" or (scheme == "sqlite" and not parts.path.strip("/")):
         return _memory(url, parts.netloc + parts.path.strip("/"), parts.query)
     if scheme == "sqlite":
         return _sqlite(url, parts.netloc, unquote(parts.path), parts.query)
     raise StoreError(f"{scheme!r} is no store that amends knows", hint=did_you_mean(scheme, SCHEMES))
+
+
+_POSTGRES_OPTIONS: dict[str, Callable[[str], Any]] = {
+    "schema": str,
+    "lease": float,
+    "look": float,
+    "patience": float,
+    "answer": float,
+    "step_seconds": float,
+    "pooled": _truth,
+    "unsafe": _truth,
+}
+
+
+def _postgres(parts: SplitResult) -> Store:
+    """Our own options are taken out of the URL; the rest is libpq's."""
+    try:
+        from .postgres import PostgresStore  # noqa: PLC0415  # only who uses PostgreSQL needs its driver
+    except ImportError as error:
+        raise StoreError(
+            f"the PostgreSQL store needs the driver psycopg ({error})", hint="pip install 'amends[postgres]'"
+        ) from error
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    options = {
+        name: _option("PostgreSQL", name, text, _POSTGRES_OPTIONS)
+        for name, text in given
+        if name in _POSTGRES_OPTIONS
+    }
+    rest = urlencode([pair for pair in given if pair[0] not in _POSTGRES_OPTIONS], quote_via=quote)
+    return PostgresStore(urlunsplit(parts._replace(scheme="postgresql", query=rest)), **options)
 
 
 def _memory(url: str, rest: str, query: str) -> MemoryStore:
@@ -78,9 +114,13 @@ def _sqlite(url: str, host: str, path: str, query: str) -> SqliteStore:
             raise StoreError(
                 f"{name!r} is no option of a SQLite store", hint=did_you_mean(name, _SQLITE_OPTIONS)
             )
-        try:
-            options[name] = _SQLITE_OPTIONS[name](text)
-        except ValueError as error:
-            kind = _SQLITE_OPTIONS[name].__name__
-            raise StoreError(f"the option {name}={text!r} of a SQLite store is no {kind}") from error
+        options[name] = _option("SQLite", name, text, _SQLITE_OPTIONS)
     return SqliteStore(path[1:], **options)
+
+
+def _option(store: str, name: str, text: str, kinds: dict[str, Callable[[str], Any]]) -> Any:
+    try:
+        return kinds[name](text)
+    except ValueError as error:
+        kind = kinds[name].__name__.strip("_")
+        raise StoreError(f"the option {name}={text!r} of a {store} store is no {kind}") from error

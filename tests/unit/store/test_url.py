@@ -53,14 +53,27 @@ def test_every_option_is_one_of_the_store() -> None:
         SqliteStore("x.db", **{name: {str: "FULL", int: 7, float: 0.5}[kind]})
 
 
+def test_postgres_options() -> None:
+    from amends.store.postgres import PostgresStore
+
+    store = open_store("postgres://ann@host:5433/db?schema=shop&pooled=true&sslmode=require&lease=3")
+    assert isinstance(store, PostgresStore)
+    assert isinstance(store, Store)
+    assert (store.schema, store.pooled, store.where) == ("shop", True, "postgresql://host/db")
+    assert "sslmode=require" in store.conninfo
+    assert "schema" not in store.conninfo
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [
         ("sqllite:///x.db", "did you mean 'sqlite'?"),
         ("orders.db", "sqlite:///orders.db"),
         ("", "sqlite:///sagas.db"),
-        ("postgresql://host/db", "arrives with the next"),
-        ("postgres://host/db", "arrives with the next"),
+        ("postgresql://host/db?lease=long", "is no float"),
+        ("postgresql://host/db?pooled=perhaps", "is no truth"),
+        ("postgresql://host/db?schema=Amends", "cannot be the schema"),
+        ("postgresql://host/db?sslmood=require", "sslmood"),
         ("sqlite://orders.db", "three slashes"),
         ("sqlite://host/x.db", "three slashes"),
         ("memory://x", "more than a store in memory"),

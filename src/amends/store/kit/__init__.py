@@ -12,7 +12,7 @@ The cases run on any clock: they wait for nothing but the store.
 
 from __future__ import annotations
 
-from . import inbox, journal, ownership, parking, reading, starting, transactions
+from . import inbox, journal, ownership, parking, reading, several, starting, transactions
 from .support import CASES, Subject
 
 __all__ = ["CASES", "Subject", "names", "run"]
@@ -21,6 +21,7 @@ _MODULES = (
     starting,
     journal,
     ownership,
+    several,
     inbox,
     parking,
     transactions,
@@ -28,9 +29,10 @@ _MODULES = (
 )  # importing them registers cases
 
 
-def names(*, sql: bool, fill: bool) -> list[str]:
+def names(*, sql: bool, fill: bool, many: bool = False) -> list[str]:
     """The names of all cases that a subject with these abilities can run."""
-    abilities = {name for name, has in (("sql", sql), ("fill", fill)) if has}
+    abilities = {name for name, has in (("sql", sql), ("fill", fill), ("many", many)) if has}
+    abilities |= set() if many else {"single"}
     return [name for name, (_, needs) in CASES.items() if needs <= abilities]
 
 

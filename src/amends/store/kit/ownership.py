@@ -25,7 +25,7 @@ from .support import (
 )
 
 
-@case()
+@case("single")
 async def one_worker_at_a_time(subject: Subject) -> None:
     """While one worker lives, `register(wait=False)` returns None to any other."""
     store, me = await subject.worker()
@@ -34,7 +34,7 @@ async def one_worker_at_a_time(subject: Subject) -> None:
     all_committed(await store.commit(me, [start("a")]))
 
 
-@case()
+@case("single")
 async def standby_takes_over_after_retirement(subject: Subject) -> None:
     """`register(wait=True)` waits until the worker has retired."""
     store, me = await subject.worker()
@@ -49,7 +49,7 @@ async def standby_takes_over_after_retirement(subject: Subject) -> None:
     all_committed(await other.commit(successor, [start("a")]))
 
 
-@case()
+@case("single")
 async def standby_takes_over_after_a_crash(subject: Subject) -> None:
     """`register(wait=True)` ends when the worker has died, and finds what it owned."""
     store, me = await subject.worker()

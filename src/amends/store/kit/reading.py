@@ -21,6 +21,7 @@ from .support import (
     same,
     start,
     to,
+    told,
 )
 
 
@@ -171,12 +172,12 @@ async def changed_tells_of_others(subject: Subject) -> None:
         quiet = not await store.changed()
     same(quiet, True, "quiet when nobody writes")
     await client.send([to("a")])
-    same(await store.changed(), True, "after a client's message")
+    await told(store)
     for _ in range(3):
         quiet = not await store.changed()
     same(quiet, True, "quiet again")
     await client.create(header("b"))
-    same(await store.changed(), True, "after a client's creation")
+    await told(store)
 
 
 @case()

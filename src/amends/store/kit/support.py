@@ -6,6 +6,7 @@ without a test runner's help.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +23,8 @@ class Subject:
 
     `connect` gives a fresh, opened handle on it (as another process would have); `crash` ends a handle as
     ``kill -9`` would.  `fill` makes the next write find no room, `relieve` gives room again; None: cannot
-    be arranged. `sql`: transactional steps can execute SQL.
+    be arranged. `sql`: transactional steps can execute SQL, with parameters marked by `mark`.  `many`:
+    several workers serve one database at a time; otherwise one does, and others wait.
     """
 
     connect: Callable[[], Awaitable[Store]]
@@ -30,6 +32,8 @@ class Subject:
     fill: Callable[[Store], Awaitable[None]] | None = None
     relieve: Callable[[Store], Awaitable[None]] | None = None
     sql: bool = True
+    mark: str = "?"
+    many: bool = False
     opened: list[Store] = field(default_factory=list)
 
     async def open(self) -> Store:
@@ -64,8 +68,8 @@ CASES: dict[str, tuple[Case, frozenset[str]]] = {}
 
 
 def case(*needs: str) -> Callable[[Case], Case]:
-    """Register a case; `needs` names abilities of the subject (``sql``, ``fill``) without which it is
-    skipped."""
+    """Register a case; `needs` names abilities of the subject (``sql``, ``fill``, ``many``, ``single``)
+    without which it is skipped."""
 
     def add(function: Case) -> Case:
         CASES[function.__name__] = function, frozenset(needs)
@@ -169,3 +173,12 @@ async def claim_one(store: Store, incarnation: int, now: float = 100.0) -> Claim
     claims = await store.claim(incarnation, now, 10)
     same(len(claims), 1, "one execution is due")
     return claims[0]
+
+
+async def told(store: Store) -> None:
+    """Wait until `changed` says that there may be something new (a hint may take a moment to arrive)."""
+    for _ in range(1000):
+        if await store.changed():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("`changed` becomes True")

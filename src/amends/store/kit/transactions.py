@@ -89,7 +89,7 @@ async def transact_commits_sql_with_the_row(subject: Subject) -> None:
 
     def body(tx: Transaction) -> Row:
         tx.execute(TABLE)
-        tx.execute("INSERT INTO stock VALUES (?, ?)", ("pen", 7))
+        tx.execute("INSERT INTO stock VALUES (?, ?)".replace("?", subject.mark), ("pen", 7))
         same(tx.execute("SELECT left_over FROM stock"), [(7,)], "what the body reads")
         return row(1)
 

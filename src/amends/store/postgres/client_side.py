@@ -1,0 +1,79 @@
+"""What clients and the dashboard do with the store: create, send, find, read, unpark."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ...errors import CommitUnknown, Refused, UnknownName
+from ...kernel.entries import Row
+from ..port import AuditRecord, Header, Message, Query
+from . import reading
+from .faults import Lost
+from .literals import numbers, put
+from .mail import Mail
+from .reading import HEADER
+from .worker_side import WorkerPart
+
+
+class ClientPart(WorkerPart):
+    """The client's side of the port."""
+
+    async def create(self, header: Header) -> bool:
+        """Add an unowned execution, due now. False: that (namespace, id) exists; nothing changed."""
+        return await self._mail().create(header)
+
+    async def send(self, messages: Sequence[Message], audit: Sequence[AuditRecord] = ()) -> None:
+        """Put messages into inboxes and wake their receivers, with the audit records: all or nothing."""
+        await self._mail().send(messages, audit)
+
+    async def unpark(self, uid: str, audit: AuditRecord) -> None:
+        """Make an execution parked by `park` claimable again, with its status before."""
+        told = {name: put(getattr(audit, name)) for name in ("by", "action", "reason", "detail")}
+        values = {"uid": put(uid), "told": put(audit.uid), "at": audit.at, "channel": self._channel, **told}
+        try:
+            unparked, exists = (await self._control.fetch(self._sql["unpark"], values))[0]
+        except Lost as error:
+            raise CommitUnknown(
+                f"the connection was lost: {error}", hint="look at the execution, then try again"
+            ) from error
+        except Exception as error:
+            raise self._said(error) from error
+        if not exists:
+            raise UnknownName(f"no execution has the uid {uid!r}")
+        if not unparked:
+            raise Refused(
+                f"execution {uid} is not parked", hint="send it a message instead; look at its status first"
+            )
+        self._wrote()
+
+    def _mail(self) -> Mail:
+        loop = asyncio.get_running_loop()
+        mail = self._mails.get(loop)
+        if mail is None:
+            mail = self._mails[loop] = Mail(self._control, self._sql, self._channel, self._wrote)
+        return mail
+
+    async def find(self, namespace: str, id: str) -> Header | None:
+        """The execution of that id, or None."""
+        found = await self._read("by_id", namespace=put(namespace), id=put(id))
+        return reading.header(found[0]) if found else None
+
+    async def headers(self, query: Query) -> list[Header]:
+        """Headers that match, newest first."""
+        where, values = reading.select(query)
+        sql = f"SELECT {HEADER} FROM {self.schema}.executions AS e {where}"  # noqa: S608  # our own words
+        rows = await self._ask(f"{sql} ORDER BY e.uid DESC LIMIT %(limit)s::bigint", values)
+        return [reading.header(row) for row in rows]
+
+    async def read(self, uid: str) -> tuple[Header, list[Row], list[Message]] | None:
+        """A consistent copy of an execution, its journal and its waiting inbox; changes nothing."""
+        found = await self._read("num", uid=put(uid))
+        if not found:
+            return None
+        loaded = await self._read("load", nums=numbers(found[0]))
+        return reading.history(loaded[0])[1] if loaded else None
+
+    async def audited(self, uid: str) -> list[AuditRecord]:
+        """The audit records of an execution, oldest first."""
+        return [reading.audit(row) for row in await self._read("audited", uid=put(uid))]

@@ -1,0 +1,188 @@
+"""One connection to the database, opened when needed and again after it was lost.
+
+**Theory of operation.**  A link has at most one connection and runs one statement at a time.  Statements run
+in autocommit: each is a transaction of its own, and its COMMIT travels with it.  `transaction` holds the link
+for several statements.
+
+A statement, once sent, is never cancelled by its caller's cancellation: what becomes of it matters more than
+who still wants to know.  If the server does not answer within `answer` seconds the socket is shut down, so
+that a network that swallows packets looks like a connection that ends: `Lost`, and nobody can say what was
+committed.  A connection that ended while it lay idle is noticed before anything is sent on it, and replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+import psycopg
+
+from ...errors import StoreBusy, StoreError
+from .faults import Lost, ends_connection, explain
+
+T = TypeVar("T")
+Rows = list[tuple[Any, ...]]
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+Run = Callable[..., Awaitable[Rows]]
+NOT_OPEN = ("the store is not open", "use it inside `async with` of its engine or client")
+
+
+class Link:
+    """See the module's theory of operation. `connect` opens a connection; `where` names it for people."""
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], where: str, *, answer: float, prepared: bool
+    ) -> None:
+        self.refusal: tuple[str, str] | None = NOT_OPEN
+        self.where = where
+        self._connect = connect
+        self._answer = answer
+        self._prepared = prepared
+        self._lock = asyncio.Lock()
+        self._connection: Connection | None = None
+        self._running: set[asyncio.Future[Any]] = set()
+
+    def open(self) -> None:
+        """From now on it may be used (it connects at its first use)."""
+        self.refusal = None
+        self._lock = asyncio.Lock()  # of the event loop that uses it now
+
+    def check_open(self) -> None:
+        """Raise `StoreError` unless the store is open."""
+        if self.refusal is not None:
+            raise StoreError(self.refusal[0], hint=self.refusal[1])
+
+    async def fetch(self, sql: str, values: Mapping[str, Any] | None = None) -> Rows:
+        """Run one statement as one transaction, in its turn; returns its rows.
+
+        Raises `psycopg.Error` for what the server refused (nothing was changed), `Lost`, `StoreError`.
+        """
+        return await self._finish(lambda: self._fetch(sql, values))
+
+    async def read(self, sql: str, values: Mapping[str, Any] | None = None) -> Rows:
+        """The same for what changes nothing: asked again once if the connection was lost."""
+        try:
+            return await self.fetch(sql, values)
+        except Lost:
+            return await self.fetch(sql, values)
+
+    async def transact(self, work: Callable[[Run], Awaitable[T]]) -> T:
+        """Run several statements as one transaction. An exception of `work` rolls it back."""
+
+        async def together() -> T:
+            async with self._transaction() as run:
+                return await work(run)
+
+        return await self._finish(together)
+
+    async def close(self) -> None:
+        """Let what runs come to its end, and let go of the connection."""
+        self.refusal = NOT_OPEN
+        while self._running:
+            await asyncio.gather(*self._running, return_exceptions=True)
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def abandon(self) -> None:
+        """The connection ends as that of a killed process does: what was sent still runs on the server."""
+        self.refusal = NOT_OPEN
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            cut(connection)
+            if not self._running:
+                connection.pgconn.finish()
+
+    # ------------------------------------------------------------ inside
+
+    async def _finish(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Carry it through, even if whoever asked does not wait for the end."""
+        self.check_open()
+        running = asyncio.get_running_loop().create_task(work())
+        self._running.add(running)
+        running.add_done_callback(self._ended)
+        return await asyncio.shield(running)
+
+    def _ended(self, running: asyncio.Future[Any]) -> None:
+        self._running.discard(running)
+        if not running.cancelled():
+            running.exception()  # whoever asked has it; nobody else need be told
+
+    async def _fetch(self, sql: str, values: Mapping[str, Any] | None) -> Rows:
+        async with self._lock:
+            return await self._execute(await self._ready(), sql, values)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Run]:
+        async with self._lock:
+            connection = await self._ready()
+
+            async def run(sql: str, values: Mapping[str, Any] | None = None) -> Rows:
+                return await self._execute(connection, sql, values)
+
+            await run("BEGIN")
+            try:
+                yield run
+            except BaseException:
+                if self._connection is connection:
+                    with suppress(Lost, psycopg.Error):
+                        await run("ROLLBACK")
+                raise
+            await run("COMMIT")
+
+    async def _ready(self) -> Connection:
+        self.check_open()
+        connection = self._connection
+        if connection is not None:
+            try:
+                connection.pgconn.consume_input()
+            except psycopg.OperationalError:
+                await self._drop(connection)
+            else:
+                return connection
+        try:
+            self._connection = connection = await self._connect()
+        except psycopg.Error as error:
+            raise unreachable(error, self.where) from error
+        return connection
+
+    async def _execute(self, connection: Connection, sql: str, values: Mapping[str, Any] | None) -> Rows:
+        timer = asyncio.get_running_loop().call_later(self._answer, cut, connection)
+        try:
+            cursor = await connection.execute(sql, values, prepare=self._prepared and values is not None)
+            return await cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            if ends_connection(error, connection):
+                await self._drop(connection)
+                raise Lost(str(error).strip()) from error
+            raise
+        finally:
+            timer.cancel()
+
+    async def _drop(self, connection: Connection) -> None:
+        if self._connection is connection:
+            self._connection = None
+        await connection.close()
+
+
+def cut(connection: Connection) -> None:
+    """Shut the socket down under the driver: whatever waits for it hears that the connection ended."""
+    if connection.closed:
+        return
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as twin:
+        twin.shutdown(socket.SHUT_RDWR)
+
+
+def unreachable(error: psycopg.Error, where: str) -> StoreError:
+    """A connection could not be opened."""
+    if error.sqlstate is not None and not error.sqlstate.startswith(("57", "53", "08")):
+        return explain(error, where)
+    said = str(error).strip() or type(error).__name__
+    return StoreBusy(
+        f"no connection to {where}: {said}",
+        hint="is the server up, the address right, and a connection free?",
+    )

@@ -1,0 +1,176 @@
+"""Group commit for clients: what is created and sent at about the same time shares one transaction.
+
+An order (a creation, or messages with their audit) waits until the event loop comes round, or until the
+statement in flight has ended; then all that wait are carried out as one statement.
+
+Orders do not know of each other: each succeeds or fails by itself.  All are first tried as one; if that fails
+on a data error (an unknown receiver, a text that cannot be stored), they are carried out one by one.
+
+A connection that is lost meanwhile leaves it open whether they were carried out.  A creation is then done
+again: where its uid, which was minted for it alone, exists already, it is the one that was created.  Messages
+are not sent again: `CommitUnknown` tells the caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+
+from ...errors import CommitUnknown, UnknownName
+from ..port import AuditRecord, Header, Message
+from . import columns
+from .faults import BadWrite, Lost, is_data_error, translate
+from .link import Link
+from .literals import get, put, texts
+from .statement import Statements
+
+MOST = 1000  # orders in one transaction
+
+
+class Order:
+    """What one call asks for."""
+
+    def __init__(
+        self,
+        future: asyncio.Future[Any],
+        *,
+        header: Header | None = None,
+        messages: Sequence[Message] = (),
+        audit: Sequence[AuditRecord] = (),
+    ) -> None:
+        self.future = future
+        self.header = None if header is None else columns.header_values(header, None, 0, 0.0)
+        self.messages = [(message.uid, message.key or None, message.event, None) for message in messages]
+        self.audit = [columns.audit_values(record) for record in audit]
+
+
+class Mail:
+    """The orders of one event loop. `written` is called after each transaction."""
+
+    def __init__(self, link: Link, sql: Statements, channel: str, written: Callable[[], None]) -> None:
+        self._link = link
+        self._sql = sql
+        self._channel = channel
+        self._written = written
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Order] = []
+        self._flight: asyncio.Task[None] | None = None
+        self._called = False
+
+    async def create(self, header: Header) -> bool:
+        """Insert an unowned execution that is due; False when its id (or uid) exists."""
+        return bool(await self._place(Order(self._loop.create_future(), header=header)))
+
+    async def send(self, messages: Sequence[Message], audit: Sequence[AuditRecord]) -> None:
+        """Put messages into inboxes, all of them or none. Raises `UnknownName`."""
+        await self._place(Order(self._loop.create_future(), messages=messages, audit=audit))
+
+    async def _place(self, order: Order) -> Any:
+        self._link.check_open()
+        self._waiting.append(order)
+        self._call()
+        return await order.future
+
+    def _call(self) -> None:
+        if not self._called and self._flight is None:
+            self._called = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._called = False
+        orders = [order for order in self._waiting[:MOST] if not order.future.cancelled()]
+        del self._waiting[:MOST]
+        if orders:
+            self._flight = self._loop.create_task(self._fly(orders))
+
+    async def _fly(self, orders: list[Order]) -> None:
+        try:
+            await self._deliver(orders)
+        except Exception as error:  # noqa: BLE001  # the callers' error
+            for order in orders:
+                if not order.future.done():
+                    order.future.set_exception(error)
+        finally:
+            self._flight = None
+            if self._waiting:
+                self._call()
+
+    async def _deliver(self, orders: list[Order]) -> None:
+        try:
+            results = await self._together(orders)
+        except Exception as error:
+            if not is_data_error(error):
+                raise translate(error, self._link.where) from error
+            if len(orders) > 1:
+                for order in orders:
+                    await self._deliver_one(order)
+                return
+            raise await self._explain(orders[0], error) from error
+        self._written()
+        for order, result in zip(orders, results, strict=True):
+            if not order.future.done():
+                order.future.set_result(result)
+
+    async def _deliver_one(self, order: Order) -> None:
+        try:
+            await self._deliver([order])
+        except Exception as error:  # noqa: BLE001  # this caller's error
+            if not order.future.done():
+                order.future.set_exception(error)
+
+    async def _together(self, orders: list[Order]) -> list[bool]:
+        started = [order.header for order in orders if order.header is not None]
+        posted = [message for order in orders for message in order.messages]
+        audited = [record for order in orders for record in order.audit]
+        if len({header[0] for header in started}) != len(started):
+            raise BadWrite("one uid twice: which of them was inserted only shows one by one")
+        values: dict[str, Any] = {"me": 0, "channel": self._channel}
+        parts: list[str] = []
+        if started:
+            columns.STARTED.put(values, started)
+            parts.append("started")
+        if posted:
+            columns.POSTED.put(values, posted)
+            columns.HEADS.put(values, ())
+            parts += ["locked", "posted", "news", "heads"]
+        if audited:
+            columns.AUDITED.put(values, audited)
+            parts.append("audited")
+        if not parts:
+            return [False] * len(orders)
+        text, names = self._sql.write(tuple(parts), fenced=False)
+        try:
+            rows = await self._link.fetch(text, values)
+        except Lost as error:
+            if posted or audited:
+                raise CommitUnknown(
+                    f"the connection was lost while sending: {error}",
+                    hint="look at the execution before sending again",
+                ) from error
+            return [await self._created(order) for order in orders]
+        answer = dict(zip(names, rows[0], strict=True))
+        new = set(answer.get("started", ()))
+        return [order.header is not None and put(order.header[0]) in new for order in orders]
+
+    async def _created(self, order: Order) -> bool:
+        """Whether a creation stands whose answer was lost: created now, or found as it was created then."""
+        assert order.header is not None
+        values: dict[str, Any] = {"me": 0, "channel": self._channel}
+        columns.STARTED.put(values, [order.header])
+        text, names = self._sql.write(("started",), fenced=False)
+        answer = dict(zip(names, (await self._link.read(text, values))[0], strict=True))
+        if answer["started"]:
+            return True
+        uid, namespace, id = order.header[:3]
+        found = await self._link.read(self._sql["by_id"], {"namespace": put(namespace), "id": put(id)})
+        return bool(found) and get(found[0][0]) == uid
+
+    async def _explain(self, order: Order, error: Exception) -> BaseException:
+        if isinstance(error, psycopg.errors.NotNullViolation) and order.messages:
+            uids = texts([message[0] for message in order.messages])
+            if found := await self._link.read(self._sql["unknown"], {"uids": uids}):
+                return UnknownName(f"no execution has the uid {get(found[0][0])!r}; nothing was sent")
+        return translate(error, self._link.where)

@@ -1,0 +1,98 @@
+-- {schema} is the schema that the store was given, "amends" unless told otherwise.  Texts are compared by code points,
+-- whatever the database's locale, so that all stores agree on order and prefixes.
+
+CREATE TABLE {schema}.executions (
+    -- A short key of the store's own: the journal repeats it in every row and index entry.
+    num           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    uid           text COLLATE "C" NOT NULL UNIQUE,
+    namespace     text COLLATE "C" NOT NULL,
+    id            text COLLATE "C" NOT NULL,
+    "partition"   bigint NOT NULL,
+    saga          text COLLATE "C" NOT NULL,
+    version       text COLLATE "C" NOT NULL,
+    status        text COLLATE "C" NOT NULL,
+    cause         text COLLATE "C" NOT NULL,
+    owner         bigint,
+    inbox_seq     bigint NOT NULL,
+    wake_at       double precision,
+    lost          boolean NOT NULL DEFAULT false,
+    deaths        integer NOT NULL DEFAULT 0,
+    death_head    integer NOT NULL DEFAULT 0,
+    root          text COLLATE "C" NOT NULL,
+    parent        text COLLATE "C" NOT NULL,
+    parent_action text COLLATE "C" NOT NULL,
+    depth         bigint NOT NULL,
+    deadline      double precision,
+    created_at    double precision NOT NULL,
+    updated_at    double precision NOT NULL,
+    finished_at   double precision,
+    attributes    text COLLATE "C" NOT NULL,
+    input         text COLLATE "C" NOT NULL,
+    result        text COLLATE "C",
+    detail        text COLLATE "C",
+    -- While parked: the status, cause and detail before.
+    parked        text[] COLLATE "C",
+    UNIQUE (namespace, id)
+);
+
+CREATE INDEX executions_due ON {schema}.executions (wake_at, num) WHERE owner IS NULL AND wake_at IS NOT NULL;
+CREATE INDEX executions_owner ON {schema}.executions (owner, num) WHERE owner IS NOT NULL;
+CREATE INDEX executions_parent ON {schema}.executions (parent) WHERE parent <> '';
+CREATE INDEX executions_root ON {schema}.executions (root) WHERE parent <> '';
+CREATE INDEX executions_attention ON {schema}.executions (uid) WHERE status = 'attention';
+
+-- Numbers first: no gaps for alignment.
+CREATE TABLE {schema}.journal (
+    execution bigint NOT NULL,
+    now       double precision NOT NULL,
+    checksum  bigint NOT NULL,
+    "position" integer NOT NULL,
+    events    text COLLATE "C" NOT NULL,
+    commands  text COLLATE "C" NOT NULL,
+    PRIMARY KEY (execution, "position")
+);
+
+CREATE SEQUENCE {schema}.inbox_seq;
+
+-- `owner`: who owned the execution when the message came or when it was claimed; `news` finds by it what to tell a worker.
+-- `key` is NULL when the message has none: such messages never collide.
+CREATE TABLE {schema}.inbox (
+    execution bigint NOT NULL,
+    seq       bigint NOT NULL DEFAULT nextval('{schema}.inbox_seq'),
+    owner     bigint,
+    key       text COLLATE "C",
+    event     text COLLATE "C" NOT NULL,
+    PRIMARY KEY (execution, seq),
+    UNIQUE (execution, key)
+);
+
+CREATE INDEX inbox_owner ON {schema}.inbox (owner, seq) WHERE owner IS NOT NULL;
+
+-- One row for each worker incarnation. It never changes until the incarnation is retired: commits lock it FOR SHARE.
+-- `epoch` is the timeline of the database at registration: a server that was promoted knows no living incarnation.
+CREATE TABLE {schema}.fences (
+    incarnation bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    epoch       text NOT NULL,
+    retired     boolean NOT NULL DEFAULT false
+);
+
+-- One row for each incarnation that is alive, or whose executions have not all been given to others yet.
+-- No commit touches it.
+CREATE TABLE {schema}.leases (
+    incarnation bigint PRIMARY KEY,
+    expires_at  timestamptz NOT NULL,
+    started_at  timestamptz NOT NULL DEFAULT now(),
+    place       text NOT NULL
+);
+
+CREATE TABLE {schema}.audit (
+    seq    bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    uid    text COLLATE "C" NOT NULL,
+    at     double precision NOT NULL,
+    "by"   text COLLATE "C" NOT NULL,
+    action text COLLATE "C" NOT NULL,
+    reason text COLLATE "C" NOT NULL,
+    detail text COLLATE "C" NOT NULL
+);
+
+CREATE INDEX audit_uid ON {schema}.audit (uid, seq);

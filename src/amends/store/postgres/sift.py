@@ -1,0 +1,111 @@
+"""When a batch fails on a data error: find the guilty writes, and commit the rest.
+
+The batch's statement changed nothing.  `sift` runs in one transaction: it tries halves under savepoints until
+each guilty write stands alone, takes back all it tried, and then applies the innocent as one batch again, so
+that the meaning of a batch does not depend on whether one of its writes was bad.  Should the innocent fail
+together (one write is guilty only in the company of another), what the trial applied piece by piece stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..port import COMMITTED, Code, Verdict, Write
+from .commit import ID_EXISTS, Batch
+from .faults import is_data_error
+from .link import Run
+from .literals import put
+from .statement import Statements
+
+
+class Sift:
+    """One failed batch. After `run` and COMMIT, call `settle`."""
+
+    def __init__(
+        self,
+        sql: Statements,
+        channel: str,
+        incarnation: int,
+        writes: Sequence[Write],
+        owned: Mapping[str, int],
+    ) -> None:
+        self.verdicts: list[Verdict] = []
+        self._sql = sql
+        self._channel = channel
+        self._incarnation = incarnation
+        self._writes = writes
+        self._owned = owned
+        self._tried: dict[str, int] = {}  # what is owned if the trial stands
+        self._guilty: dict[int, Verdict] = {}
+        self._applied: list[tuple[list[int], Batch]] = []
+
+    async def run(self, run: Run) -> Sift:
+        """Apply the innocent writes, in the caller's transaction."""
+        await run("SAVEPOINT amends_trial")
+        await self._try_all(run)
+        for part, batch in self._applied:
+            for index, verdict in zip(part, batch.verdicts, strict=True):
+                if verdict.code is Code.CONFLICT:
+                    self._guilty[index] = verdict
+        await run("ROLLBACK TO amends_trial")
+        innocent = [index for index in range(len(self._writes)) if index not in self._guilty]
+        self._applied, self._tried = [], dict(self._owned)
+        if innocent and not await self._try(run, innocent):
+            await self._try_all(run)
+        return self
+
+    def settle(self, owned: dict[str, int]) -> None:
+        """The commit is durable: gather the verdicts, in the order of the writes."""
+        self.verdicts = [self._guilty.get(index, COMMITTED) for index in range(len(self._writes))]
+        for indices, batch in self._applied:
+            batch.settle(owned)
+            for index, verdict in zip(indices, batch.verdicts, strict=True):
+                self.verdicts[index] = verdict
+
+    async def _try_all(self, run: Run) -> None:
+        self._applied, self._tried = [], dict(self._owned)
+        parts = [[index for index in range(len(self._writes)) if index not in self._guilty]]
+        while parts:
+            part = parts.pop(0)
+            if part and not await self._try(run, part) and len(part) > 1:
+                middle = len(part) // 2
+                parts[:0] = [part[:middle], part[middle:]]
+
+    async def _try(self, run: Run, part: list[int]) -> bool:
+        """Apply a part of the batch, or leave no trace of it; a single write that fails is guilty."""
+        batch = Batch(self._incarnation, [self._writes[index] for index in part], self._tried)
+        await run("SAVEPOINT amends_part")
+        try:
+            text, values, names = batch.statement(self._sql, self._channel)
+            batch.judge(dict(zip(names, (await run(text, values))[0], strict=True)))
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            await run("ROLLBACK TO amends_part")
+            if len(part) == 1:
+                self._guilty[part[0]] = await self._judge(run, self._writes[part[0]], error)
+            return False
+        await run("RELEASE amends_part")
+        batch.settle(self._tried)
+        self._applied.append((part, batch))
+        return True
+
+    async def _judge(self, run: Run, write: Write, error: Exception) -> Verdict:
+        """Did the write collide with what is there (conflict), or can it not be stored at all (poison)?"""
+        num = self._owned.get(write.uid)
+        row = write.row
+        if row is not None and num is not None:
+            key = {"execution": num, "position": row.position}
+            if (await run(self._sql["taken"], key))[0][0]:
+                return Verdict(Code.CONFLICT, reason=f"the journal has a row at position {row.position}")
+        for header in (write.start, *write.children):
+            if header is not None and _storable(header.namespace, header.id, header.uid):
+                names = {"namespace": header.namespace, "id": header.id, "uid": header.uid}
+                stored = {name: put(text) for name, text in names.items()}
+                if (await run(self._sql["exists"], stored))[0][0]:
+                    return ID_EXISTS
+        return Verdict(Code.POISON, reason=str(error).strip() or type(error).__name__)
+
+
+def _storable(*texts: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for text in texts if not text.isascii() for letter in text)

@@ -1,0 +1,212 @@
+"""What the worker does with the store: register, commit, claim, park, and steps with their own SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from ...errors import CommitUnknown, Fenced, Refused, UnknownName
+from ...kernel.entries import Row
+from ..port import Claim, Message, Transaction, Verdict, Write
+from . import reading, transact
+from .commit import NOT_OWNED, Batch, fenced
+from .core import Core
+from .faults import Lost, is_data_error
+from .link import Rows, Run
+from .literals import get, numbers, put
+from .sift import Sift
+
+_STANDBY_POLL = 0.05
+
+
+class WorkerPart(Core):
+    """The worker's side of the port."""
+
+    async def register(self, now: float, *, wait: bool) -> int | None:
+        """Begin an incarnation, after burying the dead. Any number of workers serve one database.
+
+        None: this object has an incarnation already; with `wait`, not before it is retired.
+        """
+        self._control.check_open()
+        while self._incarnation is not None:
+            if not wait:
+                return None
+            await asyncio.sleep(_STANDBY_POLL)
+        try:
+            await self._keeper.bury(now)
+            incarnation = await self._keeper.register(self._place())
+        except Exception as error:
+            raise self._said(error) from error
+        self._incarnation = incarnation
+        self._jitter = random.Random(incarnation)
+        self._owned.clear()
+        self._told.clear()
+        self._keeper.start(incarnation)
+        if not self.pooled:
+            self._listener.start(incarnation)
+        return incarnation
+
+    async def retire(self, incarnation: int, settled: Collection[str] = ()) -> None:
+        """End an incarnation, after the commit it may have under way: from another connection, which waits
+        for it. What it still owns becomes unowned and due, and lost, but for `settled`."""
+        mine = incarnation == self._incarnation
+        if mine:
+            self._keeper.stop()
+        try:
+            await self._keeper.retire(incarnation, settled)
+        except Exception as error:
+            raise self._said(error) from error
+        if mine:
+            await self._listener.stop()
+            self._incarnation = None
+            self._keeper.fenced = False
+            self._owned.clear()
+        self._wrote()
+
+    def commit_now(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict] | None:
+        """Never: there is a network between us and the database."""
+        return None
+
+    async def commit(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict]:
+        """Make a batch durable: one statement, one round trip, one transaction."""
+        if not writes:
+            return []
+        self._writer.check_open()
+        batch = Batch(incarnation, writes, self._owned)
+        try:
+            text, values, names = batch.statement(self._sql, self._channel)
+            rows = await self._writer.fetch(text, values)
+            batch.judge(dict(zip(names, rows[0], strict=True)))
+        except Lost as error:
+            raise self._unknown(error) from error
+        except Exception as error:
+            if not is_data_error(error):
+                raise self._said(error) from error
+            return await self._commit_the_innocent(incarnation, writes)
+        batch.settle(self._owned)
+        return batch.verdicts
+
+    async def _commit_the_innocent(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict]:
+        sift = Sift(self._sql, self._channel, incarnation, writes, self._owned)
+
+        async def work(run: Run) -> Sift:
+            await self._hold_fence(run, incarnation)
+            return await sift.run(run)
+
+        try:
+            await self._writer.transact(work)
+        except Lost as error:
+            raise self._unknown(error) from error
+        except Exception as error:
+            raise self._said(error) from error
+        sift.settle(self._owned)
+        return sift.verdicts
+
+    async def _hold_fence(self, run: Run, incarnation: int) -> None:
+        if not await run(self._sql["hold"], {"me": incarnation}):
+            raise fenced(incarnation)
+
+    def _unknown(self, error: Lost) -> CommitUnknown:
+        return CommitUnknown(
+            f"the connection to {self.where} was lost; what was under way may or may not be durable: {error}",
+            hint="the worker retires its incarnation and reads again",
+        )
+
+    async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
+        """Take at most `limit` unowned executions due by `now`, earliest first, with journal and inbox."""
+        values = {"me": incarnation, "now": now, "limit": limit}
+        try:
+            taken = await self._control.fetch(self._sql["claim"], values)
+            if not taken[0][0]:
+                raise fenced(incarnation)
+            if taken[0][1] is None:
+                return []
+            nums = numbers(row[1] for row in taken)
+            loaded = await self._control.read(self._sql["load"], {"nums": nums})
+        except Lost as error:  # we may own what we do not know
+            raise self._unknown(error) from error
+        except Exception as error:
+            raise self._said(error) from error
+        found = dict(map(reading.history, loaded))
+        claims: list[Claim] = []
+        for _, num, uid, lost, deaths, death_head in taken:
+            history = found[num]
+            self._owned[get(uid)] = num
+            head = history.rows[-1].position + 1 if history.rows else 0
+            claims.append(Claim(*history, lost=lost, deaths=deaths if death_head == head else 0))
+        return claims
+
+    async def next_wake(self) -> float | None:
+        """The earliest `wake_at` of any unowned execution; None: nothing sleeps."""
+        wake: float | None = (await self._read("next_wake"))[0][0]
+        return wake
+
+    async def news(self, incarnation: int, after: int) -> list[Message]:
+        """Messages to executions this incarnation owns, with `seq` over `after`, in `seq` order.
+
+        Numbers are drawn before they are committed, so a lower one may appear after a higher one, of another
+        execution: what has not been told before is told whatever its number.
+        """
+        waiting = [reading.message(row) for row in await self._read("news", me=incarnation)]
+        fresh = [message for message in waiting if message.seq > after or message.seq not in self._told]
+        self._told = {message.seq for message in waiting}
+        return fresh
+
+    async def transact(self, incarnation: int, uid: str, body: Callable[[Transaction], Row]) -> Verdict:
+        """Run `body` in a thread, on a connection of its own, and append the row it returns, in one
+        transaction. The fence is held meanwhile; past `step_seconds` the body is interrupted."""
+        self._control.check_open()
+        num = self._owned.get(uid)
+        if num is None:
+            if not await self._alive(incarnation):
+                raise fenced(incarnation)
+            return NOT_OWNED
+        step = transact.Step(
+            self.conninfo,
+            self._sql,
+            self.where,
+            self._step_seconds,
+            incarnation,
+            num,
+            body,
+            pooled=self.pooled,
+        )
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(None, step.run))
+
+    async def _alive(self, incarnation: int) -> bool:
+        return bool(await self._read("hold", me=incarnation))
+
+    async def park(self, incarnation: int, uid: str, cause: str, detail: str, now: float) -> None:
+        """Set an owned execution aside, without a journal row, until `unpark`."""
+        values = {"me": incarnation, "uid": put(uid), "cause": put(cause), "detail": put(detail), "now": now}
+        try:
+            alive, parked, exists = (await self._control.fetch(self._sql["park"], values))[0]
+        except Lost as error:
+            raise self._unknown(error) from error
+        except Exception as error:
+            raise self._said(error) from error
+        if not alive:
+            raise fenced(incarnation)
+        if not exists:
+            raise UnknownName(f"no execution has the uid {uid!r}")
+        if not parked:
+            raise Refused(f"execution {uid} is not owned by incarnation {incarnation}, so it cannot park it")
+        self._owned.pop(uid, None)
+
+    async def changed(self) -> bool:
+        """See `Core.changed`; and whoever has been retired by others hears it here."""
+        if self._keeper.fenced and self._incarnation is not None:
+            raise Fenced(f"worker incarnation {self._incarnation} was retired by others: its lease ran out")
+        return await super().changed()
+
+    async def _read(self, name: str, **values: Any) -> Rows:
+        return await self._ask(self._sql[name], values)
+
+    async def _ask(self, sql: str, values: Mapping[str, Any]) -> Rows:
+        try:
+            return await self._control.read(sql, values)
+        except Exception as error:
+            raise self._said(error) from error

@@ -1,0 +1,70 @@
+"""PostgreSQL stores for tests: a schema each, on the server of `tests.postgres`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+from amends.store import Store, kit
+from amends.store.postgres import PostgresStore
+
+
+@contextlib.contextmanager
+def new_schema(url: str) -> Iterator[str]:
+    """The name of a schema that is dropped afterwards (the store makes it)."""
+    import psycopg
+
+    name = f"s{uuid4().hex}"
+    try:
+        yield name
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("SET client_min_messages = error")
+            connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
+
+
+def execute(url: str, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    """One statement, from outside."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(sql, values or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def subject(url: str, schema: str, **options: Any) -> kit.Subject:
+    """A database under test. A crashed worker's lease has run out; a full disk is what a trigger says."""
+
+    own = f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}"
+
+    async def connect() -> Store:
+        store = PostgresStore(own, schema=schema, unsafe=True, **options)
+        await store.open()
+        return store
+
+    async def crash(store: Store) -> None:
+        assert isinstance(store, PostgresStore)
+        me = store._incarnation
+        store.abandon()
+        execute(url, f"UPDATE {schema}.leases SET expires_at = '-infinity' WHERE incarnation = %s", me)
+
+    tables = ("executions", "journal", "inbox")
+
+    async def fill(store: Store) -> None:
+        execute(
+            url,
+            f"CREATE FUNCTION {schema}.full() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = 'disk_full'; END$$",
+        )
+        for table in tables:
+            execute(
+                url,
+                f"CREATE TRIGGER full_disk BEFORE INSERT ON {schema}.{table} EXECUTE FUNCTION {schema}.full()",
+            )
+
+    async def relieve(store: Store) -> None:
+        execute(url, f"DROP FUNCTION {schema}.full CASCADE")
+
+    return kit.Subject(connect, crash, fill, relieve, mark="%s", many=True)
