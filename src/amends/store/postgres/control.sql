@@ -155,7 +155,3 @@ SELECT EXISTS (
     SELECT FROM {schema}.executions
     WHERE (namespace = %(namespace)s::text AND id = %(id)s::text) OR uid = %(uid)s::text
 );
-
--- name: unknown
-SELECT v.uid FROM unnest(%(uids)s::text[]) AS v (uid)
-WHERE NOT EXISTS (SELECT FROM {schema}.executions AS e WHERE e.uid = v.uid) LIMIT 1;

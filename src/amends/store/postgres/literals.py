@@ -27,6 +27,11 @@ def get(text: str) -> str:
     return text.replace(MARK + "0", "\0").replace(MARK + "1", MARK) if MARK in text else text
 
 
+def is_text(text: str) -> bool:
+    """Can it be sent at all, or has it lone surrogates?"""
+    return text.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def texts(column: Sequence[str]) -> str:
     """Texts, none of them NULL."""
     if not column:

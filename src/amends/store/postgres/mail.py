@@ -17,14 +17,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import psycopg
-
 from ...errors import CommitUnknown, UnknownName
 from ..port import AuditRecord, Header, Message
 from . import columns
 from .faults import BadWrite, Lost, is_data_error, translate
 from .link import Link
-from .literals import get, put, texts
+from .literals import get, is_text, put
 from .statement import Statements
 
 MOST = 1000  # orders in one transaction
@@ -169,8 +167,8 @@ class Mail:
         return bool(found) and get(found[0][0]) == uid
 
     async def _explain(self, order: Order, error: Exception) -> BaseException:
-        if isinstance(error, psycopg.errors.NotNullViolation) and order.messages:
-            uids = texts([message[0] for message in order.messages])
-            if found := await self._link.read(self._sql["unknown"], {"uids": uids}):
-                return UnknownName(f"no execution has the uid {get(found[0][0])!r}; nothing was sent")
+        """An unknown receiver is told before anything else that may be wrong."""
+        for uid, *_ in order.messages:
+            if not is_text(uid) or not await self._link.read(self._sql["num"], {"uid": put(uid)}):
+                return UnknownName(f"no execution has the uid {uid!r}; nothing was sent")
         return translate(error, self._link.where)

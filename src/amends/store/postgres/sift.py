@@ -14,7 +14,7 @@ from ..port import COMMITTED, Code, Verdict, Write
 from .commit import ID_EXISTS, Batch
 from .faults import is_data_error
 from .link import Run
-from .literals import put
+from .literals import is_text, put
 from .statement import Statements
 
 
@@ -99,13 +99,11 @@ class Sift:
             if (await run(self._sql["taken"], key))[0][0]:
                 return Verdict(Code.CONFLICT, reason=f"the journal has a row at position {row.position}")
         for header in (write.start, *write.children):
-            if header is not None and _storable(header.namespace, header.id, header.uid):
-                names = {"namespace": header.namespace, "id": header.id, "uid": header.uid}
+            if header is None:
+                continue
+            names = {"namespace": header.namespace, "id": header.id, "uid": header.uid}
+            if all(map(is_text, names.values())):
                 stored = {name: put(text) for name, text in names.items()}
                 if (await run(self._sql["exists"], stored))[0][0]:
                     return ID_EXISTS
         return Verdict(Code.POISON, reason=str(error).strip() or type(error).__name__)
-
-
-def _storable(*texts: str) -> bool:
-    return not any("\ud800" <= letter <= "\udfff" for text in texts if not text.isascii() for letter in text)
