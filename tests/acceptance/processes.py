@@ -59,8 +59,10 @@ class Process:
 class Shop:
     """One test's folder: the book, the store, and the workers started so far."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str = "") -> None:
         self.folder = folder
+        if url:
+            (folder / "url").write_text(url)
         self.book = Book(folder)
         self.url = store_url(folder)
         self.workers: list[Process] = []
@@ -123,8 +125,8 @@ class Shop:
 
 
 @contextmanager
-def shop_in(folder: Path) -> Iterator[Shop]:
-    shop = Shop(folder)
+def shop_in(folder: Path, url: str = "") -> Iterator[Shop]:
+    shop = Shop(folder, url)
     try:
         yield shop
     finally:

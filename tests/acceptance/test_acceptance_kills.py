@@ -50,6 +50,8 @@ def kind_of(id: str) -> str:
 class Killing:
     """One run: so many sagas, so many kills at moments that the seed decides."""
 
+    steps = 24  # attempts at once
+
     def __init__(self, shop: Shop, count: int, kills: int, seed: int) -> None:
         self.shop = shop
         self.wanted = wanted(count)
@@ -65,7 +67,7 @@ class Killing:
             cancelling = asyncio.create_task(self._cancel())
             for _ in range(self.kills):
                 await self._one_life()
-            last = self.shop.start_worker(steps=24)
+            last = self.shop.start_worker(steps=self.steps)
             await cancelling
             ended = await all_end(self.handles)
             self.statuses = {id: status.status for id, status in ended.items()}
@@ -73,7 +75,7 @@ class Killing:
 
     async def _one_life(self) -> None:
         """A worker lives until the book has grown by so many lines; one in four dies while it recovers."""
-        worker = self.shop.start_worker(wait="", steps=24)
+        worker = self.shop.start_worker(wait="", steps=self.steps)
         if self.chance.random() < 0.75:
             await until_so(lambda: worker.said("working"), "the worker")
             goal = self.shop.book.size() + self.chance.randint(5, 2 * len(self.wanted) // 3)

@@ -21,7 +21,10 @@ from .shop import SAGAS
 
 
 def store_url(folder: Path, options: str = "") -> str:
-    return f"sqlite:///{folder / 'sagas.db'}" + (f"?{options}" if options else "")
+    """What the folder's file `url` says; without one, a file in the folder."""
+    named = folder / "url"
+    url = named.read_text() if named.exists() else f"sqlite:///{folder / 'sagas.db'}"
+    return url + (f"?{options}" if options else "")
 
 
 def settings(given: dict[str, Any]) -> Settings:

@@ -166,6 +166,22 @@ async def key_is_free_again_when_consumed(subject: Subject) -> None:
 
 
 @case()
+async def key_is_free_again_within_one_commit(subject: Subject) -> None:
+    """What a batch consumes makes room for what it sends, whichever of its writes does either."""
+    store, me = await subject.worker()
+    all_committed(await store.commit(me, [start("a"), start("b")]))
+    await store.send([to("a", "[1]", "k"), to("b", "[2]", "k")])
+    seqs = {message.uid: message.seq for message in await store.news(me, 0)}
+    writes = [
+        Write("a", row=row(1), consumed=[seqs["a"]], messages=[to("a", "[3]", "k"), to("b", "[4]", "k")]),
+        Write("b", row=row(1), consumed=[seqs["b"]]),
+    ]
+    all_committed(await store.commit(me, writes))
+    same((await inbox_of(store, "a"), await inbox_of(store, "b")), (["[3]"], ["[4]"]), "inboxes")
+    same([(await head_of(store, uid)).inbox_seq for uid in "ab"], [2, 2], "inbox_seq")
+
+
+@case()
 async def consumed_goes_with_the_row(subject: Subject) -> None:
     """Only the consumed messages go, in the commit of the row that holds them."""
     store, me = await subject.worker()

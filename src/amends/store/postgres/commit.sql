@@ -98,6 +98,7 @@ consumed AS (
     DELETE FROM {schema}.inbox AS i
     USING unnest(%(g_execution)s::bigint[], %(g_seq)s::bigint[]) AS v (execution, seq) {fenced}
     WHERE i.execution = v.execution AND i.seq = v.seq
+    RETURNING 1
 )
 
 -- All writers lock headers in the order of their numbers, and hold them to the end: nobody waits in a circle, and what
@@ -111,7 +112,8 @@ locked AS MATERIALIZED (
     FOR NO KEY UPDATE OF e
 )
 
--- An unknown receiver has no number, which the table refuses. Of two messages with one key the first stays.
+-- An unknown receiver has no number, which the table refuses. Of two messages with one key the first stays; a key that
+-- is consumed by the same statement is free, so {first} has that done before.
 -- name: posted
 posted AS (
     INSERT INTO {schema}.inbox (execution, key, event, owner)
@@ -120,7 +122,7 @@ posted AS (
         WITH ORDINALITY AS v (uid, key, event, gate, place)
     LEFT JOIN locked AS l ON l.uid = v.uid
     {fenced}
-    WHERE {gate}
+    WHERE {gate}{first}
     ORDER BY v.place
     ON CONFLICT DO NOTHING
     RETURNING execution

@@ -4,11 +4,16 @@ The batch's statement changed nothing.  `sift` runs in one transaction: it tries
 each guilty write stands alone, takes back all it tried, and then applies the innocent as one batch again, so
 that the meaning of a batch does not depend on whether one of its writes was bad.  Should the innocent fail
 together (one write is guilty only in the company of another), what the trial applied piece by piece stands.
+
+What is tried goes in two statements: first the new executions alone, then all else, which finds them there.
+So this way is also that of the rare batches that one statement cannot say (see `Batch`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+
+from msgspec import structs
 
 from ..port import COMMITTED, Code, Verdict, Write
 from .commit import ID_EXISTS, Batch
@@ -35,18 +40,16 @@ class Sift:
         self._incarnation = incarnation
         self._writes = writes
         self._owned = owned
-        self._tried: dict[str, int] = {}  # what is owned if the trial stands
         self._guilty: dict[int, Verdict] = {}
-        self._applied: list[tuple[list[int], Batch]] = []
+        self._applied: list[Trial] = []
+        self._tried: dict[str, int] = {}  # what is owned if the trial stands
 
     async def run(self, run: Run) -> Sift:
         """Apply the innocent writes, in the caller's transaction."""
         await run("SAVEPOINT amends_trial")
         await self._try_all(run)
-        for part, batch in self._applied:
-            for index, verdict in zip(part, batch.verdicts, strict=True):
-                if verdict.code is Code.CONFLICT:
-                    self._guilty[index] = verdict
+        for trial in self._applied:
+            self._guilty |= {i: each for i, each in trial.verdicts.items() if each.code is Code.CONFLICT}
         await run("ROLLBACK TO amends_trial")
         innocent = [index for index in range(len(self._writes)) if index not in self._guilty]
         self._applied, self._tried = [], dict(self._owned)
@@ -56,11 +59,11 @@ class Sift:
 
     def settle(self, owned: dict[str, int]) -> None:
         """The commit is durable: gather the verdicts, in the order of the writes."""
-        self.verdicts = [self._guilty.get(index, COMMITTED) for index in range(len(self._writes))]
-        for indices, batch in self._applied:
-            batch.settle(owned)
-            for index, verdict in zip(indices, batch.verdicts, strict=True):
-                self.verdicts[index] = verdict
+        verdicts = dict(self._guilty)
+        for trial in self._applied:
+            trial.settle(owned)
+            verdicts |= trial.verdicts
+        self.verdicts = [verdicts[index] for index in range(len(self._writes))]
 
     async def _try_all(self, run: Run) -> None:
         self._applied, self._tried = [], dict(self._owned)
@@ -73,11 +76,10 @@ class Sift:
 
     async def _try(self, run: Run, part: list[int]) -> bool:
         """Apply a part of the batch, or leave no trace of it; a single write that fails is guilty."""
-        batch = Batch(self._incarnation, [self._writes[index] for index in part], self._tried)
+        trial = Trial(self._sql, self._channel, self._incarnation, self._tried)
         await run("SAVEPOINT amends_part")
         try:
-            text, values, names = batch.statement(self._sql, self._channel)
-            batch.judge(dict(zip(names, (await run(text, values))[0], strict=True)))
+            await trial.run(run, {index: self._writes[index] for index in part})
         except Exception as error:
             if not is_data_error(error):
                 raise
@@ -86,8 +88,8 @@ class Sift:
                 self._guilty[part[0]] = await self._judge(run, self._writes[part[0]], error)
             return False
         await run("RELEASE amends_part")
-        batch.settle(self._tried)
-        self._applied.append((part, batch))
+        trial.settle(self._tried)
+        self._applied.append(trial)
         return True
 
     async def _judge(self, run: Run, write: Write, error: Exception) -> Verdict:
@@ -107,3 +109,42 @@ class Sift:
                 if (await run(self._sql["exists"], stored))[0][0]:
                     return ID_EXISTS
         return Verdict(Code.POISON, reason=str(error).strip() or type(error).__name__)
+
+
+class Trial:
+    """Some of the writes, applied in two statements. `verdicts` are by the writes' places in their batch."""
+
+    def __init__(self, sql: Statements, channel: str, incarnation: int, owned: Mapping[str, int]) -> None:
+        self.verdicts: dict[int, Verdict] = {}
+        self._sql = sql
+        self._channel = channel
+        self._incarnation = incarnation
+        self._owned = owned
+        self._batches: list[Batch] = []
+
+    async def run(self, run: Run, writes: Mapping[int, Write]) -> None:
+        """Apply them, in the caller's transaction. Raises what the database, or `Batch`, says."""
+        owned = dict(self._owned)
+        starts = {index: Write(each.uid, start=each.start) for index, each in writes.items() if each.start}
+        if starts:
+            await self._apply(run, starts, owned)
+        rest = {
+            index: structs.replace(write, start=None)
+            for index, write in writes.items()
+            if self.verdicts.get(index, COMMITTED) is COMMITTED
+        }
+        if rest:
+            await self._apply(run, rest, owned)
+
+    def settle(self, owned: dict[str, int]) -> None:
+        """Bring `owned` up to date."""
+        for batch in self._batches:
+            batch.settle(owned)
+
+    async def _apply(self, run: Run, writes: Mapping[int, Write], owned: dict[str, int]) -> None:
+        batch = Batch(self._incarnation, list(writes.values()), owned)
+        text, values, names = batch.statement(self._sql, self._channel)
+        batch.judge(dict(zip(names, (await run(text, values))[0], strict=True)))
+        self.verdicts |= zip(writes, batch.verdicts, strict=True)
+        self._batches.append(batch)
+        batch.settle(owned)

@@ -80,6 +80,7 @@ class Statements:
         words = {
             "fenced": FENCED if fenced else "",
             "gate": _GATE if "started" in parts else "true",
+            "first": " AND (SELECT count(*) FROM consumed) >= 0" if "consumed" in parts else "",
             "newborn": " UNION ALL ".join(new),
             "which": f"({_HEADS} OR {_RECEIVERS})" if "posted" in parts else _HEADS,
         }
