@@ -102,6 +102,8 @@ class Attempts:
         for queued in self._waiting:
             if queued.key == key:
                 self._waiting.remove(queued)
+                if isinstance(reason, Interrupted):
+                    reason.began = False
                 queued.ended(queued.current, None, reason)
                 self._go_ahead(queued)
                 return True

@@ -25,7 +25,9 @@ CERTAINLY_NOT_SENT = (NotSent, ConnectionRefusedError)
 
 
 class Interrupted(Exception):
-    """The attempt was stopped because the saga no longer waits for it."""
+    """The attempt was stopped because the saga no longer waits for it. `began`: it may have had an effect."""
+
+    began = True
 
 
 class TimedOut(TimeoutError):
@@ -68,7 +70,8 @@ def conclude(
 ) -> e.AttemptFailed | e.Failed:
     """What a failed attempt means: another attempt, or the action's final outcome."""
     rejected = is_rejection(error, policy)
-    certain = rejected or isinstance(error, CERTAINLY_NOT_SENT)
+    queued = isinstance(error, Interrupted) and not error.began
+    certain = rejected or queued or isinstance(error, CERTAINLY_NOT_SENT)
     tainted = action.tainted or not certain
     if policy.remembers_rejections and rejected:
         tainted = False
