@@ -3,14 +3,137 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 
 import pytest
 
+from amends.errors import Fenced, SchemaMismatch
 from amends.store import kit
-from tests.stores import new_schema, subject
+from amends.store.postgres import PostgresStore
+from amends.store.postgres.reading import HEADER
+from amends.store.postgres.schema import migrations
+from amends.store.postgres.statement import read, statements
+from tests.stores import execute, new_schema, subject
 
 
 @pytest.mark.parametrize("name", kit.names(sql=True, fill=True, many=True))
 def test_postgres(name: str, postgres: str) -> None:
     with new_schema(postgres) as schema:
         asyncio.run(kit.run(name, subject(postgres, schema)))
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Pieces of statements, what takes their place, and a case that then must fail."""
+
+    names: tuple[str, ...]
+    piece: str
+    instead: str
+    case: str
+
+
+def _unfenced(*parts: str) -> Ablation:
+    return Ablation(parts, "{fenced}", "", "retired_changes_nothing_at_all")
+
+
+NEWS = "WHEN x.news > 0 AND e.owner IS NULL AND e.parked IS NULL THEN 0"
+SEEN = "v.seen = l.inbox_seq + coalesce(n.news, 0) AS released"
+DEATHS = "CASE WHEN e.death_head = h.head THEN e.deaths ELSE 0 END + 1"
+ABLATIONS = [
+    _unfenced("started"),
+    _unfenced("appended"),
+    _unfenced("born"),
+    _unfenced("consumed"),
+    _unfenced("audited"),
+    _unfenced("locked", "heads"),
+    _unfenced("locked", "posted", "heads"),
+    Ablation(("posted",), "{first}", "", "key_is_free_again_within_one_commit"),
+    Ablation(("posted",), "ORDER BY v.place", "ORDER BY v.place DESC", "duplicates_within_one_sending"),
+    Ablation(("heads",), SEEN, "v.seen IS NOT NULL AS released", "release_is_refused_when_a_message_came"),
+    Ablation(("heads",), SEEN, "v.seen = l.inbox_seq AS released", "release_sees_messages_of_its_own_batch"),
+    Ablation(("heads",), "inbox_seq = e.inbox_seq + x.news,", "", "no_wakeup_is_lost"),
+    Ablation(("heads",), NEWS, "", "message_wakes_a_sleeper_at_once"),
+    Ablation(("heads",), "AND e.parked IS NULL", "", "messages_do_not_wake_the_parked"),
+    Ablation(("heads",), "x.lost ELSE e.lost", "false ELSE e.lost", "release_can_stay_lost"),
+    Ablation(("born", "audited"), "WHERE {gate}", "", "start_of_a_taken_id_conflicts"),
+    Ablation(("claim",), "FOR NO KEY UPDATE OF e SKIP LOCKED", "", "claims_are_disjoint"),
+    Ablation(("claim",), "CROSS JOIN fence", "", "claim_and_park_by_the_retired_are_fenced"),
+    Ablation(("claim",), "ORDER BY e.wake_at, e.num", "ORDER BY e.num", "claim_takes_the_earliest_first"),
+    Ablation(("bury",), DEATHS, "1", "deaths_on_one_head_are_counted"),
+    Ablation(("bury",), DEATHS, "e.deaths + 1", "deaths_start_again_when_the_head_moves"),
+    Ablation(("bury",), "lost = true,", "", "the_dead_leave_their_executions_due"),
+    Ablation(("retire_the_dead",), "WHERE l.expires_at < clock_timestamp() AND", "WHERE", "several_register"),
+    Ablation(("hand_back",), "NOT (e.uid", "false AND (e.uid", "retiring_hands_back"),
+    Ablation(("park",), "lost = true", "lost = false", "parked_is_claimed_as_lost"),
+]
+
+
+@pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda each: f"{'-'.join(each.names)}-{each.case}")
+def test_missing_safeguard_is_found(postgres: str, ablation: Ablation) -> None:
+    with new_schema(postgres) as schema:
+        sql = statements(schema, HEADER)  # this schema's own
+        for name in ablation.names:
+            texts = sql.parts if ablation.piece in sql.parts.get(name, "") else sql._plain
+            assert ablation.piece in texts[name]
+            texts[name] = texts[name].replace(ablation.piece, ablation.instead)
+        with pytest.raises((AssertionError, Fenced)):
+            asyncio.run(kit.run(ablation.case, subject(postgres, schema)))
+
+
+def test_schema_is_what_the_migrations_make(postgres: str) -> None:
+    with new_schema(postgres) as made, new_schema(postgres) as written:
+
+        async def main() -> None:
+            store = PostgresStore(postgres, schema=made, unsafe=True)
+            await store.open()
+            await store.close()
+
+        asyncio.run(main())
+        execute(postgres, f"CREATE SCHEMA {written}")
+        execute(postgres, read("schema.sql").replace("{schema}", written))
+        found = [[_described(postgres, name, query) for query in DESCRIPTIONS] for name in (made, written)]
+        assert found[0] == found[1]
+        assert len(found[0][0]) > 50
+
+
+COLUMNS = """
+SELECT table_name, column_name, data_type, column_default, is_nullable, collation_name, ordinal_position,
+    identity_generation
+FROM information_schema.columns WHERE table_schema = %s AND table_name <> 'schema' ORDER BY 1, 2
+"""
+INDEXES = (
+    "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s AND tablename <> 'schema' ORDER BY 1"
+)
+SEQUENCES = "SELECT sequence_name FROM information_schema.sequences WHERE sequence_schema = %s ORDER BY 1"
+DESCRIPTIONS = (COLUMNS, INDEXES, SEQUENCES)
+
+
+def _described(url: str, schema: str, query: str) -> list[tuple[str, ...]]:
+    return [tuple(str(x).replace(schema, "S") for x in row) for row in execute(url, query, schema)]
+
+
+def test_schema_of_a_later_release_is_refused(postgres: str) -> None:
+    with new_schema(postgres) as schema:
+
+        async def main() -> None:
+            store = PostgresStore(postgres, schema=schema, unsafe=True)
+            await store.open()
+            await store.close()
+            execute(postgres, f"INSERT INTO {schema}.schema VALUES (9999, 'later')")
+            with pytest.raises(SchemaMismatch, match="9999"):
+                await store.open()
+
+        asyncio.run(main())
+
+
+def test_several_migrate_at_once(postgres: str) -> None:
+    with new_schema(postgres) as schema:
+
+        async def main() -> None:
+            stores = [PostgresStore(postgres, schema=schema, unsafe=True) for _ in range(4)]
+            await asyncio.gather(*(store.open() for store in stores))
+            for store in stores:
+                await store.close()
+
+        asyncio.run(main())
+        assert execute(postgres, f"SELECT count(*) FROM {schema}.schema") == [(len(migrations()),)]

@@ -149,6 +149,7 @@ async def claim_and_park_by_the_retired_are_fenced(subject: Subject) -> None:
     await store.retire(me)
     await refuses(Fenced, store.claim(me, 1e9, 10), "claim")
     await refuses(Fenced, store.park(me, "a", "poison", "{}", 1.0), "park")
+    same((await head_of(store, "b")).owner, None, "who was not claimed")
     same((await head_of(store, "a")).status, "running", "the status")
 
 
