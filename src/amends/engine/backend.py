@@ -43,6 +43,7 @@ class Backend:
         self.ids = ids
         self.limits = limits
         self.waiters: dict[str, list[asyncio.Future[Any]]] = {}
+        self.shared: bool = getattr(store, "shared", False)
         self.resident: Callable[[str], Resident | None] = _nowhere
         self.closed = False
 
@@ -138,8 +139,8 @@ class Backend:
                 fresh = [child for child in below if not stale.covers(child, self.clock.now())]
                 if fresh:
                     return header, fresh
-                if resident is None or below:
-                    ceiling = POLL_LOCAL if local and not below else pause
+                if resident is None or below or self.shared:  # another worker may end what is ours now
+                    ceiling = POLL_LOCAL if local and not below and not self.shared else pause
                     timer = asyncio.get_running_loop().call_later(ceiling, _look_again, waiter)
                 found = await waiter
             finally:

@@ -298,7 +298,7 @@ class Engine:
         """`start`, then `Handle.result`; both in one wait, where this process does the work."""
         self._must_be_open()
         worker = self._worker
-        if worker is None or worker.dead or worker.draining:
+        if worker is None or worker.dead or worker.draining or self._backend.shared:
             return await (await self.start(call, id=id, attributes=attributes)).result()
         header = self._backend.header_for(call, id, attributes)
         self._registry.add_saga(call.saga)

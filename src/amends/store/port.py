@@ -22,6 +22,9 @@ messages not yet journaled, `fences` (one per worker incarnation) and `audit`.
 * *A data error* (the database refuses one row) must not stop the others: the store bisects the batch until
   only the guilty write is left out, with verdict `POISON`.
 
+* *One worker or several.*  A store that several workers may serve at the same time says so by an attribute
+  `shared = True`; then what one of them lets go another may take.
+
 All times are seconds since the epoch (UTC, float).  Messages are encoded `Event` entries.
 """
 
@@ -209,7 +212,8 @@ class WorkerSide(Protocol):
         """Become a worker: a fresh incarnation, after retiring those that died.
 
         Executions of the dead become unowned, due, and marked `lost`.  Where only one worker may serve the
-        store and one is alive: None, or (with `wait`) not before it is gone.
+        store (or the object has an incarnation) and one is alive: None, or (with `wait`) not before it is
+        gone.
         """
         ...
 
@@ -241,7 +245,11 @@ class WorkerSide(Protocol):
         ...
 
     async def changed(self) -> bool:
-        """Cheap: may another process have written since the last call? (False only when surely not.)"""
+        """Cheap: may another process have written since the last call?
+
+        False when surely not, or when it has not been heard of yet: a store that hears by notification says
+        True after a bounded time in any case. Raises `Fenced` when this worker was retired by others.
+        """
         ...
 
     async def transact(self, incarnation: int, uid: str, body: Callable[[Transaction], Row]) -> Verdict:

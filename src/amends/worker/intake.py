@@ -32,10 +32,12 @@ async def intake(worker: Worker) -> None:
                 break
             worker.claimed.clear()
             try:
-                await _claim(worker)
+                claimed = await _claim(worker)
             finally:
                 worker.claimed.set()
             next_wake = await worker.store.next_wake()
+            if not claimed:  # another worker is taking it just now
+                break
         _evict(worker, worker.clock.now())
         quiet = await _tidy(worker, quiet)
         await _sleep(worker, next_wake)
@@ -54,18 +56,20 @@ async def _news(worker: Worker, cursor: int) -> int:
     return max((m.seq for m in messages), default=cursor)
 
 
-async def _claim(worker: Worker) -> None:
+async def _claim(worker: Worker) -> int:
+    """How many executions were taken?"""
     room = min(worker.settings.claim, max(1, worker.settings.live - len(worker.lives)))
     claims = await worker.store.claim(worker.incarnation, worker.clock.now(), room)
     for place, claim in enumerate(claims):
         if worker.dead:
-            return
+            return place
         # a release that is durable already and is carried out next
         while claim.header.uid in worker.lives and not worker.dead:  # noqa: ASYNC110 - one turn
             await asyncio.sleep(0)
         worker.loader.adopt(claim)
         if place % 32 == 31:  # replay runs in slices: others go on in between
             await asyncio.sleep(0)
+    return len(claims)
 
 
 def _evict(worker: Worker, now: float) -> None:
