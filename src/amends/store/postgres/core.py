@@ -30,6 +30,8 @@ CONNECT_SECONDS = 5
 class Core:
     """What both sides of the store stand on. See `PostgresStore` for the arguments."""
 
+    shared = True
+
     def __init__(
         self,
         url: str,
