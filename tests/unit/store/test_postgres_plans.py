@@ -1,0 +1,177 @@
+"""No statement of the hot path or of a poll reads a whole table, whether it is planned for its values or for any."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from amends.store.kit.support import done, header, row, start, to
+from amends.store.port import AuditRecord, Query, Write
+from amends.store.postgres import PostgresStore, columns, reading
+from amends.store.postgres.commit import Batch
+from amends.store.postgres.statement import Statements, statements
+from tests.stores import execute, new_schema
+
+FIRST_FEW = {"next_wake", "list: newest", "list: attention"}
+"""These take the first rows in the order of their index, and stop."""
+LARGE = ("executions", "journal", "inbox", "audit")
+
+
+def fill(url: str, schema: str, count: int) -> None:
+    """So many executions with three rows each; every fiftieth is not finished: owned, asleep or in attention."""
+    execute(
+        url,
+        f"""
+        INSERT INTO {schema}.executions (
+            uid, namespace, id, "partition", saga, version, status, cause, owner, inbox_seq, wake_at, root, parent,
+            parent_action, depth, created_at, updated_at, attributes, input
+        )
+        SELECT lpad(to_hex(n), 32, '0'), 'default', 'id-' || n, 0, 's', '',
+            CASE WHEN n % 1000 = 0 THEN 'attention' WHEN n % 50 = 0 THEN 'running' ELSE 'completed' END, '',
+            CASE WHEN n % 50 = 0 AND n % 100 <> 0 THEN n % 7 + 1 END, 0, CASE WHEN n % 100 = 0 THEN 1e9 + n END,
+            lpad(to_hex(n), 32, '0'), CASE WHEN n % 5 = 0 THEN lpad(to_hex(n - 1), 32, '0') ELSE '' END, '', 0,
+            n, n, '{{}}', '[]'
+        FROM generate_series(1, {count}) AS n
+        """,
+    )
+    execute(
+        url,
+        f"INSERT INTO {schema}.journal (execution, now, checksum, position, events, commands)"
+        f" SELECT n, 1, 1, p, '[]', '[]' FROM generate_series(1, {count}) AS n, generate_series(0, 2) AS p",
+    )
+    execute(
+        url,
+        f"INSERT INTO {schema}.inbox (execution, owner, event)"
+        f" SELECT n, CASE WHEN n % 100 <> 0 THEN n % 7 + 1 END, '[]' FROM generate_series(50, {count}, 50) AS n",
+    )
+    execute(
+        url,
+        f'INSERT INTO {schema}.audit (uid, at, "by", action, reason, detail)'
+        f" SELECT lpad(to_hex(n), 32, '0'), 1, '', '', '', '' FROM generate_series(1, {count}, 10) AS n",
+    )
+    for table in LARGE:
+        execute(url, f"ANALYZE {schema}.{table}")
+
+
+def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Name, text and parameters of every statement of the hot path, of polls and of clients."""
+    uids = [f"{number:032x}" for number in range(100, 164)]
+    owned = {uid: 100 + place for place, uid in enumerate(uids)}
+    child = header("new-child", owner=1)
+    writes: dict[str, list[Write]] = {
+        "rows": [Write(uid, row=row(3)) for uid in uids],
+        "one row": [Write(uids[0], row=row(3))],
+        "ends": [done(uid, 3) for uid in uids],
+        "one end": [done(uids[0], 3)],
+        "starts": [start(f"new-{number}") for number in range(64)],
+        "messages": [Write(uid, row=row(3), messages=[to(uids[3])], consumed=[7]) for uid in uids],
+        "all": [
+            Write(
+                uids[0], row=row(3), children=[child], messages=[to(uids[1]), to("new-child")], consumed=[5]
+            ),
+            Write(uids[1], row=row(3), audit=[AuditRecord(1.0, uids[1], "ann", "retry")]),
+            done(uids[2], 3),
+            start("new-1"),
+        ],
+    }
+    for name, batch in writes.items():
+        text, values, _ = Batch(1, batch, owned).statement(sql, "c")
+        yield f"commit: {name}", text, values
+    sent: dict[str, Any] = {"me": 0, "channel": "c"}
+    columns.POSTED.put(sent, [(uid, None, "[]", None) for uid in uids])
+    columns.HEADS.put(sent, ())
+    yield "send", sql.write(("locked", "posted", "news", "heads"), fenced=False)[0], sent
+    given: dict[str, dict[str, Any]] = {
+        "claim": {"me": 1, "now": 2e9, "limit": 256},
+        "load": {"nums": "{100,200,300}"},
+        "next_wake": {},
+        "news": {"me": 3},
+        "by_id": {"namespace": "default", "id": "id-77"},
+        "num": {"uid": uids[0]},
+        "audited": {"uid": uids[0]},
+        "park": {"me": 1, "uid": uids[0], "cause": "", "detail": "", "now": 1.0},
+        "unpark": {"uid": uids[0], "told": uids[0], "at": 1.0, "channel": "c"}
+        | dict.fromkeys(("by", "action", "reason", "detail"), ""),
+        "bury": {"incarnation": 3, "limit": 1000, "now": 1.0},
+        "hand_back": {"incarnation": 3, "limit": 1000, "settled": "{}"},
+        "left_over": {"incarnation": 3},
+    }
+    for name, values in given.items():
+        yield name, sql[name], values
+    queries = {
+        "newest": Query(),
+        "attention": Query(statuses=["attention"]),
+        "by prefix": Query(id_prefix="id-777"),
+        "children": Query(parent=uids[4]),
+        "a tree": Query(root=uids[4]),
+    }
+    for name, query in queries.items():
+        where, found = reading.select(query)
+        text = f"SELECT {reading.HEADER} FROM {sql.schema}.executions AS e {where}"
+        yield f"list: {name}", f"{text} ORDER BY e.uid DESC LIMIT %(limit)s::bigint", dict(found)
+
+
+def scans(plan: Any) -> list[str]:
+    """The large tables that a plan reads from end to end."""
+    if isinstance(plan, list):
+        return [found for part in plan for found in scans(part)]
+    if not isinstance(plan, dict):
+        return []
+    kind = plan.get("Node Type", "")
+    whole = kind == "Seq Scan" or ("Index" in kind and "Index Cond" not in plan)
+    mine = [plan["Relation Name"]] if whole and plan.get("Relation Name") in LARGE else []
+    return mine + scans(list(plan.values()))
+
+
+def numbered(text: str) -> str:
+    """Named parameters as the server's own."""
+    names: dict[str, str] = {}
+    return re.sub(r"%\((\w+)\)s", lambda found: names.setdefault(found[1], f"${len(names) + 1}"), text)
+
+
+def check(url: str, schema: str, count: int) -> None:
+    async def make() -> None:
+        store = PostgresStore(url, schema=schema, unsafe=True)
+        await store.open()
+        await store.close()
+
+    asyncio.run(make())
+    fill(url, schema, count)
+    sql = statements(schema, reading.HEADER)
+    version = int(execute(url, "SELECT current_setting('server_version_num')")[0][0])
+    bad = []
+    import psycopg
+
+    ours = PostgresStore(url, schema=schema).conninfo
+    with psycopg.connect(ours, autocommit=True) as connection:
+        for name, text, values in asked(sql):
+            plan = connection.execute(f"EXPLAIN (FORMAT JSON) {text}", values).fetchall()
+            if name not in FIRST_FEW:
+                bad += [f"{name}: {table}" for table in scans(plan[0][0])]
+            if version >= 160_000 and not name.startswith("list") and name not in FIRST_FEW:
+                plan = connection.execute(f"EXPLAIN (GENERIC_PLAN, FORMAT JSON) {numbered(text)}").fetchall()
+                bad += [f"{name} (for any values): {table}" for table in scans(plan[0][0])]
+        missing = (
+            connection.execute("SET enable_seqscan = on")
+            and connection.execute(
+                f"EXPLAIN (FORMAT JSON) SELECT * FROM {schema}.executions WHERE saga = 'x'"
+            ).fetchall()
+        )
+    assert scans(missing[0][0]) == ["executions"], "a scan is seen as one"
+    assert not bad, "\n".join(bad)
+
+
+@pytest.mark.slow
+def test_nothing_is_scanned(postgres: str) -> None:
+    with new_schema(postgres) as schema:
+        check(postgres, schema, 50_000)
+
+
+@pytest.mark.soak
+def test_nothing_is_scanned_in_a_million(postgres: str) -> None:
+    with new_schema(postgres) as schema:
+        check(postgres, schema, 1_000_000)
