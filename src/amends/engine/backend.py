@@ -139,8 +139,10 @@ class Backend:
                 fresh = [child for child in below if not stale.covers(child, self.clock.now())]
                 if fresh:
                     return header, fresh
-                if resident is None or below or self.shared:  # another worker may end what is ours now
+                if resident is None or below or self.shared:
                     ceiling = POLL_LOCAL if local and not below and not self.shared else pause
+                    if resident is not None and not below:
+                        ceiling = POLL_CEILING  # we are told, unless another worker takes it and ends it
                     timer = asyncio.get_running_loop().call_later(ceiling, _look_again, waiter)
                 found = await waiter
             finally:

@@ -154,7 +154,8 @@ class Link:
         timer = asyncio.get_running_loop().call_later(self._answer, cut, connection)
         try:
             cursor = await connection.execute(sql, values, prepare=self._prepared and values is not None)
-            return await cursor.fetchall() if cursor.description else []
+            result = cursor.pgresult
+            return await cursor.fetchall() if result is not None and result.nfields else []
         except psycopg.Error as error:
             if ends_connection(error, connection):
                 await self._drop(connection)
