@@ -1,4 +1,4 @@
-"""Each promise is tested on both stores."""
+"""Each promise is tested on memory and SQLite, and in the soak on PostgreSQL as well."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from pathlib import Path
 import pytest
 
 from amends.definition.registry import REGISTRY
+from tests.stores import new_schema
 
 from .world import World
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.soak)])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     """A world on virtual time."""
-    return World(request.param, tmp_path)
+    made = World(request.param, tmp_path)
+    if request.param != "postgres":
+        yield made
+        return
+    made.url = request.getfixturevalue("postgres")
+    with new_schema(made.url) as made.schema:
+        yield made
 
 
 @pytest.fixture(params=["memory", "sqlite"])

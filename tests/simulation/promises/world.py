@@ -21,7 +21,9 @@ from amends.definition.registry import REGISTRY
 from amends.errors import CommitUnknown, StoreError
 from amends.store.memory import MemoryStore
 from amends.store.port import FINAL, Store, Verdict, Write
+from amends.store.postgres import PostgresStore
 from amends.store.sqlite import SqliteStore
+from tests.stores import execute
 
 from .book import Book
 from .virtual import LoopExecutor, VirtualClock, VirtualLoop
@@ -163,6 +165,34 @@ for _name in {
         setattr(Wire, _name, _passed_on(_name))
 
 
+class VirtualPostgres(PostgresStore):
+    """A PostgreSQL on virtual time, which stands still while the server is asked.  Whoever dies has no lease."""
+
+    def __init__(self, url: str, schema: str, clock: Any) -> None:
+        super().__init__(url, schema=schema, clock=clock, lease=1e6, look=0.1, pooled=True, unsafe=True)
+        self._url = url
+        for link in (self._writer, self._control):
+            link._finish = self._counted(link._finish)  # type: ignore[method-assign]
+
+    def _counted(self, finish: Callable[..., Any]) -> Callable[..., Any]:
+        async def counted(work: Any) -> Any:
+            loop: Any = asyncio.get_running_loop()
+            loop.threads += 1
+            try:
+                return await finish(work)
+            finally:
+                loop.threads -= 1
+
+        return counted
+
+    def abandon(self) -> None:
+        me = self._incarnation
+        super().abandon()
+        execute(
+            self._url, f"UPDATE {self.schema}.leases SET expires_at = '-infinity' WHERE incarnation = %s", me
+        )
+
+
 class World:
     """One test's world: a kind of store, a clock, a book, and the engines opened so far."""
 
@@ -178,6 +208,7 @@ class World:
         self.settings = Settings(poll=0.1, grace=1.0)
         self.options: dict[str, Any] = {}
         self.inline = True
+        self.url = self.schema = ""  # of a PostgreSQL
         self.wires: list[Wire] = []
 
     # ------------------------------------------------------------ running
@@ -209,6 +240,8 @@ class World:
         """The world's store, as a process finds it that opens it."""
         if self.kind == "memory":
             return self.memory
+        if self.kind == "postgres":
+            return VirtualPostgres(self.url, self.schema, self.clock)
         seams: dict[str, Any] = {} if self.real else {"clock": self.clock, "executor": LoopExecutor()}
         return SqliteStore(self.path, synchronous="OFF", **seams, **self.options)
 

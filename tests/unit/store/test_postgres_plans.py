@@ -88,6 +88,7 @@ def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
     given: dict[str, dict[str, Any]] = {
         "claim": {"me": 1, "now": 2e9, "limit": 256},
         "load": {"nums": "{100,200,300}"},
+        "load_one": {"uid": uids[0]},
         "next_wake": {},
         "news": {"me": 3},
         "by_id": {"namespace": "default", "id": "id-77"},

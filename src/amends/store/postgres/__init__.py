@@ -71,7 +71,7 @@ from .client_side import ClientPart
 
 
 class PostgresStore(ClientPart):
-    """A store in a schema of a PostgreSQL database (14 or later). Any number of processes work on it at a time.
+    """A store in a schema of a PostgreSQL database (14 or later). Any number of processes work on it at once.
 
     url: as libpq takes it (``postgresql://user@host:5432/database``; several hosts, TLS and so on as well).
     schema: where the tables are; made when missing. Times are seconds: lease: without a sign of life for so

@@ -10,7 +10,7 @@ from ...kernel.entries import Row
 from ..port import AuditRecord, Header, Message, Query
 from . import reading
 from .faults import Lost
-from .literals import numbers, put
+from .literals import put
 from .mail import Mail
 from .reading import HEADER
 from .worker_side import WorkerPart
@@ -68,10 +68,7 @@ class ClientPart(WorkerPart):
 
     async def read(self, uid: str) -> tuple[Header, list[Row], list[Message]] | None:
         """A consistent copy of an execution, its journal and its waiting inbox; changes nothing."""
-        found = await self._read("num", uid=put(uid))
-        if not found:
-            return None
-        loaded = await self._read("load", nums=numbers(found[0]))
+        loaded = await self._read("load_one", uid=put(uid))
         return reading.history(loaded[0])[1] if loaded else None
 
     async def audited(self, uid: str) -> list[AuditRecord]:

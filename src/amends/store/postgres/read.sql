@@ -1,7 +1,7 @@
 -- `{header}` are the columns of HEADER in reading.py.
 
 -- A header with its journal and its inbox, all from one snapshot.
--- name: load
+-- name: history
 SELECT {header}, e.num, j.positions, j.nows, j.events, j.commands, j.checksums, i.seqs, i.events, i.keys
 FROM {schema}.executions AS e
 CROSS JOIN LATERAL (
@@ -12,8 +12,13 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT array_agg(m.seq) AS seqs, array_agg(m.event) AS events, array_agg(m.key) AS keys
     FROM (SELECT * FROM {schema}.inbox WHERE execution = e.num ORDER BY seq) AS m
-) AS i
-WHERE e.num = ANY (%(nums)s::bigint[]);
+) AS i;
+
+-- name: load
+{history} WHERE e.num = ANY (%(nums)s::bigint[]);
+
+-- name: load_one
+{history} WHERE e.uid = %(uid)s::text;
 
 -- name: by_id
 SELECT {header} FROM {schema}.executions AS e WHERE e.namespace = %(namespace)s::text AND e.id = %(id)s::text;
