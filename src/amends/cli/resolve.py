@@ -44,6 +44,11 @@ class Place(msgspec.Struct, frozen=True):
             return None
         return Path(unquote(parts.path)[1:])
 
+    @property
+    def lasts(self) -> bool:
+        """Is it there for other processes (a file, a server)?"""
+        return self.file is not None or urlsplit(self.url).scheme in {"postgresql", "postgres"}
+
 
 def settings(start: Path | None = None) -> Settings:
     """What the nearest pyproject.toml says. Raises `Problem` for what cannot be understood."""

@@ -63,7 +63,8 @@ def _store(place: Place) -> list[Finding]:
     must_exist(place)
     file = place.file
     if file is None:
-        return [careful("store", f"{place.url} is no file", "this release keeps executions in SQLite files")]
+        hint = "only SQLite files are looked into; see docs/postgresql.md for what to ask a server"
+        return [careful("store", f"{place.url} is no file", hint)]
     now = SystemClock().now()
     found = checkup.facts(str(file), now, thorough=True)
     return list(examine_store(place.url, file, found, holder(str(file)), now))

@@ -152,7 +152,7 @@ async def start(
     """
     app, call = _call(saga, args, deadline)
     engine, place = engine_of(where, app)
-    if place.file is None:
+    if not place.lasts:
         raise Problem(
             f"{place.url} ends with this process, so nothing could run there",
             hint="name a file: --store sqlite:///orders.db, or use `amends run`",

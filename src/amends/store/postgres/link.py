@@ -44,6 +44,7 @@ class Link:
         self._prepared = prepared
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
+        self._doubt = ""
         self._running: set[asyncio.Future[Any]] = set()
 
     def open(self) -> None:
@@ -148,12 +149,21 @@ class Link:
             self._connection = connection = await self._connect()
         except psycopg.Error as error:
             raise unreachable(error, self.where) from error
+        connection.add_notice_handler(self._told)
         return connection
+
+    def _told(self, notice: psycopg.errors.Diagnostic) -> None:
+        """Whoever cancels a wait for the synchronous standby makes a commit that is only half durable."""
+        if notice.sqlstate == "01000" and "synchronous replication" in (notice.message_primary or ""):
+            self._doubt = str(notice.message_primary)
 
     async def _execute(self, connection: Connection, sql: str, values: Mapping[str, Any] | None) -> Rows:
         timer = asyncio.get_running_loop().call_later(self._answer, cut, connection)
         try:
             cursor = await connection.execute(sql, values, prepare=self._prepared and values is not None)
+            if self._doubt:
+                doubt, self._doubt = self._doubt, ""
+                raise Lost(doubt)
             result = cursor.pgresult
             return await cursor.fetchall() if result is not None and result.nfields else []
         except psycopg.Error as error:
