@@ -44,6 +44,7 @@ class Link:
         self._prepared = prepared
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
+        self._left: list[Connection] = []
         self._doubt = ""
         self._running: set[asyncio.Future[Any]] = set()
 
@@ -95,8 +96,8 @@ class Link:
         connection, self._connection = self._connection, None
         if connection is not None:
             cut(connection)
-            if not self._running:
-                connection.pgconn.finish()
+            self._left.append(connection)
+        self._let_go()
 
     # ------------------------------------------------------------ inside
 
@@ -108,8 +109,14 @@ class Link:
         running.add_done_callback(self._ended)
         return await asyncio.shield(running)
 
+    def _let_go(self) -> None:
+        """Close what was abandoned, once nothing waits for it any more."""
+        while self._left and not self._running:
+            self._left.pop().pgconn.finish()
+
     def _ended(self, running: asyncio.Future[Any]) -> None:
         self._running.discard(running)
+        self._let_go()
         if not running.cancelled():
             running.exception()  # whoever asked has it; nobody else need be told
 
@@ -146,9 +153,13 @@ class Link:
             else:
                 return connection
         try:
-            self._connection = connection = await self._connect()
+            connection = await self._connect()
         except psycopg.Error as error:
             raise unreachable(error, self.where) from error
+        if self.refusal is not None:  # abandoned meanwhile
+            await connection.close()
+            self.check_open()
+        self._connection = connection
         connection.add_notice_handler(self._told)
         return connection
 
