@@ -27,6 +27,8 @@ from ..kernel.limits import Limits
 from ..store.port import Header, Store
 from . import replaying
 
+__all__ = ["Diverged", "Golden", "NoJournal", "capture", "check", "files", "read", "record"]
+
 FORMAT = 1
 
 

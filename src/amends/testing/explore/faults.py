@@ -34,6 +34,7 @@ KINDS = {
         Kind("twice", "the signal comes twice"),
     )
 }
+"""What can go wrong on a path, by name."""
 
 FREE = frozenset({OK, "absent", "present", "finished"})
 """Options that are no faults: how far a stopped or lost attempt had come is a race, not a fault."""

@@ -100,6 +100,7 @@ CAUSES: dict[str, Cause] = {
     "attention": Cause("{step} can end in attention by itself", "see the message"),
     "leftover": Cause("{step} was undone, and something is left", "see what differs"),
 }
+"""What can be wrong with a saga, by the code of the finding."""
 
 NOTES: dict[str, str] = {
     "fails-anyway": "without any fault the saga ends {status}: {why}",
