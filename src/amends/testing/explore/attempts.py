@@ -85,17 +85,19 @@ def _forward_options(
 ) -> tuple[str, ...]:
     ledger = attempt.seat.instance.ledger
     forward = run.forward
+    usual = policy is step.options
     situation = (
-        step.name,
-        _retried(policy, action.attempts + 1),
+        step.name if usual else "",
+        action.attempts,
         ledger.pivoted,
         forward and ledger.cancel is None,
         forward and run.root.instance.ledger.deadline is not None,
         not attempt.slow and bool(run.flight or run.coming or ledger.timers),
     )
-    known = run.subject.tables.get(situation)
+    known = run.subject.tables.get(situation) if usual else None
     if known is None:
-        _, retried, pivoted, cancellable, deadline, overtaken = situation
+        _, attempts, pivoted, cancellable, deadline, overtaken = situation
+        retried = _retried(policy, attempts + 1)
         wanted = {
             OK: True,
             "rejected": not pivoted or run.subject.may_reject(step),
@@ -111,7 +113,8 @@ def _forward_options(
         }
         kinds = run.subject.kinds
         known = tuple(name for name, sensible in wanted.items() if sensible and (name == OK or name in kinds))
-        run.subject.tables[situation] = known
+        if usual:
+            run.subject.tables[situation] = known
     return known
 
 

@@ -19,9 +19,7 @@ BETWEEN = frozenset({"crash", "cancel", "deadline", "slow"})
 
 def choose(run: Run, attempt: Attempt, action: Action, options: tuple[str, ...]) -> str:
     """Ask the path what becomes of the attempt. The point is named by step, action and number."""
-    name = f"{action.name.rpartition('.')[2]}:{attempt.seat.tag}{action.id}"
-    if attempt.direction == "undo":
-        name = f"undo-{name}"
+    name = f"{run.subject.short(action.name, attempt.direction)}:{attempt.seat.tag}{action.id}"
     number = run.counts[name] = run.counts.get(name, 0) + 1
     return run.path.choose(f"{name}#{number}", options)
 

@@ -19,23 +19,20 @@ Factory = Callable[[], Any]
 State = Any
 
 
-class Probe:
+class Probe(msgspec.Struct, eq=False):
     """Counts the calls of participants within one attempt, and breaks it off at one of them.
 
     before, after: the number (1 is the first) of the call to break before it has its effect, or after.
     fired: the method that was broken before its effect, and not called again.  answered: a reply was lost.
     """
 
-    __slots__ = ("after", "answered", "before", "calls", "depth", "error", "fired")
-
-    def __init__(self, before: int = 0, after: int = 0, error: Exception | None = None) -> None:
-        self.before = before
-        self.after = after
-        self.error = error
-        self.calls = 0
-        self.depth = 0
-        self.fired = ""
-        self.answered = False
+    before: int = 0
+    after: int = 0
+    error: Exception | None = None
+    calls: int = 0
+    depth: int = 0
+    fired: str = ""
+    answered: bool = False
 
     def enter(self, name: str) -> None:
         """A call begins. Raises the injected error if this is the one."""
@@ -143,7 +140,7 @@ def _held(participant: Any) -> State:
     return frozen(snapshot() if callable(snapshot) else participant)
 
 
-_PLAIN = (str, int, float, bool, bytes, type(None), Enum)
+_QUICK = frozenset({str, int, float, bool, bytes, type(None)})
 
 
 def frozen(value: Any, _above: tuple[int, ...] = ()) -> State:
@@ -152,11 +149,14 @@ def frozen(value: Any, _above: tuple[int, ...] = ()) -> State:
     Of objects the public attributes count.  An entry of a `Counter` or `defaultdict` that is as if it were
     not there does not.
     """
-    if isinstance(value, _PLAIN):
+    kind = type(value)
+    if kind in _QUICK or isinstance(value, Enum):
         return value
     if id(value) in _above:
         return "…"
     above = (*_above, id(value))
+    if kind is dict:
+        return {str(k): v if type(v) in _QUICK else frozen(v, above) for k, v in value.items()}
     if isinstance(value, Mapping):
         items = {str(key): frozen(item, above) for key, item in value.items()}
         if isinstance(value, Counter):

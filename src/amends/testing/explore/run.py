@@ -118,7 +118,7 @@ class Run:
                 id=UID,
                 saga=subject.saga.name,
                 version=subject.saga.version,
-                input=bytes(subject.args).decode(),
+                input=subject.input,
                 created_at=EPOCH,
                 deadline=deadline,
             )
@@ -187,8 +187,13 @@ class Run:
         self._carry_out(seat, decision)
 
     def _carry_out(self, seat: Seat, decision: Decision) -> None:
-        if self.family or any(type(command) is e.StartChild for command in decision.commands):
+        if self.family:
             self._tell_family(seat, decision)
+        else:
+            for command in decision.commands:
+                if type(command) is e.StartChild:
+                    self._tell_family(seat, decision)
+                    break
         for action in decision.run:
             self.dispatch(seat, action)
         for action in decision.undo:

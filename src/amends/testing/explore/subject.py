@@ -50,6 +50,7 @@ class Subject:
     ) -> None:
         self.saga = call.saga
         self.args = Raw(codec.encode(call.args, f"arguments of {call.saga.name}"))
+        self.input = bytes(self.args).decode()
         self.deadline = call.deadline
         self.factory = factory
         self.stubs = Stubs(values or {})
@@ -64,6 +65,7 @@ class Subject:
         self.calls: dict[int, int] = {}  # of participants, by the attempt's choice point
         self.orders: dict[str, str] = {}  # see `diagnosis`: whose undoing must come before whose
         self._may_reject: dict[str, bool] = {}
+        self._short: dict[tuple[str, str], str] = {}
 
     def make(self) -> list[Any]:
         """Fresh participants."""
@@ -73,6 +75,14 @@ class Subject:
         for each in made:
             world.watch(each)
         return made
+
+    def short(self, name: str, direction: str) -> str:
+        """How choice points name a step."""
+        known = self._short.get((name, direction))
+        if known is None:
+            known = ("undo-" if direction == "undo" else "") + name.rpartition(".")[2]
+            self._short[name, direction] = known
+        return known
 
     def step(self, name: str) -> Step[..., Any]:
         """The step of that name. Raises `MissingDefinition`, and `CannotExplore` for an unbound method."""

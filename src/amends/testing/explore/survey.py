@@ -33,6 +33,7 @@ class Survey:
         self.histories: set[int] = set()
         self.steps: dict[str, Step[..., Any]] = {}
         self._looks: Counter[str] = Counter()
+        self._labels: dict[tuple[str, str, bool, bool], str] = {}
         self._base: Run | None = None
         self._names: set[str] = set()
 
@@ -46,9 +47,15 @@ class Survey:
             self._names = {call.step for call in run.log}
             self._first(run)
         look = ""
+        covered, names = self.covered, self._labels
         for call in run.log:
-            self.covered[call.step, _label(call)] += 1
-            look = look or _suspicion(call)
+            what = (call.direction, call.option, call.known, call.empty)
+            label = names.get(what)
+            if label is None:
+                names[what] = label = _label(call)
+            covered[call.step, label] += 1
+            if call.error is not None or call.before is not None or call.swallowed:
+                look = look or _suspicion(call)
         self._note(run)
         look = self._ends_wrong(run) or look
         if run.parked is not None:

@@ -168,9 +168,22 @@ def revive(run: Run) -> bool:
     parked = [seat for seat in run.seats.values() if seat.instance.ledger.parked()]
     if not parked or run.held:
         return False
+    for seat in parked:
+        run.held += [writes.item_of(action) for action in seat.instance.ledger.parked()]
+    if any(
+        _fails_by_itself(run, seat.tag, action.id)
+        for seat in parked
+        for action in seat.instance.ledger.parked()
+    ):
+        return False
     run.path.calm = True
     run.moods.clear()
     for seat in parked:
-        run.held += [writes.item_of(action) for action in seat.instance.ledger.parked()]
         run.tell(seat, e.Retried(by="the explorer"))
     return True
+
+
+def _fails_by_itself(run: Run, seat: str, action: str) -> bool:
+    """Did the last attempt fail with an error of the user's own code? Then another one would, too."""
+    last = next((call for call in reversed(run.log) if (call.seat, call.action) == (seat, action)), None)
+    return last is not None and last.direction == "undo" and last.error is not None and not last.injected
