@@ -136,6 +136,8 @@ def replay(
         if run.path.wanted:
             _never_met(run.path)
         looked.take(run, run.path)
+        if run.parked is None:
+            _replay(subject, run, looked)
         for found in Diagnosis(subject, run.path, start).findings():
             looked.declare(found)
     report.runs = 1
@@ -222,7 +224,9 @@ def _replay(subject: Subject, run: Run, looked: survey.Survey) -> None:
     try:
         run.replay()
     except Parked as error:
-        looked.declare(finding("non-deterministic", subject.saga.name, evidence=[error.message]))
+        found = finding("non-deterministic", subject.saga.name, evidence=[error.message])
+        found.replay, found.story = run.path.replay, [survey.told(call) for call in run.log]
+        looked.declare(found)
 
 
 def _unrepeatable(subject: Subject, moved: Unrepeatable) -> Finding:
