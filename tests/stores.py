@@ -37,7 +37,9 @@ def execute(url: str, sql: str, *values: Any) -> list[tuple[Any, ...]]:
 def subject(url: str, schema: str, **options: Any) -> kit.Subject:
     """A database under test. A crashed worker's lease has run out; a full disk is what a trigger says."""
 
-    own = f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}"
+    own = url  # a pooler passes no options on
+    if not options.get("pooled"):
+        own = f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}"
 
     async def connect() -> Store:
         store = PostgresStore(own, schema=schema, unsafe=True, **options)

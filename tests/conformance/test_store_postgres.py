@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -20,6 +21,15 @@ from tests.stores import execute, new_schema, subject
 def test_postgres(name: str, postgres: str) -> None:
     with new_schema(postgres) as schema:
         asyncio.run(kit.run(name, subject(postgres, schema)))
+
+
+@pytest.mark.soak
+@pytest.mark.skipif("AMENDS_TEST_PGBOUNCER" not in os.environ, reason="needs a pooler in front of the server")
+@pytest.mark.parametrize("name", kit.names(sql=False, fill=False, many=True))
+def test_postgres_behind_pgbouncer(name: str, postgres: str) -> None:
+    """In transaction mode, with ``ignore_startup_parameters = extra_float_digits``."""
+    with new_schema(postgres) as schema:
+        asyncio.run(kit.run(name, subject(os.environ["AMENDS_TEST_PGBOUNCER"], schema, pooled=True)))
 
 
 @dataclass(frozen=True)
