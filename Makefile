@@ -11,10 +11,10 @@ BIN  := $(VENV)/bin
 PIP  := -m pip --disable-pip-version-check --no-input --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-all bench soak check lint format types typing layers fix clean
+.PHONY: help demo docs test test-all bench soak reliability check lint format types typing layers fix clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@echo
 	@echo "  PYTHON=…   the interpreter of .venv (default: 3.11, else any later one)"
 	@echo "  PYTHONS=…  versions for test-all, such as PYTHONS=\"3.11 3.13\" (default: all that are present)"
@@ -42,6 +42,9 @@ soak: $(VENV)/.ready-dev ## run the long tests
 
 docs: $(VENV)/.ready-dev ## build the documentation site; a dead link or an undocumented name fails
 	@$(BIN)/python -m tests.docs.site
+
+reliability: $(VENV)/.ready-dev ## measure what docs/reliability.md tells, and write it
+	@$(BIN)/python -m scripts.reliability --minutes $(MINUTES) $(ARGS)
 
 # ---------------------------------------------------------------- checks
 

@@ -21,6 +21,7 @@ from amends import Client, Handle, Refused
 from amends.engine.crashes import POINTS, VARIABLE
 
 from .audit import Audit
+from .book import BEGUN, KILLED
 from .newest import newest
 from .processes import FINAL, ROOT, Process, Shop, all_end, start_all, until_so
 from .shop import abreast, banking, forgiving, parent, patient, sleeper, straight, threads
@@ -51,6 +52,8 @@ WORKERS = [name for name in POINTS if name not in CLERKS and name not in DRAINS]
 # What it comes to again and again: any time of many will do.
 OFTEN = [name for name in WORKERS if not name.startswith("store.")]
 OFTEN = [name for name in OFTEN if "checkpoint" not in name]
+# What more work does not bring about.
+ONCE = [*DRAINS, "store.open.before", "store.open.after", "store.register.before", "store.register.after"]
 
 
 @dataclass
@@ -130,8 +133,17 @@ class Crashing:
         if name in DRAINS:
             await self.some_work(worker)
             worker.popen.send_signal(signal.SIGTERM)
+        while not await self._dies_within(worker, 3.0):
+            await self.more_work()  # it has not come there so often
         await self.shop.crashed(worker)
         self.points[name] += 1
+
+    async def _dies_within(self, worker: Process, seconds: float) -> bool:
+        for _ in range(int(seconds / 0.01)):
+            if worker.popen.poll() is not None:
+                return True
+            await asyncio.sleep(0.01)
+        return name_of(worker) in ONCE
 
     async def at_random(self) -> None:
         """A worker that is killed at a random moment; one in four while it starts."""
@@ -141,6 +153,29 @@ class Crashing:
             await self.some_work(worker)
         await asyncio.sleep(self.chance.uniform(0.0, 0.5) ** 2)
         self.shop.kill(worker)
+
+    async def while_refusing(self) -> None:
+        """Workers that are killed until one of them was, for certain, while a participant was about to say no."""
+        while True:
+            await self.more_work()
+            slow = {f"refused-slow{self.lives}": straight(1, "refuse", seconds=0.3)}
+            self.wanted |= slow
+            self.handles += await start_all(self.client, slow)
+            worker = self.shop.start_worker(wait="", **self.settings)
+            await until_so(lambda: self._refusing() > 0, "somebody to refuse")
+            running = self._refusing()
+            self.shop.kill(worker)
+            if running and self._refusing():
+                return
+
+    def _refusing(self) -> int:
+        """How many refusals have begun and not ended since the last kill, but for the mark of that kill."""
+        lines = self.shop.book.lines()
+        if lines and lines[-1].outcome == KILLED:
+            lines.pop()
+        since = max((n for n, line in enumerate(lines) if line.outcome == KILLED), default=-1)
+        life = [line for line in lines[since + 1 :] if line.action == "refuse" and line.direction == "do"]
+        return sum(1 if line.outcome == BEGUN else -1 for line in life)
 
     async def some_work(self, worker: Process) -> None:
         await until_so(lambda: worker.said("working"), "the worker")
@@ -218,6 +253,10 @@ class Crashing:
             rows = db.execute("SELECT id, count(*) FROM deposits GROUP BY id").fetchall()
         db.close()
         return Counter(dict(rows))
+
+
+def name_of(worker: Process) -> str:
+    return worker.crash_at.partition(":")[0]
 
 
 async def until_so_async(handle: Handle[Any], *statuses: str) -> None:

@@ -76,11 +76,10 @@ def test_random_moments(tmp_path: Path) -> None:
 )
 def test_without_a_safeguard_the_audit_finds_it(tmp_path: Path, sabotage: str, said: str) -> None:
     async def lives(run: Crashing) -> None:
-        for _ in range(3):
-            await run.at_point("action.reported")
-            await run.at_random()
+        await run.at_point("action.reported")
+        await run.while_refusing()
 
-    found = crash(tmp_path, 1, lives, often=40, sabotage=sabotage)
+    found = crash(tmp_path, 1, lives, sabotage=sabotage)
     assert not found.clean
     assert any(said in finding for finding in found.wrong + found.disordered), found
 

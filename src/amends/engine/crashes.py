@@ -153,7 +153,7 @@ def _both(name: str, where: str) -> dict[str, Point]:
     """Before and after a call of the store."""
     return {
         f"store.{name}.before": Point(f"about to {where}", "store", before(name)),
-        f"store.{name}.after": Point(f"has been told so: {where}", "store", after(name)),
+        f"store.{name}.after": Point(f"done: {where}", "store", after(name)),
     }
 
 
