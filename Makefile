@@ -11,7 +11,7 @@ BIN  := $(VENV)/bin
 PIP  := -m pip --disable-pip-version-check --no-input --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test test-all bench soak reliability check lint format types typing layers fix clean
+.PHONY: help demo docs test test-all bench soak reliability mutate check lint format types typing layers fix clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,10 @@ docs: $(VENV)/.ready-dev ## build the documentation site; a dead link or an undo
 
 reliability: $(VENV)/.ready-dev ## measure what docs/reliability.md tells, and write it
 	@$(BIN)/python -m scripts.reliability --minutes $(MINUTES) $(ARGS)
+
+mutate: $(VENV)/.ready-mutate ## change the kernel and the committer, see what no test notices
+	@nice -n 19 $(BIN)/mutmut run --max-children $(JOBS) $(ARGS)
+	@$(BIN)/python -m scripts.mutation
 
 # ---------------------------------------------------------------- checks
 
@@ -101,6 +105,10 @@ $(VENV)/.ready-dev: pyproject.toml $(BIN)/python
 	@$(BIN)/python $(PIP) install --editable '.[dev]'
 	@touch $@ $(VENV)/.ready
 
+$(VENV)/.ready-mutate: $(VENV)/.ready-dev
+	@$(BIN)/python $(PIP) install --editable '.[dev,mutate]'
+	@touch $@
+
 .venv-%/bin/python:
 	@python=$$(scripts/find-python $*) && echo "making .venv-$* with $$python" && "$$python" -m venv --clear .venv-$*
 
@@ -115,5 +123,5 @@ test-python-%: .venv-%/.ready
 .PRECIOUS: .venv-%/bin/python .venv-%/.ready
 
 clean: ## remove environments, caches and what was built
-	rm -rf .venv .venv-* build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* build dist mutants .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests bench examples scripts -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

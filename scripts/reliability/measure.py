@@ -40,7 +40,11 @@ def load() -> dict[str, Any]:
 
 def measure(part: str, options: Namespace) -> None:
     """Measure one part, and put it beside the others: what was not run this time stays as it was."""
-    measured = PARTS[part](options)
+    keep(part, PARTS[part](options))
+
+
+def keep(part: str, measured: dict[str, Any]) -> None:
+    """Put what was measured beside the rest."""
     figures = load()
     for name, found in measured.items():
         figures[name] = {**figures.get(name, {}), **found}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,22 @@ def _model(found: dict[str, Any]) -> str:
     )
 
 
+def _mutation(found: dict[str, Any]) -> str:
+    measured: dict[str, dict[str, int]] = found.get("mutation", {})
+    total = Counter[str]()
+    lines = []
+    for name, counts in sorted(measured.items()):
+        total.update(counts)
+        lines.append((f"[{name.removeprefix('amends/')}](../src/{name})", *_share(counts)))
+    if lines:
+        lines.append(("together", *_share(total)))
+    return _table(("module", "mutants", "killed", "share"), lines) if lines else NOT_MEASURED
+
+
+def _share(counts: Mapping[str, int]) -> tuple[str, str, str]:
+    return f"{counts['mutants']:,}", f"{counts['killed']:,}", f"{counts['killed'] / counts['mutants']:.1%}"
+
+
 def _with(found: dict[str, Any]) -> str:
     lines = [
         (part, said["date"], said["python"], said["sqlite"])
@@ -186,6 +203,7 @@ BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
     "kills": _kills,
     "compared": _compared,
     "model": _model,
+    "mutation": _mutation,
     "measured": _with,
 }
 
