@@ -18,7 +18,8 @@ PLACES = {"straight": 3, "refused": 0, "unanswered": 0, "sleeping": 2, "cancelle
 
 EACH = 3  # sagas of each kind at the beginning of a life
 LIVES = 10  # before one worker finishes what is left
-PATIENCE = 60.0  # seconds until a worker counts as hung
+QUIET = 20.0  # seconds without a line after which a worker is killed all the same
+PATIENCE = 600.0  # seconds for the last worker
 
 
 class Orders(TypedDict):
@@ -51,7 +52,7 @@ def _folder(module: str, python: str, place: Path, chance: random.Random) -> Ver
         worker = _worker(module, python, place, Orders(start=batch, cancel=before, finish=False, patience=0))
         try:
             goal = len(read(book)) + chance.randint(1, 60)
-            _until(lambda goal=goal: len(read(book)) >= goal, worker, "the book to grow")
+            _until_grown(book, goal, worker)
             time.sleep(chance.uniform(0.0, 0.3) ** 2)
         finally:
             worker.send_signal(signal.SIGKILL)
@@ -60,7 +61,7 @@ def _folder(module: str, python: str, place: Path, chance: random.Random) -> Ver
         note(str(book), "-", 0, "-", KILLED)
     rest = [id for id in started if id.startswith("cancelled-")]
     last = _worker(module, python, place, Orders(start=unsure, cancel=rest, finish=True, patience=100))
-    out, said = last.communicate(timeout=10 * PATIENCE)
+    out, said = last.communicate(timeout=PATIENCE)
     if last.returncode != 0:
         raise ProbeFailed(f"{module}: the last worker failed\n{said[-4000:]}")
     statuses: dict[str, str] = json.loads(out.strip().splitlines()[-1])
@@ -77,14 +78,14 @@ def _worker(module: str, python: str, place: Path, orders: Orders) -> subprocess
     )
 
 
-def _until(so: object, worker: subprocess.Popen[str], what: str) -> None:
-    assert callable(so)
-    deadline = time.monotonic() + PATIENCE
-    while not so():
+def _until_grown(book: Path, goal: int, worker: subprocess.Popen[str]) -> None:
+    """Until the book has so many lines, or nothing comes any more."""
+    size, since = -1, time.monotonic()
+    while size < goal and time.monotonic() < since + QUIET:
         if worker.poll() is not None:
             raise ProbeFailed(f"a worker ended by itself\n{worker.communicate()[1][-4000:]}")
-        if time.monotonic() > deadline:
-            raise ProbeFailed(f"waited in vain for {what}")
+        if (grown := len(read(book))) != size:
+            size, since = grown, time.monotonic()
         time.sleep(0.002)
 
 

@@ -67,11 +67,12 @@ def conclude(
     now: float,
     pivoted: bool,
     chance: random.Random,
+    rolled_back: bool = False,
 ) -> e.AttemptFailed | e.Failed:
     """What a failed attempt means: another attempt, or the action's final outcome."""
     rejected = is_rejection(error, policy)
     queued = isinstance(error, Interrupted) and not error.began
-    certain = rejected or queued or isinstance(error, CERTAINLY_NOT_SENT)
+    certain = rolled_back or rejected or queued or isinstance(error, CERTAINLY_NOT_SENT)
     tainted = action.tainted or not certain
     if policy.remembers_rejections and rejected:
         tainted = False

@@ -180,7 +180,7 @@ class Dispatcher:
                 current,
                 lambda: action.outcome == OPEN and not action.interrupted,
                 perform,
-                lambda error: self.ended(action, step, policy, current, None, error),
+                lambda error: self.ended(action, step, policy, current, None, error, rolled_back=True),
             ),
         )
 
@@ -235,8 +235,13 @@ class Dispatcher:
         current: Current,
         value: Any,
         error: BaseException | None,
+        *,
+        rolled_back: bool = False,
     ) -> None:
-        """An attempt is over: journal its value, or what its failure means."""
+        """An attempt is over: journal its value, or what its failure means.
+
+        rolled_back: it certainly had no effect.
+        """
         uid = current.uid
         if error is None:
             try:
@@ -258,6 +263,7 @@ class Dispatcher:
             now=self.worker.clock.now(),
             pivoted=live is not None and live.instance.ledger.pivoted,
             chance=self.chance,
+            rolled_back=rolled_back,
         )
         if step.prober is not None and type(event) is e.Failed and event.outcome == UNKNOWN:
             self._probe(action, step, current, event)

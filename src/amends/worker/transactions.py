@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..definition.context import CURRENT, Current
-from ..errors import AmendsError, CommitUnknown, Fenced, NotSent
+from ..errors import CommitUnknown, Fenced
 from ..kernel import entries as e
 from ..kernel.entries import Row
 from ..kernel.phases import FINISHED
@@ -44,7 +44,7 @@ class Job(msgspec.Struct):
     current: Current
     wanted: Callable[[], bool]
     perform: Callable[[Transaction], e.Event]
-    failed: Callable[[BaseException], None]
+    failed: Callable[[Exception], None]
 
 
 class Transactions:
@@ -103,7 +103,7 @@ class Transactions:
         except Exception as error:  # noqa: BLE001 - the function's failure, rolled back
             self._under_way.discard(job.key)
             self._go_on(live)
-            job.failed(error if isinstance(error, AmendsError) else _rolled_back(error))
+            job.failed(error)
             return
         finally:
             long.cancel()
@@ -134,9 +134,3 @@ class Transactions:
 def wants_transaction(resources: dict[str, Any]) -> bool:
     """Is the transaction among a function's resource types?"""
     return Transaction in resources.values()
-
-
-def _rolled_back(error: Exception) -> Exception:
-    """Nothing was committed: the failure is certain, and keeps its name."""
-    kind: type[NotSent] = type(type(error).__name__, (NotSent,), {})
-    return kind(str(error))

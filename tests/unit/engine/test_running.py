@@ -235,6 +235,29 @@ def test_a_transactional_step_commits_with_its_row_or_not_at_all(tmp_path):
     assert run(moves([5, -1, 2]), url) == [5, "ValueError rejected", 7]
 
 
+@pytest.mark.parametrize("retried", [True, False])
+def test_whatever_a_transactional_step_raises_is_certainly_without_effect(tmp_path, retried):
+    """Errors keep their types: policies that name them hold here, too."""
+    tries = []
+
+    @step(name="run.own_error", transaction=True, retry=Retry(attempts=2, delay=0.001, never=[KeyError]))
+    def own_error(tx: Resource[Transaction] = injected) -> None:
+        tries.append(1)
+        raise amends.DefinitionError("an error of amends itself") if retried else KeyError("no")
+
+    @saga(name="run.own_errors")
+    async def own_errors() -> str:
+        try:
+            await own_error()
+        except StepFailed as failed:
+            return f"{failed.type} {failed.outcome}"
+        return "?"
+
+    told = "DefinitionError rejected" if retried else "KeyError rejected"
+    assert run(own_errors(), f"sqlite:///{tmp_path}/t.db") == told
+    assert len(tries) == (2 if retried else 1)
+
+
 def test_a_transactional_step_knows_who_it_is(tmp_path):
     @step(name="run.who", transaction=True)
     def who(tx: Resource[Transaction] = injected) -> str:
