@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import amends
+import amends.testing
 
 NAMES = {
     "calls and definitions": ["Graph", "Saga", "SagaCall", "Step", "StepCall", "saga", "step"],
@@ -149,3 +150,7 @@ def test_errors_have_one_root() -> None:
 
 def test_the_logger_is_a_logger() -> None:
     assert isinstance(amends.logger, logging.LoggerAdapter)
+
+
+def test_the_names_for_tests_are_exactly_these() -> None:
+    assert sorted(amends.testing.__all__) == ["Stuck", "World", "world"]

@@ -45,6 +45,7 @@ class Backend:
         self.waiters: dict[str, list[asyncio.Future[Any]]] = {}
         self.shared: bool = getattr(store, "shared", False)
         self.resident: Callable[[str], Resident | None] = _nowhere
+        self.poll_local = POLL_LOCAL
         self.closed = False
 
     def close(self) -> None:
@@ -140,7 +141,7 @@ class Backend:
                 if fresh:
                     return header, fresh
                 if resident is None or below or self.shared:
-                    ceiling = POLL_LOCAL if local and not below and not self.shared else pause
+                    ceiling = self.poll_local if local and not below and not self.shared else pause
                     if resident is not None and not below:
                         ceiling = POLL_CEILING  # we are told, unless another worker takes it and ends it
                     timer = asyncio.get_running_loop().call_later(ceiling, _look_again, waiter)

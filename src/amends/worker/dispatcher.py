@@ -251,9 +251,25 @@ class Dispatcher:
             else:
                 self.worker.deliver_to(uid, e.Completed(action.id, raw))
                 return
+        conclusion = partial(self._concluded, action, step, policy, current, error, rolled_back)
         live = self.worker.lives.get(uid)
-        if live is not None:
-            action = live.instance.ledger.actions.get(action.id, action)
+        if live is None:  # what it means depends on what the journal holds by now: whoever loads it says so
+            self.worker.deliver_to(uid, conclusion)
+        elif (event := conclusion(live)) is not None:
+            self.worker.deliver_to(uid, event)
+
+    def _concluded(
+        self,
+        action: Action,
+        step: Step[..., Any],
+        policy: StepOptions,
+        current: Current,
+        error: BaseException,
+        rolled_back: bool,
+        live: Live,
+    ) -> Any:
+        """The event that a failed attempt becomes; None when the participant has to be asked first."""
+        action = live.instance.ledger.actions.get(action.id, action)
         event = conclude(
             action,
             current.attempt,
@@ -261,14 +277,14 @@ class Dispatcher:
             policy,
             self._recovery(live, step),
             now=self.worker.clock.now(),
-            pivoted=live is not None and live.instance.ledger.pivoted,
+            pivoted=live.instance.ledger.pivoted,
             chance=self.chance,
             rolled_back=rolled_back,
         )
         if step.prober is not None and type(event) is e.Failed and event.outcome == UNKNOWN:
             self._probe(action, step, current, event)
-        else:
-            self.worker.deliver_to(uid, event)
+            return None
+        return event
 
     def _encoded(self, step: Step[..., Any], value: Any) -> e.Raw:
         """A result's JSON, within the limit and readable by its annotation."""
@@ -285,9 +301,7 @@ class Dispatcher:
             )
         return e.Raw(data)
 
-    def _recovery(self, live: Live | None, step: Step[..., Any]) -> Any:
-        if live is None:
-            return step.options.recovery
+    def _recovery(self, live: Live, step: Step[..., Any]) -> Any:
         program = live.instance.program
         if program is None or not program.saga.options.recovery:
             return step.options.recovery

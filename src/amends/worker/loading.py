@@ -119,7 +119,7 @@ class Loader:
             return
         ledger = live.instance.ledger
         uid = live.header.uid
-        kept = self.stash.pop(uid, [])
+        kept = self.stashed(live)
         waiting = (*kept, *live.instance.deferred)
         ended = {(event.id, isinstance(event, _UNDO_ENDS)) for event in waiting if isinstance(event, _ENDS)}
         over = ledger.phase == FINISHED  # of one that was terminated, actions may be open for ever
@@ -136,6 +136,12 @@ class Loader:
         if live.instance.deferred:
             self._worker.schedule(live)
         self._worker.go_on(live)
+
+    def stashed(self, live: Live) -> list[Any]:
+        """The ends of attempts that came while it was not in memory; failures are judged by its journal."""
+        kept = self.stash.pop(live.header.uid, ())
+        events = [event(live) if callable(event) else event for event in kept]
+        return [event for event in events if event is not None]
 
     def _send_again(self, live: Live, action: Action, *, lost: bool) -> None:
         """Dispatch what is open, unless it still runs here."""
@@ -194,8 +200,6 @@ class Loader:
         """Memory and store disagree: the store counts."""
         self._worker.log.warning("[%s] loading again: %s", live.header.id, why)
         self._worker.leave(live)
-        if live.lost:
-            self._worker.doubts[live.header.uid] = live.lost
         self._worker.spawn(self._load_again(live.header))
 
     async def _load_again(self, old: Header) -> None:

@@ -123,6 +123,7 @@ class Parking:
         for message in () if decision.finished else claim.inbox:
             if not _ends(message):  # what nested sagas said counts on the way back, too
                 worker.take(live, message)
+        live.last_seq = max((message.seq for message in claim.inbox), default=live.last_seq)
         worker.deliver_stashed(live)
         worker.committer.flush()
         return True

@@ -83,7 +83,6 @@ class Worker:
             self.dispatcher = predecessor.dispatcher
             self.dispatcher.worker = self
             self.doubts |= predecessor.doubts
-            self.doubts |= {uid: live.lost for uid, live in predecessor.lives.items() if live.lost}
         self.residency = Residency(self)
         self.parking = Parking(self)
         self.transactions = Transactions(self)
@@ -124,7 +123,7 @@ class Worker:
 
     def deliver_stashed(self, live: Live) -> None:
         """Give an execution the ends of attempts that came while it was not in memory."""
-        for event in self.loader.stash.pop(live.header.uid, ()):
+        for event in self.loader.stashed(live):
             self.deliver(live, event)
 
     def receive(self, messages: list[Message]) -> None:
@@ -322,6 +321,8 @@ class Worker:
         self.dispatcher.forget(live)
         if self.lives.get(live.header.uid) is live:
             del self.lives[live.header.uid]
+        if live.lost and live.instance.ledger.phase != FINISHED:
+            self.doubts[live.header.uid] = live.lost
         live.instance.discard()
 
     def put_to_sleep(self, live: Live, late: Sequence[Any] = ()) -> None:
@@ -362,6 +363,7 @@ class Worker:
         self.dispatcher.close()
         for task in list(self._tasks):
             task.cancel()
+        self.doubts |= {uid: live.lost for uid, live in self.lives.items() if live.lost}
         for live in list(self.lives.values()):
             live.instance.discard()
             if live.fresh:
