@@ -105,7 +105,7 @@ class Residency:
             if action.outcome == OPEN and action.kind == "step" and not action.hold:
                 dues.append(action.retry_at)
             elif action.undo_state == UNDO_RUNNING and action.kind != "child":
-                dues.append(action.undo_retry_at)
+                dues.append(max(action.undo_retry_at, live.lost.get(action.id, 0.0)))
         return min(dues, default=None)
 
     def expired(self, now: float) -> list[Live]:
