@@ -269,7 +269,9 @@ class Dispatcher:
         live: Live,
     ) -> Any:
         """The event that a failed attempt becomes; None when the participant has to be asked first."""
-        action = live.instance.ledger.actions.get(action.id, action)
+        known = live.instance.ledger.actions.get(action.id, action)
+        known.tainted = known.tainted or action.tainted  # by an attempt lost before, which no row tells
+        action = known
         event = conclude(
             action,
             current.attempt,
