@@ -13,7 +13,7 @@ import contextvars
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,17 @@ PROCESS: contextvars.ContextVar[Process] = contextvars.ContextVar("process")
 HORIZON = 40.0
 PATIENCE = 4_000.0
 
-logging.getLogger("amends").setLevel(logging.CRITICAL + 1)
+
+@contextlib.contextmanager
+def silence() -> Iterator[None]:
+    """What the engine logs about faults is not wanted (and costs time); afterwards it logs as before."""
+    logger = logging.getLogger("amends")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class Violation(AssertionError):
@@ -376,7 +386,7 @@ class Run:
 
     def play(self, check: Callable[[Run], None]) -> None:
         """From the first callback to the audit. Raises what went wrong."""
-        with saga.stage(self, self.plan.nodes):
+        with silence(), saga.stage(self, self.plan.nodes):
             try:
                 self.simulation.run(self._main())
                 check(self)
