@@ -60,14 +60,14 @@ def unknown_is_not_undone(patch: pytest.MonkeyPatch) -> None:
 
 def effects_before_intents(patch: pytest.MonkeyPatch) -> None:
     """Actions are dispatched while their commands are being committed."""
-    submit = worker.Worker.submit
+    journal = worker.Worker._journal
 
-    def hasty(self: worker.Worker, live: Any, write: Any, decision: Any) -> None:
-        for action in () if decision is None else decision.run:
+    def hasty(self: worker.Worker, live: Any, decision: Any) -> None:
+        journal(self, live, decision)
+        for action in decision.run:
             self.dispatcher.run(live, action)
-        submit(self, live, write, decision)
 
-    patch.setattr(worker.Worker, "submit", hasty)
+    patch.setattr(worker.Worker, "_journal", hasty)
 
 
 def no_checksum(patch: pytest.MonkeyPatch) -> None:
