@@ -78,6 +78,9 @@ ABLATIONS = [
 ]
 
 
+TRIES = 20
+
+
 @pytest.mark.parametrize("ablation", ABLATIONS, ids=lambda each: f"{'-'.join(each.names)}-{each.case}")
 def test_missing_safeguard_is_found(postgres: str, ablation: Ablation) -> None:
     with new_schema(postgres) as schema:
@@ -87,7 +90,8 @@ def test_missing_safeguard_is_found(postgres: str, ablation: Ablation) -> None:
             assert ablation.piece in texts[name]
             texts[name] = texts[name].replace(ablation.piece, ablation.instead)
         with pytest.raises((AssertionError, Fenced)):
-            asyncio.run(kit.run(ablation.case, subject(postgres, schema)))
+            for _ in range(TRIES):  # some show only when two workers really overlap
+                asyncio.run(kit.run(ablation.case, subject(postgres, schema)))
 
 
 def test_schema_is_what_the_migrations_make(postgres: str) -> None:
