@@ -90,8 +90,13 @@ def test_missing_safeguard_is_found(postgres: str, ablation: Ablation) -> None:
             assert ablation.piece in texts[name]
             texts[name] = texts[name].replace(ablation.piece, ablation.instead)
         with pytest.raises((AssertionError, Fenced)):
-            for _ in range(TRIES):  # some show only when two workers really overlap
-                asyncio.run(kit.run(ablation.case, subject(postgres, schema)))
+            _tried(ablation.case, postgres, schema)
+
+
+def _tried(case: str, postgres: str, schema: str) -> None:
+    """Some show only when two workers really overlap."""
+    for _ in range(TRIES):
+        asyncio.run(kit.run(case, subject(postgres, schema)))
 
 
 def test_schema_is_what_the_migrations_make(postgres: str) -> None:
