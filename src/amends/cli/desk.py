@@ -81,7 +81,7 @@ class Desk:
         """All that match, newest first, read page by page."""
         after = query.after
         while True:
-            page = await self.store.headers(_page(query, after))
+            page = await self.store.headers(msgspec.structs.replace(query, limit=PAGE, after=after))
             for header in page:
                 yield header
             if len(page) < PAGE:
@@ -98,16 +98,3 @@ class Desk:
     def handle(self, id: str) -> Handle[Any]:
         """A handle that needs no definition; results are plain JSON values."""
         return Handle(self._backend, None, id, local=False)
-
-
-def _page(query: Query, after: str) -> Query:
-    return Query(
-        namespace=query.namespace,
-        statuses=query.statuses,
-        saga=query.saga,
-        root=query.root,
-        parent=query.parent,
-        id_prefix=query.id_prefix,
-        limit=PAGE,
-        after=after,
-    )
