@@ -12,19 +12,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .. import codec
 from ..definition.compensation import SEALED, UNRESOLVED
 from ..definition.context import Current
-from ..definition.policy import Outcome
-from ..definition.step import Step, StepCall, StepOptions, invoke
-from ..errors import AmendsError, PayloadError, PayloadTooLarge
+from ..definition.step import Step, StepOptions, invoke
+from ..errors import AmendsError, PayloadError
 from ..kernel import entries as e
 from ..kernel.actions import OPEN, REJECTED, UNKNOWN, Action
 from ..kernel.failures import fault_of
 from ..store.port import Transaction
 from . import conclusions
 from .attempts import Attempt, Attempts, Key
-from .conclusions import Interrupted, Unreadable, conclude
+from .calling import current_of, definition_of, encoded, recovery_of
+from .conclusions import Interrupted, conclude
 from .live import Live
 from .resources import NO_TRANSACTION_YET
 from .transactions import Job
@@ -171,7 +170,7 @@ class Dispatcher:
 
         def perform(tx: Transaction) -> e.Completed:
             value = step.invoke(args, resources.for_function(step.signature, tx))
-            return e.Completed(action.id, self._encoded(step, value))
+            return e.Completed(action.id, encoded(step, value, self._payload_limit))
 
         self.worker.transactions.run(
             live,
@@ -185,18 +184,8 @@ class Dispatcher:
         )
 
     def definition(self, live: Live, action: Action) -> tuple[Step[..., Any], StepOptions]:
-        """The step and this call's policies: as the saga's code said, else as registered."""
-        program = live.instance.program
-        future = program.futures.get(action.id) if program is not None else None
-        if future is not None and type(call := future.call) is StepCall:
-            step = call.step
-            if (
-                step.signature.skip and step.instance is None
-            ):  # a method, named without its object (a graph's)
-                step = self.worker.registry.step(action.name)
-            return step, call.overrides or call.step.options
-        step = self.worker.registry.step(action.name)
-        return step, step.options
+        """See `definition_of`."""
+        return definition_of(live.instance, action, self.worker.registry)
 
     def _time_left(self, action: Action, policy: StepOptions, total: float) -> float:
         """The attempt's timeout, cut by what is left of schedule-to-close."""
@@ -207,20 +196,8 @@ class Dispatcher:
         self, live: Live, action: Action, attempt: int, direction: str, timeout: float | None
     ) -> Current:
         """What `amends.current()` says in an attempt."""
-        header = live.header
-        return Current(
-            header.id,
-            header.uid,
-            action.run,
-            header.saga,
-            action.name,
-            action.id,
-            attempt,
-            direction,
-            None if timeout is None else self.worker.clock.now() + timeout,
-            Outcome(action.outcome) if action.outcome else None,
-            action.key_suffix,
-        )
+        deadline_at = None if timeout is None else self.worker.clock.now() + timeout
+        return current_of(Current, live.header, action, attempt, direction, deadline_at)
 
     def _refuse(self, live: Live, action: Action, error: Exception) -> None:
         """The action could not even be attempted: a person must look, the outcome is what is known."""
@@ -245,7 +222,7 @@ class Dispatcher:
         uid = current.uid
         if error is None:
             try:
-                raw = self._encoded(step, value)
+                raw = encoded(step, value, self._payload_limit)
             except PayloadError as unreadable:
                 error = unreadable
             else:
@@ -277,7 +254,7 @@ class Dispatcher:
             current.attempt,
             error,
             policy,
-            self._recovery(live, step),
+            recovery_of(live.instance, step),
             now=self.worker.clock.now(),
             pivoted=live.instance.ledger.pivoted,
             chance=self.chance,
@@ -287,27 +264,6 @@ class Dispatcher:
             self._probe(action, step, current, event)
             return None
         return event
-
-    def _encoded(self, step: Step[..., Any], value: Any) -> e.Raw:
-        """A result's JSON, within the limit and readable by its annotation."""
-        try:
-            data = codec.encode(value, step.result_name)
-            step.signature.result.decode(data, step.result_name)
-        except PayloadError as error:
-            raise Unreadable(error.message, hint=error.hint) from error
-        limit = self._payload_limit
-        if len(data) > limit:
-            raise PayloadTooLarge(
-                f"result of {step.name}: {len(data):,} bytes, the limit is {limit:,}",
-                hint="store the data elsewhere and return a reference, or raise Limits(payload=…)",
-            )
-        return e.Raw(data)
-
-    def _recovery(self, live: Live, step: Step[..., Any]) -> Any:
-        program = live.instance.program
-        if program is None or not program.saga.options.recovery:
-            return step.options.recovery
-        return {**program.saga.options.recovery, **step.options.recovery}
 
     def _probe(self, action: Action, step: Step[..., Any], current: Current, failed: e.Failed) -> None:
         """Ask the participant once what became of the action."""
@@ -329,7 +285,7 @@ class Dispatcher:
                 event = e.Failed(failed.id, failed.fault, REJECTED, failed.hold)
             elif error is None and value is not UNRESOLVED:
                 try:
-                    event = e.Completed(failed.id, self._encoded(step, value))
+                    event = e.Completed(failed.id, encoded(step, value, self._payload_limit))
                 except PayloadError as unreadable:
                     self.worker.log.warning("the probe of %s: %s", step.name, unreadable)
             elif error is not None:

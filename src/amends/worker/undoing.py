@@ -103,7 +103,7 @@ class Undoing:
         worker = dispatcher.worker
         try:
             step = worker.registry.step(action.name)
-            undo = _undo_of(step, action)
+            undo = undo_of(step, action)
             current = dispatcher.current(live, action, action.undo_attempts + 1, "undo", undo.timeout)
             if undo.transactional:
                 self._begin_transaction(live, action, undo, current)
@@ -179,7 +179,7 @@ def _must_be_plain(function: Callable[..., Any], value: Any) -> Any:
     )
 
 
-def _undo_of(step: Step[..., Any], action: Action) -> Undo:
+def undo_of(step: Step[..., Any], action: Action) -> Undo:
     """What to call to undo an action. Raises `AmendsError` when there is nothing, `PayloadError`."""
     args = step.signature.decode_args(action.args)
     if action.kind == "adhoc":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ... import codec
 from ...definition.compensation import SEALED, UNRESOLVED
 from ...definition.context import CURRENT
 from ...definition.step import Step, StepOptions, invoke
@@ -14,7 +13,8 @@ from ...kernel import entries as e
 from ...kernel.actions import REJECTED, SUCCEEDED, UNDO_RUNNING, UNKNOWN, Action
 from ...kernel.failures import fault_of
 from ...worker import conclusions
-from ...worker.conclusions import Interrupted, Unreadable, conclude
+from ...worker.calling import encoded, recovery_of
+from ...worker.conclusions import Interrupted, conclude
 from .between import BETWEEN, ENDLESS, choose, come_between, digest_of
 from .calling import NeedsLoop, NotInMemory
 from .faults import OK
@@ -150,10 +150,10 @@ def _conclude(
     record = run.log[-1]
     if error is None:
         try:
-            event: Any = e.Completed(action.id, _encoded(step, value))
+            event: Any = e.Completed(action.id, encoded(step, value, seat.instance.limits.payload))
             outcome = SUCCEEDED
         except PayloadError as unreadable:
-            error = Unreadable(unreadable.message, hint=unreadable.hint)
+            error = unreadable
     key = (seat.tag, action.id, "do")
     if error is not None:
         outcome = "retried"
@@ -163,7 +163,7 @@ def _conclude(
             action.attempts + 1,
             error,
             policy,
-            _recovery(seat, step),
+            recovery_of(seat.instance, step),
             now=run.now,
             pivoted=ledger.pivoted,
             chance=run.subject.chance,
@@ -179,19 +179,6 @@ def _conclude(
     run.tell(seat, event)
 
 
-def _encoded(step: Step[..., Any], value: Any) -> e.Raw:
-    data = codec.encode(value, step.result_name)
-    step.signature.result.decode(data, step.result_name)
-    return e.Raw(data)
-
-
-def _recovery(seat: Seat, step: Step[..., Any]) -> Any:
-    program = seat.instance.program
-    if program is None or not program.saga.options.recovery:
-        return step.options.recovery
-    return {**program.saga.options.recovery, **step.options.recovery}
-
-
 def _ask_probe(run: Run, seat: Seat, action: Action, step: Step[..., Any], failed: e.Failed) -> Any:
     """A step with a status probe is asked once what became of it."""
     if step.prober is None or failed.outcome != UNKNOWN or run.subject.factory is None:
@@ -205,7 +192,9 @@ def _ask_probe(run: Run, seat: Seat, action: Action, step: Step[..., Any], faile
         value = run.subject.caller.call(asked, f"{step.name} (probe)")
         if value is SEALED:
             return e.Failed(failed.id, failed.fault, REJECTED, failed.hold)
-        return failed if value is UNRESOLVED else e.Completed(failed.id, _encoded(step, value))
+        if value is UNRESOLVED:
+            return failed
+        return e.Completed(failed.id, encoded(step, value, seat.instance.limits.payload))
     except (NeedsLoop, NotInMemory):
         raise
     except Exception as error:  # noqa: BLE001 - a probe that fails says nothing, as in a worker

@@ -7,14 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...definition.context import CURRENT, Current
-from ...definition.policy import Outcome
-from ...definition.step import Step, StepOptions, invoke
-from ...errors import AmendsError, Rejected
-from ...kernel import entries as e
+from ...definition.step import Step, StepOptions
+from ...errors import Rejected
 from ...kernel.actions import SUCCEEDED, Action
-from ...worker import conclusions
+from ...worker import calling
 from ...worker.conclusions import TimedOut
-from ...worker.undoing import Verification
+from ...worker.undoing import undo_of
 from .calling import NeedsLoop, NotInMemory
 from .participants import Present, Probe
 from .story import Called
@@ -112,21 +110,9 @@ def call_seen(
 
 def current_of(run: Run, seat: Seat, action: Action, direction: str, timeout: float | None) -> Observed:
     """What `amends.current()` says in the call."""
-    header = seat.live.header
     number = (action.attempts if direction == "do" else action.undo_attempts) + 1
-    return Observed(
-        header.id,
-        header.uid,
-        action.run,
-        header.saga,
-        action.name,
-        action.id,
-        number,
-        direction,
-        None if timeout is None else run.now + timeout,
-        Outcome(action.outcome) if action.outcome else None,
-        action.key_suffix,
-    )
+    deadline_at = None if timeout is None else run.now + timeout
+    return calling.current_of(Observed, seat.live.header, action, number, direction, deadline_at)
 
 
 def perform_undo(
@@ -151,30 +137,19 @@ def perform_undo(
 
 
 def undo_value(run: Run, action: Action, step: Step[..., Any], record: Called) -> None:
-    """Call the compensation, and what verifies it (compare `worker.undoing`)."""
+    """Call the compensation, and what verifies it."""
     record.known = action.outcome == SUCCEEDED
     record.empty = not record.known and (record.seat, record.action, "do") not in run.arrived
     if run.subject.factory is None:
         run.book.pop(CURRENT.get().idempotency_key.rpartition("/")[0], None)
         return
     call = run.subject.caller.call
-    args = step.signature.decode_args(action.args)
-    if action.kind == "adhoc":
-        call(step.bound(args, run.resources.for_function(step.signature)), step.name)
-        return
-    if step.undo is None:
-        raise AmendsError(f"{step.name} no longer has a compensation, but this action needs one")
-    result = None
-    if action.outcome == SUCCEEDED and action.value != e.NULL:
-        result = step.signature.result.decode(action.value, step.result_name)
-    function, signature = step.undo.candidates[conclusions.candidate(step, action.undo_attempts)]
-    resources = run.resources.for_function(signature)
-    given = (signature, step.instance, (result,), args, resources)
-    call(partial(invoke, function, *given), f"{step.name} (undo) {function.__qualname__}")
-    if step.verifier is not None:
-        sure = call(partial(invoke, step.verifier, *given), f"{step.name} (verify)")
-        if sure is False:
-            raise Verification(f"the check after compensating {step.name} says it did not take")
+    undo = undo_of(step, action)
+    resources = run.resources.for_function(undo.signature)
+    label = step.name if action.kind == "adhoc" else f"{step.name} (undo) {undo.function.__qualname__}"
+    call(partial(undo.call, undo.function, resources), label)
+    if undo.verifier is not None:
+        undo.judge(call(partial(undo.call, undo.verifier, resources), f"{step.name} (verify)"))
 
 
 def broken(policy: StepOptions) -> Exception:

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from ...definition.step import Step, StepCall, StepOptions
+from ...definition.step import Step, StepOptions
 from ...errors import Parked
 from ...kernel import entries as e
 from ...kernel.actions import OPEN, UNDO_RUNNING, Action
@@ -29,6 +29,7 @@ from ...kernel.instance import PYTHON, Decision, Instance
 from ...kernel.phases import FINISHED, FORWARD
 from ...store.port import Header
 from ...worker import writes
+from ...worker.calling import definition_of
 from ...worker.live import Live
 from ...worker.resources import Resources
 from .. import replaying
@@ -242,16 +243,8 @@ class Run:
         heapq.heappush(self.coming, (due, self._issued, seat, action, direction))
 
     def definition(self, seat: Seat, action: Action) -> tuple[Step[..., Any], StepOptions]:
-        """The step, and the policies of this call (compare `worker.dispatcher`)."""
-        program = seat.instance.program
-        future = program.futures.get(action.id) if program is not None else None
-        if future is not None and type(call := future.call) is StepCall:
-            step = call.step
-            if step.signature.skip and step.instance is None:
-                step = self.subject.registry.step(action.name)
-            return step, call.overrides or call.step.options
-        step = self.subject.registry.step(action.name)
-        return step, step.options
+        """The step, and the policies of this call."""
+        return definition_of(seat.instance, action, self.subject.registry)
 
     # ------------------------------------------------------------ crashes
 
