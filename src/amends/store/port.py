@@ -197,6 +197,15 @@ class Query(msgspec.Struct, kw_only=True):
     after: str = ""
 
 
+def beyond(prefix: str) -> str | None:
+    """The first text, by code points, after all that begin with `prefix`; None when there is none."""
+    shorter = prefix.rstrip(chr(0x10FFFF))
+    if not shorter:
+        return None
+    last = ord(shorter[-1]) + 1
+    return shorter[:-1] + chr(0xE000 if last == 0xD800 else last)  # surrogates are no characters
+
+
 class Transaction(Protocol):
     """The database handle a transactional step works with (the store's own connection, guarded)."""
 

@@ -14,8 +14,9 @@ from amends.errors import SchemaMismatch, StoreBusy, StoreError, StoreFull
 from amends.store import SqliteStore
 from amends.store.kit.support import all_committed, header, start
 from amends.store.port import Query
+from amends.store.port import beyond as next_after
 from amends.store.sqlite import schema
-from amends.store.sqlite.client_side import _beyond, _select
+from amends.store.sqlite.client_side import _select
 from amends.store.sqlite.faults import explain
 from amends.store.sqlite.reading import SQL
 from amends.store.sqlite.sql import Statements, read
@@ -261,7 +262,7 @@ def test_filtered_headers_use_their_indexes(tmp_path: Path) -> None:
     [("a", "b"), ("order-", "order."), ("\ud7ff", "\ue000"), ("a\U0010ffff", "b"), ("\U0010ffff", None)],
 )
 def test_end_of_a_prefix(prefix: str, beyond: str | None) -> None:
-    assert _beyond(prefix) == beyond
+    assert next_after(prefix) == beyond
 
 
 def test_statements_by_name() -> None:

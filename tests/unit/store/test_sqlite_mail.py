@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from amends.errors import StoreError, UnknownName
-from amends.store import SqliteStore
+from amends.store import SqliteStore, gathering
 from amends.store.kit.support import UNSTORABLE, header, inbox_of, to
 from amends.store.port import AuditRecord, Query
-from amends.store.sqlite import mail
 
 
 class Counting(SqliteStore):
@@ -44,10 +43,10 @@ def test_many_orders_share_a_transaction(tmp_path: Path, options: dict[str, Any]
     async def main(store: Counting) -> None:
         made = await asyncio.gather(*(store.create(header(f"{n:05}")) for n in range(2500)))
         assert made == [True] * 2500
-        assert store.transactions <= 2500 // mail.MOST + 2
+        assert store.transactions <= 2500 // gathering.MOST + 2
         before = store.transactions
         await asyncio.gather(*(store.send([to(f"{n:05}", f"[{n}]")]) for n in range(2500)))
-        assert store.transactions - before <= 2500 // mail.MOST + 2
+        assert store.transactions - before <= 2500 // gathering.MOST + 2
         assert await inbox_of(store, "00007") == ["[7]"]
         assert len(await store.headers(Query(limit=5000))) == 2500
 

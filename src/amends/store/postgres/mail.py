@@ -1,7 +1,5 @@
-"""Group commit for clients: what is created and sent at about the same time shares one transaction.
-
-An order (a creation, or messages with their audit) waits until the event loop comes round, or until the
-statement in flight has ended; then all that wait are carried out as one statement.
+"""Group commit for clients (see `gathering`): an order is a creation, or messages with their audit.  All that
+wait are carried out as one statement.
 
 Orders do not know of each other: each succeeds or fails by itself.  All are first tried as one; if that fails
 on a data error (an unknown receiver, a text that cannot be stored), they are carried out one by one.
@@ -18,14 +16,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...errors import CommitUnknown, UnknownName
+from ..gathering import Gathering
 from ..port import AuditRecord, Header, Message
 from . import columns
 from .faults import BadWrite, Lost, is_data_error, translate
 from .link import Link
 from .literals import get, is_text, put
 from .statement import Statements
-
-MOST = 1000  # orders in one transaction
 
 
 class Order:
@@ -45,18 +42,15 @@ class Order:
         self.audit = [columns.audit_values(record) for record in audit]
 
 
-class Mail:
+class Mail(Gathering[Order]):
     """The orders of one event loop. `written` is called after each transaction."""
 
     def __init__(self, link: Link, sql: Statements, channel: str, written: Callable[[], None]) -> None:
+        super().__init__()
         self._link = link
         self._sql = sql
         self._channel = channel
         self._written = written
-        self._loop = asyncio.get_running_loop()
-        self._waiting: list[Order] = []
-        self._flight: asyncio.Task[None] | None = None
-        self._called = False
 
     async def create(self, header: Header) -> bool:
         """Insert an unowned execution that is due; False when its id (or uid) exists."""
@@ -68,35 +62,9 @@ class Mail:
 
     async def _place(self, order: Order) -> Any:
         self._link.check_open()
-        self._waiting.append(order)
-        self._call()
-        return await order.future
+        return await super()._place(order)
 
-    def _call(self) -> None:
-        if not self._called and self._flight is None:
-            self._called = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._called = False
-        orders = [order for order in self._waiting[:MOST] if not order.future.cancelled()]
-        del self._waiting[:MOST]
-        if orders:
-            self._flight = self._loop.create_task(self._fly(orders))
-
-    async def _fly(self, orders: list[Order]) -> None:
-        try:
-            await self._deliver(orders)
-        except Exception as error:  # noqa: BLE001  # the callers' error
-            for order in orders:
-                if not order.future.done():
-                    order.future.set_exception(error)
-        finally:
-            self._flight = None
-            if self._waiting:
-                self._call()
-
-    async def _deliver(self, orders: list[Order]) -> None:
+    async def _carry_out(self, orders: list[Order]) -> None:
         try:
             results = await self._together(orders)
         except Exception as error:
@@ -104,7 +72,7 @@ class Mail:
                 raise translate(error, self._link.where) from error
             if len(orders) > 1:
                 for order in orders:
-                    await self._deliver_one(order)
+                    await self._alone(order)
                 return
             raise await self._explain(orders[0], error) from error
         self._written()
@@ -112,9 +80,9 @@ class Mail:
             if not order.future.done():
                 order.future.set_result(result)
 
-    async def _deliver_one(self, order: Order) -> None:
+    async def _alone(self, order: Order) -> None:
         try:
-            await self._deliver([order])
+            await self._carry_out([order])
         except Exception as error:  # noqa: BLE001  # this caller's error
             if not order.future.done():
                 order.future.set_exception(error)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...kernel.entries import Row
-from ..port import ATTENTION, AuditRecord, Header, Message, Query
+from ..port import ATTENTION, AuditRecord, Header, Message, Query, beyond
 from .literals import MARK, get, maybe_texts, put
 
 FIELDS = (
@@ -96,9 +96,9 @@ def select(query: Query) -> tuple[str, Mapping[str, Any]]:
     if query.id_prefix:
         terms.append("e.id >= %(prefix)s")
         values["prefix"] = put(query.id_prefix)
-        if (beyond := _beyond(query.id_prefix)) is not None:
+        if (past := beyond(query.id_prefix)) is not None:
             terms.append("e.id < %(beyond)s")
-            values["beyond"] = put(beyond)
+            values["beyond"] = put(past)
     for name, term in _PLAIN:
         if value := getattr(query, name):
             terms.append(term)
@@ -108,12 +108,3 @@ def select(query: Query) -> tuple[str, Mapping[str, Any]]:
             terms.append(term)
             values[name] = moment
     return (f"WHERE {' AND '.join(terms)}" if terms else ""), values
-
-
-def _beyond(prefix: str) -> str | None:
-    """The first text, by code points, after all that begin with `prefix`; None when there is none."""
-    shorter = prefix.rstrip(chr(0x10FFFF))
-    if not shorter:
-        return None
-    last = ord(shorter[-1]) + 1
-    return shorter[:-1] + chr(0xE000 if last == 0xD800 else last)  # surrogates are no characters

@@ -10,7 +10,7 @@ import apsw
 
 from ...errors import Refused
 from ...kernel.entries import Row
-from ..port import ATTENTION, AuditRecord, Header, Message, Query
+from ..port import ATTENTION, AuditRecord, Header, Message, Query, beyond
 from . import reading
 from .commit import audit_values
 from .core import Core
@@ -120,8 +120,8 @@ def _select(query: Query, columns: str) -> tuple[str, list[Any]]:
         must("((root = ? AND parent <> '') OR (uid = ? AND root = ?))", query.root, query.root, query.root)
     if query.id_prefix:
         must("id >= ?", query.id_prefix)
-        if (beyond := _beyond(query.id_prefix)) is not None:
-            must("id < ?", beyond)
+        if (past := beyond(query.id_prefix)) is not None:
+            must("id < ?", past)
     for name, term in _PLAIN:
         if value := getattr(query, name):
             must(term, value)
@@ -131,12 +131,3 @@ def _select(query: Query, columns: str) -> tuple[str, list[Any]]:
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     sql = f"SELECT {columns} FROM amends_executions{where} ORDER BY uid DESC LIMIT ?"  # noqa: S608  # see above
     return sql, [*values, query.limit]
-
-
-def _beyond(prefix: str) -> str | None:
-    """The first text, by code points, after all that begin with `prefix`; None when there is none."""
-    shorter = prefix.rstrip(chr(0x10FFFF))
-    if not shorter:
-        return None
-    last = ord(shorter[-1]) + 1
-    return shorter[:-1] + chr(0xE000 if last == 0xD800 else last)  # surrogates are no characters

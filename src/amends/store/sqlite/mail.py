@@ -1,8 +1,4 @@
-"""Group commit for clients: what is created and sent at about the same time shares one transaction.
-
-An order (a creation, or messages with their audit) waits until the event loop comes round, or until the
-transaction in flight has ended; then all that wait are carried out together.  Ten thousand signals sent at
-once thus cost a few dozen commits, and a single one waits for nothing.
+"""Group commit for clients (see `gathering`): an order is a creation, or messages with their audit.
 
 Orders do not know of each other: each succeeds or fails by itself.  All are first tried as one; if one of
 them is bad (an unknown receiver, a text that cannot be stored), they are carried out again one by one, each
@@ -18,13 +14,13 @@ from typing import Any
 import apsw
 
 from ...errors import UnknownName
+from ..gathering import Gathering
 from ..port import AuditRecord, Header, Message
 from . import commit
 from .faults import BadWrite, is_data_error, translate
 from .sql import load
 from .writer import NOT_NOW, Writer
 
-MOST = 1000  # orders in one transaction
 _AUDIT = load("control.sql").bulk("audit")
 
 
@@ -47,17 +43,14 @@ class Order:
         self.failure: BaseException | None = None
 
 
-class Mail:
+class Mail(Gathering[Order]):
     """The orders of one event loop. `written` is called after each transaction that changed something."""
 
     def __init__(self, writer: Writer, most_at_once: int, written: Callable[[], None]) -> None:
+        super().__init__()
         self._writer = writer
         self._most_at_once = most_at_once  # in the caller's thread
         self._written = written
-        self._loop = asyncio.get_running_loop()
-        self._waiting: list[Order] = []
-        self._flight: asyncio.Task[None] | None = None
-        self._called = False
 
     async def create(self, header: Header) -> bool:
         """Insert an unowned execution that is due; False when its id (or uid) exists."""
@@ -70,48 +63,17 @@ class Mail:
 
     async def _place(self, order: Order) -> Any:
         self._writer.check_open()
-        self._waiting.append(order)
-        self._call()
-        return await order.future
+        return await super()._place(order)
 
-    def _call(self) -> None:
-        if not self._called and self._flight is None:
-            self._called = True
-            self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._called = False
-        orders = [order for order in self._waiting[:MOST] if not order.future.cancelled()]
-        del self._waiting[:MOST]
-        if not orders:
-            return
-        if len(orders) > self._most_at_once or not self._try_now(orders):
-            self._flight = self._loop.create_task(self._fly(orders))
-        elif self._waiting:
-            self._call()
-
-    def _try_now(self, orders: list[Order]) -> bool:
-        try:
-            done = self._writer.now(lambda db: carry_out(db, orders))
-        except Exception as error:  # noqa: BLE001  # the callers' error
-            _fail(orders, error)
-            return True
-        if done is NOT_NOW:
+    def _at_once(self, orders: list[Order]) -> bool:
+        if len(orders) > self._most_at_once or self._writer.now(lambda db: carry_out(db, orders)) is NOT_NOW:
             return False
         self._answer(orders)
         return True
 
-    async def _fly(self, orders: list[Order]) -> None:
-        try:
-            await self._writer.run(lambda db: carry_out(db, orders))
-        except Exception as error:  # noqa: BLE001  # the callers' error
-            _fail(orders, error)
-        else:
-            self._answer(orders)
-        finally:
-            self._flight = None
-            if self._waiting:
-                self._call()
+    async def _carry_out(self, orders: list[Order]) -> None:
+        await self._writer.run(lambda db: carry_out(db, orders))
+        self._answer(orders)
 
     def _answer(self, orders: list[Order]) -> None:
         self._written()
@@ -174,9 +136,3 @@ def _together(db: apsw.Connection, orders: list[Order]) -> None:
 
 def _unknown(_: str) -> None:
     return None
-
-
-def _fail(orders: list[Order], error: BaseException) -> None:
-    for order in orders:
-        if not order.future.done():
-            order.future.set_exception(error)
