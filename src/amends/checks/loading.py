@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from ..definition.registry import REGISTRY
 from ..definition.saga import Saga
 from ..definition.step import Step
 from ..errors import DefinitionError
@@ -71,9 +72,11 @@ def importing(roots: list[Path]) -> Iterator[None]:
     """Make the modules under these folders importable for a while, and forget them afterwards.
 
     While it lasts, the modules stay known by their names, for annotations are looked up there. Modules of a
-    package that was there before stay for good: made twice, their classes would be two.
+    package that was there before stay for good: made twice, their classes would be two.  What this process had
+    defined under a durable name is what that name means afterwards, too.
     """
     before, path = dict(sys.modules), list(sys.path)
+    steps, sagas = dict(REGISTRY.steps), dict(REGISTRY.sagas)
     sys.path[:0] = [str(root) for root in roots]
     try:
         yield
@@ -84,6 +87,8 @@ def importing(roots: list[Path]) -> Iterator[None]:
             if file is not None and "site-packages" not in file.parts and _is_under(file, roots):
                 del sys.modules[name]
         sys.modules.update(before)
+        REGISTRY.steps.update(steps)
+        REGISTRY.sagas.update(sagas)
 
 
 def _is_under(file: Path, roots: list[Path]) -> bool:

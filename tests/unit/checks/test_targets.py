@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+import amends
 from amends.checks import CannotCheck, Config, check, examine
+from amends.definition.registry import REGISTRY
 
 SAGA = """
 from __future__ import annotations
@@ -125,3 +127,19 @@ def test_hidden_folders_and_environments_are_left_out() -> None:
         Path("three", name, "bad.py").write_text("def (")
     report = examine(["three"])
     assert (report.problems, len(report.files)) == ([], 2)
+
+
+def test_what_is_checked_replaces_nothing_that_this_process_has_defined() -> None:
+    @amends.step(name="f.kept")
+    async def kept() -> None: ...
+
+    @amends.saga(name="f.a")
+    async def a() -> None: ...
+
+    Path("other.py").write_text(
+        'from amends import saga, step\n\n@step(name="f.kept", irreversible=True)\nasync def kept() -> None: ...\n\n'
+        '@saga(name="f.a")\nasync def a() -> None:\n    await kept()\n'
+    )
+    assert examine(["other.py"]).problems == []
+    assert REGISTRY.step("f.kept") is kept
+    assert REGISTRY.saga("f.a", a.version) is a
