@@ -29,7 +29,6 @@ demo: $(VENV)/.ready ## run the demo
 
 test: $(VENV)/.ready-dev ## check, then run the tests
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -n $(JOBS) examples
 	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 test-all: ## run the tests under each Python of PYTHONS
