@@ -9,21 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from ..peers import environment
-from .book import Verdict
+from .book import ROWS, Verdict
 from .schedule import run
-
-ROWS = {
-    "kills": "SIGKILL of the worker",
-    "sagas": "sagas",
-    "actions": "actions and compensations dispatched",
-    "again": "of these dispatched again after a kill",
-    "lost": "sagas lost",
-    "silent": "sagas that neither ended nor ask for a person",
-    "repeated": "dispatched twice though nothing was killed",
-    "disordered": "undone in the wrong order",
-    "left": "sagas that ended with an effect left behind",
-    "halved": "sagas that completed with an effect missing",
-}
 
 
 def main() -> None:

@@ -11,6 +11,20 @@ from typing import NamedTuple
 
 BEGUN, DONE, REJECTED, KILLED = "begun", "done", "rejected", "killed"
 
+ROWS = {
+    "kills": "SIGKILL of the worker",
+    "sagas": "sagas",
+    "actions": "actions and compensations dispatched",
+    "again": "of these dispatched again after a kill",
+    "lost": "sagas lost",
+    "silent": "sagas that neither ended nor ask for a person",
+    "repeated": "dispatched twice though nothing was killed",
+    "disordered": "undone in the wrong order",
+    "left": "sagas that ended with an effect left behind",
+    "halved": "sagas that completed with an effect missing",
+}
+"""What a `Verdict` counts, in words."""
+
 
 class Line(NamedTuple):
     """`place`: where in its saga the action stands.  `direction`: do, undo."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from amends.engine.crashes import POINTS
+from bench.kills.book import ROWS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reliability.md"
@@ -49,19 +50,6 @@ COUNTED = {
     "duplicate": "repeated in vain",
     "disordered": "undone in the wrong order",
     "wrong": "otherwise wrong",
-}
-
-SAID = {
-    "kills": "SIGKILL of the worker",
-    "sagas": "sagas",
-    "actions": "actions and compensations dispatched",
-    "again": "of these dispatched again after a kill",
-    "lost": "sagas lost",
-    "silent": "sagas that neither ended nor ask for a person",
-    "repeated": "dispatched twice though nothing was killed",
-    "disordered": "undone in the wrong order",
-    "left": "sagas that ended with an effect left behind",
-    "halved": "sagas that completed with an effect missing",
 }
 
 NOT_MEASURED = "not measured yet"
@@ -154,7 +142,7 @@ def _kills(found: dict[str, Any]) -> str:
 def _compared(found: dict[str, Any]) -> str:
     columns: dict[str, Any] = found.get("compared", {})
     lines = [
-        (said, *(_number(column.get(name)) for column in columns.values())) for name, said in SAID.items()
+        (said, *(_number(column.get(name)) for column in columns.values())) for name, said in ROWS.items()
     ]
     return _table(("", *columns), lines)
 
