@@ -5,8 +5,6 @@ program that only looks at errors, never loads the engine. Type checkers read th
 says the same to the interpreter, and a test compares the two.
 """
 
-import importlib
-import sys
 import typing
 
 from .errors import (
@@ -34,6 +32,7 @@ from .errors import (
     Terminated,
     UnknownName,
 )
+from .lazily import loader as _loader
 
 if typing.TYPE_CHECKING:
     from .definition.compensation import SEALED, UNRESOLVED
@@ -161,15 +160,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 if not typing.TYPE_CHECKING:  # or every misspelt name would pass for one of unknown type
-
-    def __getattr__(name: str) -> object:
-        home = _HOME_OF.get(name)
-        if home is None:
-            raise AttributeError(
-                f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
-            )
-        value = globals()[name] = getattr(importlib.import_module(home, __name__), name)
-        return value
+    __getattr__ = _loader(__name__, _HOME_OF)
 
 
 def __dir__() -> list[str]:

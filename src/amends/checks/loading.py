@@ -72,8 +72,8 @@ def importing(roots: list[Path]) -> Iterator[None]:
     """Make the modules under these folders importable for a while, and forget them afterwards.
 
     While it lasts, the modules stay known by their names, for annotations are looked up there. Modules of a
-    package that was there before stay for good: made twice, their classes would be two.  What this process had
-    defined under a durable name is what that name means afterwards, too.
+    package that was there before stay for good: made twice, their classes would be two.  What this process
+    had defined under a durable name is what that name means afterwards, too.
     """
     before, path = dict(sys.modules), list(sys.path)
     steps, sagas = dict(REGISTRY.steps), dict(REGISTRY.sagas)

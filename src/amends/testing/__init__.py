@@ -31,9 +31,9 @@ seed; thus one number replays a run, callback for callback: `Simulation.trace` i
 `marks.sometimes` counts which branches were taken at all.
 """
 
-import importlib
-import sys
 import typing
+
+from ..lazily import loader as _loader
 
 if typing.TYPE_CHECKING:
     from .simulation import Stuck
@@ -45,15 +45,7 @@ __all__ = ["Stuck", "World", "world"]
 _HOME_OF = {"Stuck": ".simulation", "World": ".worlds", "world": ".worlds"}
 
 if not typing.TYPE_CHECKING:  # or every misspelt name would pass for one of unknown type
-
-    def __getattr__(name: str) -> object:
-        home = _HOME_OF.get(name)
-        if home is None:
-            raise AttributeError(
-                f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
-            )
-        value = globals()[name] = getattr(importlib.import_module(home, __name__), name)
-        return value
+    __getattr__ = _loader(__name__, _HOME_OF)
 
 
 def __dir__() -> list[str]:
