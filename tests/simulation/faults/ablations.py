@@ -11,13 +11,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from amends.definition.context import Current
-from amends.kernel import actions, advance, backward, instance, reactions, replay, taking
+from amends.kernel import actions, advance, backward, instance, reactions, replay
 from amends.kernel import entries as e
 from amends.store.memory import MemoryStore, batch
 from amends.store.memory.state import State
 from amends.store.port import COMMITTED
 from amends.testing.services import Service
 from amends.worker import attempts, conclusions, dispatcher, intake, loading, undoing, worker, writes
+from tests.simulation.ablated import forgetful, residue_is_swallowed
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -101,16 +102,7 @@ def no_order(patch: pytest.MonkeyPatch) -> None:
 
 def no_taint(patch: pytest.MonkeyPatch) -> None:
     """A last attempt that was certainly rejected makes the action rejected, whatever came before."""
-    conclude = dispatcher.conclude
-
-    def forgetful(action: Any, *args: Any, **options: Any) -> Any:
-        was, action.tainted = action.tainted, False
-        try:
-            return conclude(action, *args, **options)
-        finally:
-            action.tainted = was
-
-    patch.setattr(dispatcher, "conclude", forgetful)
+    patch.setattr(dispatcher, "conclude", forgetful(dispatcher.conclude))
 
 
 def lost_attempts_are_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -211,18 +203,6 @@ def attempts_are_not_adopted(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(loading.Loader, "_send_again", blind)
     patch.setattr(attempts.Attempts, "_finish", finished)
-
-
-def residue_is_swallowed(patch: pytest.MonkeyPatch) -> None:
-    """What a compensation could not undo is not recorded."""
-    undo_failed = taking.TAKE[e.UndoFailed]
-
-    def silently(self: Any, event: Any, position: int) -> None:
-        before = list(self.residue)
-        undo_failed(self, event, position)
-        self.residue = before
-
-    patch.setitem(taking.TAKE, e.UndoFailed, silently)
 
 
 def nothing_is_verified(patch: pytest.MonkeyPatch) -> None:

@@ -24,10 +24,10 @@ from amends.kernel import (
     reactions,
     rollback,
     run,
-    taking,
 )
 from amends.kernel import entries as e
 from amends.worker import conclusions, writes
+from tests.simulation.ablated import forgetful, residue_is_swallowed
 
 from . import driver
 from .audit import audit
@@ -211,28 +211,7 @@ def children_are_not_undone(patch: pytest.MonkeyPatch) -> None:
 
 def taint_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     """A last attempt that is rejected makes the action rejected, whatever came before."""
-    conclude = conclusions.conclude
-
-    def forgetful(action: Any, *args: Any, **options: Any) -> Any:
-        was, action.tainted = action.tainted, False
-        try:
-            return conclude(action, *args, **options)
-        finally:
-            action.tainted = was
-
-    patch.setattr(driver, "conclude", forgetful)
-
-
-def residue_is_swallowed(patch: pytest.MonkeyPatch) -> None:
-    """What a compensation could not undo is not recorded."""
-    undo_failed = taking.TAKE[e.UndoFailed]
-
-    def silently(self: ledger.Ledger, event: e.UndoFailed, position: int) -> None:
-        before = list(self.residue)
-        undo_failed(self, event, position)
-        self.residue = before
-
-    patch.setitem(taking.TAKE, e.UndoFailed, silently)
+    patch.setattr(driver, "conclude", forgetful(conclusions.conclude))
 
 
 def a_failing_compensation_is_interrupted(patch: pytest.MonkeyPatch) -> None:
