@@ -29,6 +29,9 @@ class Ablation:
 ABLATIONS = [
     Ablation(commit.SQL, "fence", "AND retired = 0", "", "commit_by_the_retired_is_fenced"),
     Ablation(
+        commit.SQL, "append_alone", "AND retired = 0", "", "row_now_under_the_number_of_the_dead_is_fenced"
+    ),
+    Ablation(
         commit.SQL,
         "release",
         "AND e.inbox_seq = v.inbox_seq",
@@ -105,7 +108,7 @@ ABLATIONS = [
 
 def subject(path: Path) -> kit.Subject:
     async def connect() -> Store:
-        store = SqliteStore(path, standby_poll=0.001)
+        store = SqliteStore(path, standby_poll=0.001, inline_seconds=1e9)
         await store.open()
         return store
 
@@ -142,3 +145,5 @@ def monkeypatch_statement(monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -
         monkeypatch.setitem(ablation.statements._plain, ablation.name, text)
         if ablation.name == "fence":
             monkeypatch.setattr(commit, "FENCE", text)
+        elif ablation.name == "append_alone":
+            monkeypatch.setattr(worker_side, "APPEND_ALONE", text)

@@ -124,7 +124,7 @@ class World:
         worker = engine._worker
         if worker is not None:
             worker.kill()
-            worker.attempts._waiting.clear()
+            worker.attempts.waiting.clear()
             running = [
                 attempt.task for attempt in worker.attempts.running.values() if attempt.task is not None
             ]

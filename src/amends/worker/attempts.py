@@ -67,17 +67,17 @@ class Attempts:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._by_name: dict[str, int] = {}
-        self._waiting: deque[Attempt] = deque()
+        self.waiting: deque[Attempt] = deque()
         self._followers: dict[Key, Callable[[], None]] = {}
         self.running: dict[Key, Attempt] = {}
         self.closed = False
 
     def __len__(self) -> int:
-        return len(self.running) + len(self._waiting)
+        return len(self.running) + len(self.waiting)
 
     def adopt(self, key: Key) -> bool:
         """Is such an attempt under way (or queued) already?"""
-        return key in self.running or (len(self._waiting) > 0 and any(a.key == key for a in self._waiting))
+        return key in self.running or (len(self.waiting) > 0 and any(a.key == key for a in self.waiting))
 
     def follow(self, key: Key, then: Callable[[], None]) -> bool:
         """Call `then` once that attempt has ended; False when there is none."""
@@ -89,52 +89,8 @@ class Attempts:
     def start(self, attempt: Attempt) -> None:
         """Run it now, or as soon as the limits allow."""
         if len(self.running) >= self._limit or (attempt.limit is not None and not self._allowed(attempt)):
-            self._waiting.append(attempt)
-        else:
-            self._begin(attempt)
-
-    def stop(self, key: Key, reason: BaseException) -> bool:
-        """Ask an attempt to end early; False when there is none. A queued one ends at once."""
-        attempt = self.running.get(key)
-        if attempt is not None:
-            self._stop(attempt, reason)
-            return True
-        for queued in self._waiting:
-            if queued.key == key:
-                self._waiting.remove(queued)
-                if isinstance(reason, Interrupted):
-                    reason.began = False
-                queued.ended(queued.current, None, reason)
-                self._go_ahead(queued)
-                return True
-        return False
-
-    async def close(self, grace: float) -> None:
-        """Wait at most `grace` seconds for what runs; queued attempts, also those that wait for a thread,
-        are dropped (they were never dispatched).
-        """
-        self.closed = True
-        self._waiting.clear()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-        ends = self._clock.monotonic() + grace
-        while tasks := [a.task for a in self.running.values() if a.task is not None and not a.task.done()]:
-            left = ends - self._clock.monotonic()
-            if left <= 0:
-                break
-            await asyncio.wait(tasks, timeout=left)  # noqa: TID251 - the sets are not used
-            await asyncio.sleep(0)
-        for attempt in self.running.values():
-            _log.warning(
-                "%s still runs after %.1f s; it counts as lost and will be recovered", attempt.key, grace
-            )
-
-    # ------------------------------------------------------------ running
-
-    def _allowed(self, attempt: Attempt) -> bool:
-        return attempt.limit is None or self._by_name.get(attempt.limit_name, 0) < attempt.limit
-
-    def _begin(self, attempt: Attempt) -> None:
+            self.waiting.append(attempt)
+            return
         self.running[attempt.key] = attempt
         if attempt.limit is not None:
             self._by_name[attempt.limit_name] = self._by_name.get(attempt.limit_name, 0) + 1
@@ -161,6 +117,47 @@ class Attempts:
             seconds = attempt.heartbeat if seconds is None else min(seconds, attempt.heartbeat)
         if seconds is not None:
             attempt.timer = self._loop.call_later(seconds, self._check_time, attempt, seconds)
+
+    def stop(self, key: Key, reason: BaseException) -> bool:
+        """Ask an attempt to end early; False when there is none. A queued one ends at once."""
+        attempt = self.running.get(key)
+        if attempt is not None:
+            self._stop(attempt, reason)
+            return True
+        for queued in self.waiting:
+            if queued.key == key:
+                self.waiting.remove(queued)
+                if isinstance(reason, Interrupted):
+                    reason.began = False
+                queued.ended(queued.current, None, reason)
+                self._go_ahead(queued)
+                return True
+        return False
+
+    async def close(self, grace: float) -> None:
+        """Wait at most `grace` seconds for what runs; queued attempts, also those that wait for a thread,
+        are dropped (they were never dispatched).
+        """
+        self.closed = True
+        self.waiting.clear()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        ends = self._clock.monotonic() + grace
+        while tasks := [a.task for a in self.running.values() if a.task is not None and not a.task.done()]:
+            left = ends - self._clock.monotonic()
+            if left <= 0:
+                break
+            await asyncio.wait(tasks, timeout=left)  # noqa: TID251 - the sets are not used
+            await asyncio.sleep(0)
+        for attempt in self.running.values():
+            _log.warning(
+                "%s still runs after %.1f s; it counts as lost and will be recovered", attempt.key, grace
+            )
+
+    # ------------------------------------------------------------ running
+
+    def _allowed(self, attempt: Attempt) -> bool:
+        return attempt.limit is None or self._by_name.get(attempt.limit_name, 0) < attempt.limit
 
     def _thread_pool(self) -> ThreadPoolExecutor:
         if self._pool is None:
@@ -238,7 +235,7 @@ class Attempts:
         attempt.ended(attempt.current, value, error)
         if self._followers:
             self._go_ahead(attempt)
-        if self._waiting:
+        if self.waiting:
             self._loop.call_soon(self._begin_waiting)
 
     def _go_ahead(self, attempt: Attempt) -> None:
@@ -249,10 +246,10 @@ class Attempts:
     def _begin_waiting(self) -> None:
         """Start queued attempts, oldest first, as far as the limits allow."""
         skipped: deque[Attempt] = deque()
-        while self._waiting and len(self.running) < self._limit:
-            attempt = self._waiting.popleft()
+        while self.waiting and len(self.running) < self._limit:
+            attempt = self.waiting.popleft()
             if self._allowed(attempt):
-                self._begin(attempt)
+                self.start(attempt)
             else:
                 skipped.append(attempt)
-        self._waiting.extendleft(reversed(skipped))
+        self.waiting.extendleft(reversed(skipped))

@@ -43,7 +43,9 @@ class Statistics:
         self.commits += 1
         self.inline += inline
         self.writes += len(batch)
-        self.rows += sum([write.row is not None for write, _ in batch])
+        for write, _ in batch:
+            if write.row is not None:
+                self.rows += 1
         self.seconds.append(seconds)
 
 

@@ -56,7 +56,8 @@ class Dispatcher:
         if action.hold or action.outcome or action.kind == "child" or self.worker.draining:
             return
         key = (live.header.uid, action.id, "do")
-        if self.attempts.adopt(key):
+        attempts = self.attempts
+        if key in attempts.running or (attempts.waiting and attempts.adopt(key)):
             return
         if key in self._later:  # an operator does not want to wait for it, or asks twice
             self._later.pop(key).cancel()
@@ -134,7 +135,7 @@ class Dispatcher:
         if live.instance.dead:
             return
         try:
-            step, policy = self.definition(live, action)
+            step, policy = definition_of(live.instance, action, self.worker.registry)
             signature = step.signature
             args = signature.decode_args(action.args)
             if step.options.transaction:
@@ -150,7 +151,7 @@ class Dispatcher:
         attempt = Attempt(
             (live.header.uid, action.id, "do"),
             step.bound(args, resources),
-            self.current(live, action, action.attempts + 1, "do", policy.timeout),
+            current_of(Current, live.header, action, action.attempts + 1, "do", None),
             partial(self.ended, action, step, policy),
             step.is_async,
             timeout,

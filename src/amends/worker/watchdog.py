@@ -31,8 +31,8 @@ class ActivationOverrun(Overrun):
 class Watchdog:
     """A context manager around each activation; see the module's head.
 
-    Entering and leaving cost two assignments.  The thread announces a strike (`_striking`) before it
-    looks again whether the activation still runs; leaving says that it ended (`_active`) before it
+    Entering and leaving cost two assignments.  The thread announces a strike (`striking`) before it
+    looks again whether the activation still runs; leaving says that it ended (`active`) before it
     looks for an announcement.  So either the thread sees the end, or leaving sees the strike and
     absorbs it.
     """
@@ -41,9 +41,9 @@ class Watchdog:
         self._clock = clock
         self._seconds = seconds
         self._lock = threading.Lock()
-        self._count = 0
-        self._active = False
-        self._striking = False
+        self.count = 0
+        self.active = False
+        self.striking = False
         self._strikes = 0
         self._stop = threading.Event()
         self._target = threading.get_ident()
@@ -62,8 +62,8 @@ class Watchdog:
             self._thread.join(timeout=5)
 
     def __enter__(self) -> None:
-        self._count += 1
-        self._active = True
+        self.count += 1
+        self.active = True
 
     def __exit__(
         self,
@@ -71,17 +71,17 @@ class Watchdog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._active = False
-        if self._striking:
-            self._absorb(kind)
+        self.active = False
+        if self.striking:
+            self.absorb(kind)
 
-    def _absorb(self, kind: type[BaseException] | None) -> None:
+    def absorb(self, kind: type[BaseException] | None) -> None:
         """A strike that came too late to matter: wait for it here, where it does no harm.
 
         One that did hit, but was caught by the saga's code (``except Exception``, a TaskGroup), counts.
         """
         with self._lock:
-            self._striking = False
+            self.striking = False
             strikes, self._strikes = self._strikes, 0
         late = 0
         try:
@@ -96,16 +96,16 @@ class Watchdog:
         seen, since = -1, self._clock.monotonic()
         while not self._stop.wait(self._seconds / 4):
             now = self._clock.monotonic()
-            if not self._active or self._count != seen:
-                seen, since = self._count, now
+            if not self.active or self.count != seen:
+                seen, since = self.count, now
             elif now - since >= self._seconds:
                 self._strike(seen)
 
     def _strike(self, count: int) -> None:
         with self._lock:
-            self._striking = True
-            if self._active and self._count == count:
+            self.striking = True
+            if self.active and self.count == count:
                 self._strikes += 1
                 _raise_in(ctypes.c_ulong(self._target), ctypes.py_object(ActivationOverrun))
             else:
-                self._striking = False
+                self.striking = False

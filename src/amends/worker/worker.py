@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -45,6 +46,8 @@ from .watchdog import Watchdog
 
 _EMPTY = contextvars.Context()
 _ROUNDS = 100  # of activations in a drain: more than any saga needs, but for one that never ends
+_IN_PLACE = 4  # rounds of little work, without a turn of the loop: all else waits for as many commits
+_LITTLE = 2  # executions in line
 
 
 class Worker:
@@ -156,15 +159,24 @@ class Worker:
                 self.loop.call_soon(self._round, context=_EMPTY)
 
     def _round(self) -> None:
-        """Activate all that stand in line. A defect of ours must not strand them: read all again."""
-        self._scheduled = False
-        if self.dead:
-            return
+        """Activate all that stand in line; while that is little, also what its commit brings back at once.
+
+        A defect of ours must not strand them: read all again.
+        """
         try:
-            self._activate_line()
+            for _ in range(_IN_PLACE):
+                if self.dead:
+                    return
+                self._activate_line()
+                if not 0 < len(self._line) <= _LITTLE:
+                    break
         except Exception as error:
             self.log.exception("a round failed")
             self.lost(AmendsError(f"a round failed: {error!r}"))
+            return
+        self._scheduled = bool(self._line)
+        if self._scheduled:
+            self.loop.call_soon(self._round, context=_EMPTY)
 
     def _activate_line(self) -> None:
         """First all saga code runs, then the worker acts on what it decided (see `Stage`)."""
@@ -180,8 +192,11 @@ class Worker:
                 continue
             live.given, live.events = live.events, []
             active.append(live)
-        with self.stage:
-            decided = [self._decide(live, now) for live in active]
+        if len(active) == 1:  # nothing to save by a stage
+            decided = [self._decide(active[0], now)]
+        else:
+            with self.stage:
+                decided = [self._decide(live, now) for live in active]
         for live, outcome in zip(active, decided, strict=True):
             if isinstance(outcome, Decision):
                 self._journal(live, outcome)
@@ -206,9 +221,16 @@ class Worker:
 
     def _decide(self, live: Live, now: float) -> Decision | Parked:
         """Run one activation; a failure is returned, so that it concerns nobody else."""
+        watchdog = self.watchdog
         try:
-            with self.watchdog:
+            watchdog.count += 1  # ``with watchdog:``, on every activation's way
+            watchdog.active = True
+            try:
                 return live.instance.activate(live.given, now)
+            finally:
+                watchdog.active = False
+                if watchdog.striking:
+                    watchdog.absorb(sys.exc_info()[0])
         except Parked as error:
             return error
         except Exception as error:

@@ -285,7 +285,7 @@ def _leaks(run: Run) -> None:
         if worker is None or worker.dead:
             continue
         left = [live.header.id for live in worker.lives.values()]
-        attempts = [*worker.attempts.running, *worker.attempts._waiting]
+        attempts = [*worker.attempts.running, *worker.attempts.waiting]
         if left or attempts or worker.dispatcher._later or not worker.committer.idle:
             raise Violation(
                 16, f"worker {number} still holds {left} {attempts} {list(worker.dispatcher._later)}"

@@ -90,6 +90,7 @@ def test_what_cannot_be_read_again_is_not_left_to_nobody(world: World) -> None:
 
     @step(name="found.once")
     async def once() -> str:
+        await asyncio.sleep(0.01)
         return "done"
 
     @saga(name="found.moved")

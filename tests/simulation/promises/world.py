@@ -278,7 +278,7 @@ class World:
         running: list[Any] = []
         worker = engine._worker
         if worker is not None:
-            worker.attempts._waiting.clear()
+            worker.attempts.waiting.clear()
             running = [a.task for a in worker.attempts.running.values() if a.task is not None]
         tasks = [*engine._tasks, *([] if zombies else running)]
         for task in tasks:

@@ -16,6 +16,7 @@ from amends.store import SqliteStore
 from amends.store.kit.support import all_committed, claim_one, header, positions, row, start, to
 from amends.store.port import Write
 from amends.store.sqlite import core
+from amends.store.sqlite.commit import APPEND_ALONE
 
 
 async def worker(path: Path, **options: Any) -> tuple[SqliteStore, int]:
@@ -232,10 +233,10 @@ class Failing:
 
     def execute(self, sql: str, *arguments: Any, **options: Any) -> Any:
         armed = Failing.armed
-        if sql == "COMMIT" and armed:
+        if sql in ("COMMIT", APPEND_ALONE) and armed:
             Failing.armed = ""
             if armed == "after":
-                self._real.execute(sql)
+                self._real.execute(sql, *arguments)
             raise {"full": apsw.FullError, "busy": apsw.BusyError}.get(armed, apsw.IOError)("injected")
         return self._real.execute(sql, *arguments, **options)
 
@@ -302,6 +303,57 @@ def test_refused_commit_changed_nothing(
         with pytest.raises(kind):
             store.commit_now(me, [Write("a", row=row(1)), start("b")])
         all_committed(await store.commit(me, [Write("a", row=row(1)), start("b")]))
+        await store.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_unknown_row_alone_is_unknown(tmp_path: Path, failing: type[Failing], when: str) -> None:
+    """A statement that is its own transaction has no COMMIT of its own to fail: the same holds for it."""
+
+    async def main() -> None:
+        store, me = await worker(tmp_path / "x.db")
+        all_committed(await store.commit(me, [start("a")]))
+        failing.armed = when
+        with pytest.raises(CommitUnknown):
+            store.commit_now(me, [Write("a", row=row(1))])
+        await store.retire(me)
+        again = await store.register(6.0, wait=False)
+        assert again is not None
+        claim = await claim_one(store, again)
+        assert len(claim.rows) == (2 if when == "after" else 1)
+        assert claim.lost
+        await store.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("when", ["full", "busy"])
+def test_refused_row_alone_is_left_to_the_long_way(tmp_path: Path, failing: type[Failing], when: str) -> None:
+    async def main() -> None:
+        store, me = await worker(tmp_path / "x.db")
+        all_committed(await store.commit(me, [start("a")]))
+        failing.armed = when
+        assert store.commit_now(me, [Write("a", row=row(1))]) is None
+        assert await positions(store, "a") == [0]
+        all_committed(store.commit_now(me, [Write("a", row=row(1))]) or [])
+        assert await positions(store, "a") == [0, 1]
+        await store.close()
+
+    asyncio.run(main())
+
+
+def test_real_row_alone_in_a_full_file(tmp_path: Path) -> None:
+    async def main() -> None:
+        store, me = await worker(tmp_path / "x.db", max_pages=40)
+        all_committed(await store.commit(me, [start("a")]))
+        large = [Write("a", row=row(1, 1.0, "x" * 1_000_000))]
+        assert store.commit_now(me, large) is None
+        with pytest.raises(StoreFull):
+            await store.commit(me, large)
+        all_committed(store.commit_now(me, [Write("a", row=row(1))]) or [])
+        assert await positions(store, "a") == [0, 1]
         await store.close()
 
     asyncio.run(main())

@@ -173,6 +173,25 @@ async def commit_now_is_the_same_or_declines(subject: Subject) -> None:
 
 
 @case()
+async def row_now_is_the_same_or_declines(subject: Subject) -> None:
+    """One row alone: the next is committed, one whose place is taken or that cannot be stored is not."""
+    store, me = await subject.worker()
+    all_committed(await store.commit(me, [start("a")]))
+    for write, code in (
+        (Write("a", row=row(1)), "committed"),
+        (Write("a", row=row(1)), "conflict"),
+        (Write("a", row=row(2, 1.0, UNSTORABLE)), "poison"),
+        (Write("b", row=row(0)), "conflict"),
+        (Write("a", row=row(2)), "committed"),
+    ):
+        verdicts = store.commit_now(me, [write])
+        if verdicts is None:
+            verdicts = await store.commit(me, [write])
+        same(codes(verdicts), [code], "the verdict")
+    same(await positions(store, "a"), [0, 1, 2], "rows")
+
+
+@case()
 async def data_error_leaves_only_the_guilty_out(subject: Subject) -> None:
     """A row that cannot be stored is poison; every other write of its batch is committed."""
     store, me = await subject.worker()

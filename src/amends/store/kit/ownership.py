@@ -141,6 +141,23 @@ async def zombie_of_a_takeover_after_a_crash_is_fenced(subject: Subject) -> None
 
 
 @case()
+async def row_now_under_the_number_of_the_dead_is_fenced(subject: Subject) -> None:
+    """The same holds for the smallest commit there is: one row, in the caller's thread."""
+    store, old = await subject.worker()
+    all_committed(await store.commit(old, [start("a")]))
+    await subject.kill(store)
+    other, new = await subject.worker()
+    await claim_one(other, new)
+    before = await other.read("a")
+    try:
+        verdicts = other.commit_now(old, [Write("a", row=row(1))])
+    except Fenced:
+        verdicts = None
+    same(verdicts, None, "no verdicts")
+    same(await other.read("a"), before, "what is stored")
+
+
+@case()
 async def claim_and_park_by_the_retired_are_fenced(subject: Subject) -> None:
     """A retired incarnation can neither claim nor park."""
     store, me = await subject.worker()

@@ -3,7 +3,8 @@
 **Theory of operation.**  `Batch.apply` runs inside a transaction.  It goes by table, not by write: all
 starts, all children, all rows, all changes, all consumed and all new messages, all releases; each is one
 statement per chunk of rows.  Within a batch a release therefore sees the messages that other writes of the
-same batch send.
+same batch send.  What most rows of one saga at a time are, a row and nothing else, is one statement that is a
+transaction of its own (`row_alone`, `Writer.alone`).
 
 Two refusals are told from the outcome of a statement and leave only their write out: a start whose id
 exists (it is not among the RETURNING rows) and a write of an execution that this incarnation does not own
@@ -31,6 +32,7 @@ from .sql import load
 
 SQL = load("commit.sql")
 FENCE = SQL["fence"]
+APPEND_ALONE = SQL["append_alone"]
 _START, _APPEND, _CHANGE = SQL.bulk("start"), SQL.bulk("append"), SQL.bulk("change")
 _RELEASE, _FINISH, _CONSUME = SQL.bulk("release"), SQL.bulk("finish"), SQL.bulk("consume")
 _POST, _WAKE = SQL.bulk("post"), SQL.bulk("wake")
@@ -43,10 +45,25 @@ ID_EXISTS = Verdict(Code.CONFLICT, reason="an execution of that id exists")
 def check_fence(db: apsw.Connection, incarnation: int) -> None:
     """Raise `Fenced` unless the incarnation is alive. In the same transaction as what depends on it."""
     if not db.execute(FENCE, (incarnation,)).fetchall():
-        raise Fenced(
-            f"worker incarnation {incarnation} is retired; nothing it writes counts any more",
-            hint="register again and take the work up from the journal",
-        )
+        raise fenced(incarnation)
+
+
+def fenced(incarnation: int) -> Fenced:
+    """What a retired incarnation is told."""
+    return Fenced(
+        f"worker incarnation {incarnation} is retired; nothing it writes counts any more",
+        hint="register again and take the work up from the journal",
+    )
+
+
+def row_alone(write: Write, owned: dict[str, int], incarnation: int) -> tuple[Any, ...] | None:
+    """The values of `append_alone`, for a write that is no more than a row of an execution we own."""
+    row, num = write.row, owned.get(write.uid)
+    if row is None or num is None or write.start is not None or write.change is not None:
+        return None
+    if write.release is not None or write.consumed or write.messages or write.children or write.audit:
+        return None
+    return (num, row.position, row.now, row.events, row.commands, row.checksum, incarnation)
 
 
 class UnknownReceiver(BadWrite):

@@ -16,6 +16,11 @@ RETURNING uid, num;
 -- name: append [6]
 INSERT OR FAIL INTO amends_journal (execution, position, now, events, commands, checksum) VALUES {rows};
 
+-- One row alone, a transaction of its own: the fence is part of it.
+-- name: append_alone
+INSERT INTO amends_journal (execution, position, now, events, commands, checksum)
+SELECT ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM amends_fences WHERE incarnation = ? AND retired = 0);
+
 -- name: change [7]
 WITH v (num, status, cause, result, detail, finished_at, now) AS (VALUES {rows})
 UPDATE OR FAIL amends_executions AS e

@@ -16,6 +16,10 @@ What may go wrong, and where that leaves us:
   Closing the old one ends its transaction either way, and whatever the new one commits first settles the
   matter for good, because it overwrites the log at that place.
 
+A statement that is a whole transaction by itself (`alone`) is spared BEGIN and COMMIT.  SQLite rolls back
+what fails; which of the above it was is told from the error: what surely changed nothing is left to the long
+way, which says what is wrong; all else is `CommitUnknown`.
+
 Checkpoints (copying the log into the file) run in the writer's thread after a commit was acknowledged, not
 inside it.
 """
@@ -25,7 +29,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, TypeVar
 
 import apsw
@@ -33,7 +37,7 @@ import apsw
 from ...clock import Clock
 from ...errors import CommitUnknown, StoreError
 from .connection import checkpoint_on_close
-from .faults import explain, translate
+from .faults import explain, is_data_error, translate
 from .thread import Executor
 
 T = TypeVar("T")
@@ -44,6 +48,8 @@ Connect = Callable[[Callable[[int], bool]], apsw.Connection]
 CHECKPOINT_PAGES = 1000  # 4 MB of log; between 200 and 20,000 pages the size makes no useful difference
 _PACE_WEIGHT = 0.2
 _LONGEST_PAUSE = 0.025
+_UNCHANGED = (apsw.FullError, apsw.BusyError, apsw.ConstraintError, apsw.SQLError)
+"""Errors that come with the promise that nothing was changed."""
 NOT_OPEN = (
     "the store is not open",
     "use it inside `async with` of its engine or client",
@@ -161,6 +167,40 @@ class Writer:
 
     # -- running transactions
 
+    def alone(self, statement: str, values: Sequence[Any]) -> int | Literal[NotNow.NOT_NOW]:
+        """Run one statement, a transaction of its own, in this thread: how many rows it wrote.
+
+        `NOT_NOW`: that could take long, or cannot be; nothing has happened, and `run` will say why.
+        """
+        self.check_open()
+        if self._given != self._done or self._pace > self._quick or not self._lock.acquire(blocking=False):
+            return NOT_NOW
+        self._inline = True
+        try:
+            return self._alone(self.connection(), statement, values)
+        finally:
+            self._inline = False
+            self._lock.release()
+            if self._log_pages >= CHECKPOINT_PAGES:
+                self._checkpoint_soon()
+
+    def _alone(
+        self, connection: apsw.Connection, statement: str, values: Sequence[Any]
+    ) -> int | Literal[NotNow.NOT_NOW]:
+        began = self._clock.monotonic()
+        self._wrote = False
+        try:
+            connection.execute(statement, values)
+        except Exception as error:
+            if not isinstance(error, _UNCHANGED) and not is_data_error(error):
+                raise self._unknown(error) from error
+            if not self._roll_back(connection):
+                raise self._unknown(error) from error
+            return NOT_NOW
+        if self._wrote:
+            self._pace += (self._clock.monotonic() - began - self._pace) * _PACE_WEIGHT
+        return connection.changes()
+
     def now(self, work: Work[T], after: After[T] | None = None) -> T | Literal[NotNow.NOT_NOW]:
         """Run a transaction in this thread, unless that could take long; `after` it is durable, that."""
         self.check_open()
@@ -270,7 +310,7 @@ class Writer:
             return False
         return True
 
-    def _unknown(self, error: apsw.Error) -> CommitUnknown:
+    def _unknown(self, error: Exception) -> CommitUnknown:
         self._broken = self.unknown = True
         return CommitUnknown(
             f"SQLite failed while committing to {self.path}, which may or may not be durable: {error}",
