@@ -18,6 +18,7 @@ from ..kernel import entries as e
 from ..kernel.actions import OPEN, UNDO_DONE, UNDO_PARKED, UNDO_RESIDUE, UNDO_RUNNING, Action
 from ..kernel.entries import Row
 from ..kernel.ledger import Ledger
+from ..kernel.replay import in_order
 
 WAITING, OVER = "waiting", "over"
 
@@ -126,13 +127,14 @@ class _Teller:
             self._deferred.extend(events)
             return
         ledger.now = row.now
-        for event in (*self._deferred, *events):
-            ledger.take(event, row.position)
-            self._note_event(event, row.now)
+        for came, went in in_order([*self._deferred, *events], commands):
+            for event in came:
+                ledger.take(event, row.position)
+                self._note_event(event, row.now)
+            for command in went:
+                ledger.issue(command, row.position)
+                self._note_command(command, row.now)
         self._deferred = []
-        for command in commands:
-            ledger.issue(command, row.position)
-            self._note_command(command, row.now)
         self._note_changes(row.now)
 
     # ------------------------------------------------------------ actions

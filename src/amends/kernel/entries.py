@@ -351,6 +351,14 @@ class Withdrawn(Entry, frozen=True, tag="withdrawn"):
     id: str
 
 
+class Heed(Entry, frozen=True, tag="heed"):
+    """What stands before it was issued when the first `events` of the row's events (and of those an earlier
+    row kept for it) had been applied. Written only where that makes a difference, see `taking`.
+    """
+
+    events: int
+
+
 class Return(Entry, frozen=True, tag="return"):
     """The saga's body returned this value; from here on the execution completes."""
 
@@ -377,8 +385,7 @@ class ContinueAsNew(Entry, frozen=True, tag="continue"):
 class Defer(Entry, frozen=True, tag="deferred"):
     """This row only keeps its events; the next row's activation applies them before its own.
 
-    Written by a transactional step (its completion commits with its effect) and when an activation
-    had to be parked (what came in is not lost).
+    Written by a transactional step (its completion commits with its effect) and when an activation is parked.
     """
 
 
@@ -405,6 +412,7 @@ Command = (
     | AnswerPivot
     | Patch
     | Withdrawn
+    | Heed
     | Return
     | Unwind
     | Backward
@@ -439,13 +447,7 @@ _event = msgspec.json.Decoder(Event)
 encode_entry = _encoder.encode
 
 
-def seal(
-    position: int,
-    now: float,
-    events: list[Any],
-    commands: list[Any],
-    previous: int,
-) -> Row:
+def seal(position: int, now: float, events: list[Any], commands: list[Any], previous: int) -> Row:
     """Encode an activation as the row at `position`, chained to the `previous` checksum."""
     came = encode_entry(events)
     went = encode_entry(commands) if commands else b"[]"

@@ -40,6 +40,7 @@ from .phases import FINISHED, FORWARD
 from .program import Program
 from .rollback import Rollback
 from .run import ActionFuture
+from .taking import ORDERED
 
 _reaction_to = reactions.REACTIONS.get
 
@@ -122,6 +123,8 @@ class Instance:
                 entered.__enter__()  # not `with`: the loop may also be one that the first event brings
         try:
             for event in events:
+                if commands and type(event) in ORDERED:
+                    self._heed(event, events)
                 reaction = _reaction_to(type(event))
                 if reaction is None:
                     ledger.take(event, self.position)
@@ -138,6 +141,23 @@ class Instance:
             if entered is not None:
                 entered.__exit__()
         return decision
+
+    def _heed(self, event: e.Event, events: list[Any]) -> None:
+        """Where a command of this activation has changed what the event finds, the row tells the order.
+
+        (Rows older than `Heed` do not, and are replayed as they are.)
+        """
+        changes = ORDERED[type(event)]
+        for command in reversed(self.commands):
+            if type(command) is e.Heed:
+                return
+            if type(command) is changes:
+                break
+        else:
+            return
+        heed = e.Heed(next(place for place, each in enumerate(events) if each is event))
+        if self.expected is None or heed in self.expected:
+            self.commands.append(heed)
 
     def start_program(self, args: e.Raw) -> None:
         """Begin the saga's body with journaled arguments. Raises `MissingDefinition`, `Parked`."""

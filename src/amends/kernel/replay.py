@@ -6,7 +6,7 @@ sides shown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -105,13 +105,24 @@ def _fold_row(self: Instance, row: Row, events: list[Any], commands: list[Any]) 
         self.deferred.extend(events)
     else:
         ledger.now = row.now
-        for event in (*self.deferred, *events):
-            ledger.take(event, row.position)
+        for came, went in in_order([*self.deferred, *events], commands):
+            for event in came:
+                ledger.take(event, row.position)
+            for command in went:
+                ledger.issue(command, row.position)
         self.deferred = []
-        for command in commands:
-            ledger.issue(command, row.position)
     self.position = row.position + 1
     self.checksum = row.checksum
+
+
+def in_order(events: list[Any], commands: list[Any]) -> Iterator[tuple[list[Any], list[Any]]]:
+    """A row as its fold takes it: events, and the commands to issue once these are taken (see `taking`)."""
+    taken = issued = 0
+    for place, command in enumerate(commands):
+        if type(command) is e.Heed:
+            yield events[taken : command.events], commands[issued:place]
+            taken, issued = command.events, place + 1
+    yield events[taken:], commands[issued:]
 
 
 def _is_deferred(commands: list[Any]) -> bool:
@@ -147,7 +158,10 @@ def reconcile(self: Instance, row: Row, issued: list[Any], journaled: list[Any])
 
 
 def _key(command: Any) -> tuple[str, str]:
-    name = command.change if type(command) is e.Patch else getattr(command, "id", "")
+    if type(command) is e.Heed:
+        name = str(command.events)
+    else:
+        name = command.change if type(command) is e.Patch else getattr(command, "id", "")
     return type(command).__struct_config__.tag, name
 
 

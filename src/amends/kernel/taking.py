@@ -1,6 +1,10 @@
 """How the ledger takes each event.
 
 An event that comes too late, for an action that has its outcome, changes nothing.
+
+Live, the commands that an event brings are issued before the row's next event is taken; a fold takes
+all events of a row first.  Both come to the same, since what commands change is not what events look
+at; but for the pairs of `ORDERED`: there the row says what came first (`entries.Heed`).
 """
 
 from __future__ import annotations
@@ -251,3 +255,11 @@ TAKE: dict[type, Callable[[Ledger, Any, int], object]] = {
     e.Resolved: _resolved,
     e.TerminateRequested: _terminate_requested,
 }
+
+ORDERED: dict[type, type] = {
+    e.Signalled: e.StopAwait,  # who waits for it?
+    e.Retried: e.Interrupt,  # what is parked, or struggles?
+    e.Skipped: e.Interrupt,
+    e.Resolved: e.Interrupt,
+}
+"""Events, each with the command that changes what it finds."""

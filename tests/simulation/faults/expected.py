@@ -9,7 +9,8 @@ from amends.kernel import entries as e
 _RARE = {
     e.Patch,
     e.Defer,
-}  # no program patches; rows that only keep events are read together with the next one
+    e.Heed,
+}  # no program patches; rows that only keep events are read together with the next one; and few rows need to tell an order
 
 EVENTS = {f"event {kind.__struct_config__.tag}" for kind in typing.get_args(e.Event)}
 COMMANDS = {

@@ -176,13 +176,9 @@ def test_what_is_undone_without_its_code_hears_of_its_children_and_is_given_back
     world.run(main)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="whether a lost attempt had begun is told by the clock (retry_at <= now), which may have gone back meanwhile",
-)
 def test_a_clock_that_goes_back_hides_no_lost_attempt(world: World) -> None:
-    """A retry was dispatched and lost with its worker; for the clock of the next one it is not due yet, so the action
-    is not tainted, ends as rejected, and its effect stays.
+    """A retry was dispatched and lost with its worker. For the clock of the next one it was not due yet, so the action
+    was not tainted, ended as rejected, and its effect stood.
     """
     undone: list[str] = []
     begun: list[int] = []
@@ -255,13 +251,11 @@ def test_a_failure_after_the_pivot_is_one_even_if_the_execution_is_just_being_re
     world.run(main)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the live ledger takes a row's events and commands in turns, the fold all events first: it applies the skip"
-    " to what the cancel had already given up, and counts its residue twice",
-)
 def test_a_cancel_and_a_skip_in_one_row_fold_to_what_they_did(world: World) -> None:
-    """Found as: undone twice, promise 6 (a held irreversible action; the cancel gives it up, then the skip comes)."""
+    """Found as: undone twice, promise 6 (a held irreversible action; the cancel gives it up, then the skip comes).
+
+    The fold applied the skip to what the cancel had already given up, and counted its residue twice.
+    """
 
     @step(name="found.launch", irreversible=True, retry=amends.Retry(attempts=1))
     async def launch() -> None:

@@ -105,6 +105,8 @@ def snapshot(ledger: Ledger) -> Any:
     return (
         actions, dict(ledger.timers), list(ledger.residue), ledger.run, ledger.phase, ledger.cause, ledger.fault,
         bytes(ledger.value), ledger.status, ledger.cancel, ledger.pivoted, ledger.asking, tuple(ledger.asked_by),
+        dict(ledger.awaited), {name: [bytes(v) for v in kept] for name, kept in ledger.signals.items() if kept},
+        set(ledger.signal_keys),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Moment = tuple[int, int, int]
-"""When something happened in a journal: row, 0 for its events or 1 for its commands, place among these."""
+"""When something happened in a journal: row, turn (even: events, odd: the commands after them), place among these."""
 
 NEVER: Moment = (1 << 30, 0, 0)
 UNDOS = ("none", "step", "irreversible")
@@ -75,6 +75,22 @@ class JournalRow:
     number: int
     events: list[list[Any]]
     commands: list[list[Any]]
+
+    def in_order(self) -> Iterator[tuple[Moment, list[Any]]]:
+        """Its entries as they came, each with its moment: the events, then the commands.
+
+        A ``heed`` among the commands says how many events had come when those before it were issued.
+        """
+        taken, turn = 0, 0
+        issued: list[tuple[Moment, list[Any]]] = []
+        for place, command in enumerate([*self.commands, ["heed", len(self.events)]]):
+            if command[0] != "heed":
+                issued.append(((self.number, turn + 1, place), command))
+                continue
+            for at in range(taken, command[1]):
+                yield (self.number, turn, at), self.events[at]
+            yield from issued
+            taken, turn, issued = command[1], turn + 2, []
 
 
 def read(rows: list[Any]) -> Iterator[JournalRow]:

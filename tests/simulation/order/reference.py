@@ -76,28 +76,24 @@ class Account:
     def row(self, row: JournalRow) -> None:
         """Take one activation."""
         tags = {command[0] for command in row.commands}
-        for place, (tag, *fields) in enumerate(row.events):
-            self.now = (row.number, 0, place)
-            if tag == "cancel_requested" and self._came_after_pivot(tags, fields[1]):
-                continue
-            handler = _EVENTS.get(tag)
-            if handler is not None:
-                handler(self, *fields)
         entered = [self.nodes[label] for label, what in self.notes.get(row.number, ()) if what == "inside"]
-        for place, (tag, *fields) in enumerate(row.commands):
-            self.now = (row.number, 1, place)
-            if tag == "savepoint":
-                self.savepoints[fields[0]] = entered.pop(0)
-            self._allowed(tag, fields)
-            command = _COMMANDS.get(tag)
-            if command is not None:
-                command(self, *fields)
+        for self.now, (tag, *fields) in row.in_order():
+            if self.now[1] % 2:
+                self._issued(tag, fields, entered)
+            elif not (tag == "cancel_requested" and self._came_after_pivot(tags, fields[1])):
+                _EVENTS.get(tag, _nothing)(self, *fields)
         self._settled_at_once()
         for label, what in self.notes.get(row.number, ()):
             self._saw(self.nodes[label], what)
         self._nothing_waits_without_need()
         undos = sum(command[0] == "undo" for command in row.commands)
         self.seen["undone side by side"] += undos > 1 and self.backward != NEVER
+
+    def _issued(self, tag: str, fields: list[Any], entered: list[Node]) -> None:
+        if tag == "savepoint":
+            self.savepoints[fields[0]] = entered.pop(0)
+        self._allowed(tag, fields)
+        _COMMANDS.get(tag, _nothing)(self, *fields)
 
     def _came_after_pivot(self, tags: set[str], cause: str) -> bool:
         """A cancel in one row with a pivot, or the question for it: after a cancel there is neither, so it came later."""
@@ -316,6 +312,10 @@ class Account:
 
 
 # ---------------------------------------------------------------- events
+
+
+def _nothing(self: Account, *fields: Any) -> None:
+    """What follows from nothing."""
 
 
 def _completed(self: Account, id: str, value: Any) -> None:
