@@ -144,7 +144,10 @@ class Loader:
         return [event for event in events if event is not None]
 
     def _send_again(self, live: Live, action: Action, *, lost: bool) -> None:
-        """Dispatch what is open, unless it still runs here."""
+        """Dispatch what is open, unless it still runs here.
+
+        That a waiting retry had not begun, only the clock could say, and that may have gone back meanwhile.
+        """
         now = self._worker.clock.now()
         if action.outcome == OPEN and not action.hold:
             uid, running = live.header.uid, self._worker.attempts.adopt
@@ -154,9 +157,9 @@ class Loader:
                 return
             if running((uid, action.id, "probe")):
                 return
-            if lost and action.kind == "step" and action.retry_at <= now and self._acts_alone(live, action):
+            if lost and action.kind == "step" and self._acts_alone(live, action):
                 action.tainted = True
-                action.attempts += 1
+                action.attempts += action.retry_at <= now
                 live.lost[action.id] = self._lost_until(live, action, now)
             if action.interrupted:
                 self._worker.dispatcher.interrupt(live, action)
@@ -171,7 +174,7 @@ class Loader:
         """Attempts of open actions may have died with a worker, and may still run at the participant."""
         for action in live.instance.ledger.open():
             running = self._worker.attempts.adopt((live.header.uid, action.id, "do"))
-            if action.kind == "step" and not action.hold and action.retry_at <= now and not running:
+            if action.kind == "step" and not action.hold and not running:
                 live.lost[action.id] = self._lost_until(live, action, now)
 
     def _acts_alone(self, live: Live, action: Action) -> bool:
