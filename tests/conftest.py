@@ -6,6 +6,7 @@ on every run; `soak` looks long.  Choose one with `--hypothesis-profile`.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -33,3 +34,9 @@ def _logging_as_it_was() -> Iterator[None]:
     for each, level, handlers in before:
         each.setLevel(level)
         each.handlers[:] = handlers
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays: full collections (some tests ask for many) need not look at it again and again."""
+    gc.collect()
+    gc.freeze()

@@ -106,6 +106,7 @@ class SqliteDisk:
             clock=run.clock,
             executor=LoopExecutor(process.loop),
             pause=self._pause,
+            standby_poll=2.0,  # whoever stands by all the time looks twenty times as often, and sees the same
         )
 
     def _pause(self, seconds: float) -> None:

@@ -7,10 +7,11 @@ rest, and all that needs more than one journal.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+
+from msgspec.json import decode
 
 from amends.definition.registry import REGISTRY
 from amends.errors import Parked
@@ -115,7 +116,7 @@ def _status(header: Header, account: Account) -> None:
     sometimes(f"cause {header.cause}")
     if header.status in ("completed", "terminated"):
         return
-    detail = json.loads(header.detail or "{}")
+    detail = decode(header.detail or "{}")
     residue = Counter((r["action"], r["reason"]) for r in detail.get("residue", ()))
     if residue != Counter(account.residue):
         raise Violation(11, f"{header.id} shows residue {dict(residue)}, it left {account.residue}")
@@ -155,10 +156,10 @@ def _runs(rows: list[e.Row]) -> Iterator[tuple[list[e.Row], e.Row | None]]:
     """
     end: int | None = None
     for place, row in enumerate(rows):
-        if place and any(event[0] == "started" for event in json.loads(row.events)):
+        if place and any(event[0] == "started" for event in decode(row.events)):
             yield rows[:place], None
             end = None
-        if end is None and {command[0] for command in json.loads(row.commands)} & {"backward", "finish"}:
+        if end is None and {command[0] for command in decode(row.commands)} & {"backward", "finish"}:
             end = place
     if end is not None:
         yield rows[:end], rows[end]

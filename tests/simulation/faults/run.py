@@ -42,6 +42,8 @@ from .plans import Plan, plan
 PROCESS: contextvars.ContextVar[Process] = contextvars.ContextVar("process")
 HORIZON = 40.0
 PATIENCE = 4_000.0
+LATE = saga.TIMEOUT + 35.0
+"""What is on its way arrives within this (seconds): see `chaos`."""
 
 
 @contextlib.contextmanager
@@ -412,7 +414,7 @@ class Run:
         for when, kind in self.plan.moments:
             self.simulation.outside.loop.call_later(when, self.operator.strike, kind)
         while self.simulation.now < HORIZON and not await self._is_over():
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(2.0)
         self.heal()
         await self.converge()
 
@@ -470,7 +472,7 @@ class Run:
                 if header.status == ATTENTION:
                     await self.operator.help(header)
             await asyncio.sleep(5.0)
-        await asyncio.sleep(60.0)  # what is late arrives
+        await asyncio.sleep(LATE)
         await self._is_over()
         observer = await self._observe()
         for uid, spot in list(self.rotten.items()):  # it ended without being read again

@@ -309,9 +309,9 @@ class World:
             if (action.id, action.outcome != OPEN) in ended or (action.id, "do") in seat.calls:
                 continue
             if action.outcome == OPEN and not action.hold:
-                if lost and action.kind == "step" and action.retry_at <= self.now:
+                if lost and action.kind == "step":
                     action.tainted = True
-                    action.attempts += 1
+                    action.attempts += action.retry_at <= self.now
                 if action.interrupted:
                     self.interrupt(seat, action)
                 else:

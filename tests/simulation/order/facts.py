@@ -6,10 +6,11 @@ to the next one; no row between the two holds a command, so the order of actions
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 Moment = tuple[int, int, int]
 """When something happened in a journal: row, turn (even: events, odd: the commands after them), place among these."""
@@ -97,7 +98,7 @@ def read(rows: list[Any]) -> Iterator[JournalRow]:
     """The activations of a journal."""
     kept: list[list[Any]] = []
     for row in rows:
-        events, commands = json.loads(row.events), json.loads(row.commands)
+        events, commands = msgspec.json.decode(row.events), msgspec.json.decode(row.commands)
         if [command[0] for command in commands] == ["deferred"]:
             kept += events
             continue

@@ -7,6 +7,8 @@ older release still uses, because workers and clients of two releases meet on on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 
 import apsw
@@ -19,11 +21,12 @@ _VERSION_TABLE = (
 )
 
 
-def migrations() -> list[tuple[int, str]]:
+@cache
+def migrations() -> Sequence[tuple[int, str]]:
     """Number and file name of each migration, in order."""
     folder = resources.files(__package__).joinpath("migrations")
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return [(int(name[:4]), name) for name in names]
+    return tuple((int(name[:4]), name) for name in names)
 
 
 def version(connection: apsw.Connection) -> int:
