@@ -555,7 +555,7 @@ class DataDamaged(Exception):
 
 @step(
     name="run.policies",
-    retry=Retry(attempts=1),
+    retry=Retry(attempts=1, delay=0.01),
     recovery={ConnectionError: "forward", KeyError: "ask", DataDamaged: "halt"},
 )
 async def policies(kind: str) -> int:

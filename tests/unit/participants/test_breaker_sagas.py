@@ -17,6 +17,7 @@ from amends.participants.http import HttpClient
 from .wire import Line, Participant, Request, Script, answers, keys, participant, refused_port, reply, reset
 
 SAGAS = 100
+FEW = 20  # show what happens without a breaker as well
 AT_ONCE = 10
 FAILURES = 5
 ATTEMPTS = FAILURES + 1  # no saga is at its end before the breaker opens, however slowly they begin
@@ -136,7 +137,7 @@ def test_a_hundred_sagas_hold_through_an_outage_and_a_restart(
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("script", "undone"), [(reset, SAGAS), (answers(429), 0)])
+@pytest.mark.parametrize(("script", "undone"), [(reset, FEW), (answers(429), 0)])
 def test_without_a_breaker_they_are_all_undone(tmp_path: Path, script: Script, undone: int) -> None:
     """Ablation: the same outage, and nobody who holds."""
 
@@ -148,10 +149,10 @@ def test_without_a_breaker_they_are_all_undone(tmp_path: Path, script: Script, u
 
             bank.play(play)
             async with engine(tmp_path, bank, None) as only:
-                handles = [await only.start(buy(n), id=f"order-{n}") for n in range(SAGAS)]
+                handles = [await only.start(buy(n), id=f"order-{n}") for n in range(FEW)]
                 results = [await handle.outcome() for handle in handles]
-            assert [r.status for r in results] == ["compensated"] * SAGAS
-            assert len([r for r in bank.requests if r.method == "POST"]) == ATTEMPTS * SAGAS
+            assert [r.status for r in results] == ["compensated"] * FEW
+            assert len([r for r in bank.requests if r.method == "POST"]) == ATTEMPTS * FEW
             assert len([r for r in bank.requests if r.method == "DELETE"]) == undone
 
     asyncio.run(main())
@@ -172,7 +173,7 @@ def test_without_the_rule_of_one_probe_many_knock_at_once(
             bank.play(gate)
             again = breaker(tmp_path)
             async with engine(tmp_path, bank, again) as second:
-                await until(lambda: len(bank.requests) == AT_ONCE)
+                await until(lambda: len(bank.requests) >= AT_ONCE)
                 gate.open.set()
                 for order in range(SAGAS):
                     await second.handle(buy, f"order-{order}").outcome()
