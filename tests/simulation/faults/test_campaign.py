@@ -1,6 +1,6 @@
 """The campaign: many seeds, every kind of fault, no violation.
 
-``AMENDS_SEEDS`` sets how many seeds the whole campaign plays (default: 10,000, a second of two processors for some two hundred);
+``AMENDS_SEEDS`` sets how many seeds the whole campaign plays (default: 20,000, a second of two processors for some two hundred);
 ``make soak`` runs by time instead (``AMENDS_SOAK_SECONDS``, default an hour).
 """
 
@@ -17,7 +17,7 @@ from . import kinds
 from .campaign import Report, campaign
 from .expected import MARKS
 
-SEEDS = int(os.environ.get("AMENDS_SEEDS", "10000"))
+SEEDS = int(os.environ.get("AMENDS_SEEDS", "20000"))
 SHARDS = 4  # each large enough that what is rare occurs in it
 ENOUGH = SEEDS // SHARDS >= 2_000
 SOAK = float(os.environ.get("AMENDS_SOAK_SECONDS", "3600"))

@@ -25,12 +25,15 @@ class Observed(Current):
     """Notes whether the function looked at its idempotency key."""
 
     asked: bool = False
+    _key: str = ""
 
     @property
     def idempotency_key(self) -> str:
         """See `Current.idempotency_key`."""
         self.asked = True
-        return Current.idempotency_key.fget(self)  # type: ignore[attr-defined,no-any-return]
+        if not self._key:
+            self._key = Current.idempotency_key.fget(self)  # type: ignore[attr-defined]
+        return self._key
 
 
 def perform(
