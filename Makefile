@@ -19,7 +19,7 @@ help: ## show this list
 	@echo "  PYTHON=…   the interpreter of .venv (default: 3.11, else any later one)"
 	@echo "  PYTHONS=…  versions for test-all, such as PYTHONS=\"3.11 3.13\" (default: all that are present)"
 	@echo "  JOBS=…     parallel test processes (default: 2)"
-	@echo "  MINUTES=…  how long the soak kills workers (default: 5; never fewer than 200 kills)"
+	@echo "  MINUTES=…  how long the soak plays seeds, and kills workers (default: 5 each; never fewer than 200 kills)"
 	@echo "  ARGS=…     more arguments for the demo, pytest or the benchmarks"
 
 # ---------------------------------------------------------------- what to run

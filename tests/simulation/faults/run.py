@@ -88,6 +88,7 @@ class Run:
         self.deployed = "right"
         self.locks: list[Any] = []
         self.workers: dict[int, VirtualEngine] = {}
+        self.engines: list[VirtualEngine] = []  # also of processes that are no more
         self.stops: dict[int, asyncio.Event] = {}
         self.rows: dict[str, dict[int, Row]] = {}
         self.intents: dict[tuple[str, str, str], str] = {}
@@ -157,6 +158,7 @@ class Run:
         if self.deployed == "missing":
             registry = engine._registry
             registry.parent, registry.sagas, registry.steps = None, {}, dict(REGISTRY.steps)
+        self.engines.append(engine)
         stop = self.stops[process.number] = asyncio.Event()
         try:
             await engine.__aenter__()
@@ -406,6 +408,9 @@ class Run:
         if self.observer is not None and self.plan.store == "sqlite":
             self.observer.abandon()  # type: ignore[attr-defined]
         self.unlock()
+        for engine in self.engines:
+            for live in engine._worker.lives.values() if engine._worker is not None else ():
+                live.instance.discard()
         self.simulation.close()
         self.disk.close()
 
