@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -17,6 +18,10 @@ from hypothesis import HealthCheck, settings
 from tests.postgres import database, postgres
 
 __all__ = ["database", "postgres"]
+
+# A suite in the background of a script inherits that SIGINT is ignored, and so would the programs that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Shared machines stall: a slow example says nothing about the code. pytest-timeout limits each test.
 settings.register_profile("dev", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])

@@ -73,8 +73,10 @@ class Wire:
     async def close(self) -> None:
         """Let go of the store."""
         if self.process.alive and self._open:
-            self._open = False
             await self.inner.close()
+            self._open = (
+                False  # only now: a process that is killed while it closes must not leave a connection open
+            )
             if isinstance(self.inner, MemoryStore) and self.inner._worker == self.incarnation:
                 self.inner._free_worker()  # shared by simulated processes, of which this one has gone
 

@@ -119,6 +119,8 @@ class SqliteDisk:
 
     def cut(self, kind: str, chance: random.Random) -> None:
         """Power is lost, with what stands at the end of the log."""
+        for left in [each for each in apsw.connections() if each.filename == str(self.path.resolve())]:
+            self._run.broken(0, f"{left} outlives its process, and would see what is no longer there")
         Path(f"{self.path}-shm").unlink(missing_ok=True)
         size = self._log.stat().st_size if self._log.exists() else 0
         first, last = (self._before - HEAD) // FRAME if self._before else 0, (size - HEAD) // FRAME

@@ -22,7 +22,7 @@ import msgspec
 from amends.definition.registry import REGISTRY
 from amends.engine.backend import Backend
 from amends.engine.handle import Handle
-from amends.errors import AmendsError, StoreBusy
+from amends.errors import AmendsError, StoreBusy, StoreError
 from amends.kernel.entries import Row
 from amends.store.port import ATTENTION, FINAL, Code, Header, Message, Query, Store, Verdict, Write
 from amends.testing.marks import sometimes
@@ -451,7 +451,11 @@ class Run:
         """The store, as somebody sees it who only looks."""
         while self.observer is None:
             self.observer = store = self.store(self.simulation.outside)
-            await store.open()  # power may be cut meanwhile
+            try:
+                await store.open()
+            except StoreError:
+                if self.observer is store:
+                    raise  # else power was cut meanwhile
         return self.observer
 
     def heal(self) -> None:

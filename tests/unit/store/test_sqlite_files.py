@@ -21,6 +21,7 @@ from amends.store.sqlite.faults import explain
 from amends.store.sqlite.reading import SQL
 from amends.store.sqlite.sql import Statements, read
 from amends.store.sqlite.worker_side import CONTROL
+from amends.testing.seams import LoopExecutor
 
 
 def opening(path: str | Path) -> StoreError:
@@ -301,3 +302,18 @@ def test_header_survives_a_round_trip_without_a_worker(tmp_path: Path) -> None:
         await store.close()
 
     asyncio.run(main())
+
+
+def test_a_store_that_is_closed_while_it_opens_keeps_nothing_open(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+
+    async def main() -> None:
+        store = SqliteStore(path, executor=LoopExecutor(asyncio.get_running_loop()))
+        opening = asyncio.create_task(store.open())
+        await asyncio.sleep(0)
+        store.abandon()
+        with pytest.raises(StoreError, match="not open"):
+            await opening
+
+    asyncio.run(main())
+    assert not [each for each in apsw.connections() if each.filename == str(path)]

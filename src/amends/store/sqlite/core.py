@@ -94,6 +94,7 @@ class Core:
         self._writer.refusal = None
         try:
             await self._writer.job(self._prepare)
+            self._writer.check_open()  # who closed it meanwhile would not close the reader
             self._reader = open_reader(self.path)
         except BaseException:
             await self.close()
@@ -120,7 +121,7 @@ class Core:
 
     def abandon(self) -> None:
         """Vanish as a killed process would, in the middle of whatever it is (for simulations of crashes)."""
-        if self._writer.refusal is not None:
+        if self._writer.refusal is not None and not self._lock.held:
             return
         reader, self._reader = self._reader, None
         if reader is not None:
