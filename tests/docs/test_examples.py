@@ -111,6 +111,7 @@ def test_the_reference_mentions_each_public_name() -> None:
 
 # What the engine itself asks of these values.
 INTERNAL = {
+    "Engine.enlist",
     "Current.deadline_at",
     "Current.key_suffix",
     "Limits.check_depth",

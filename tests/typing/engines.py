@@ -73,6 +73,7 @@ async def clients(order: Order) -> None:
         _ = assert_type(client, Client)
         assert_type(await client.run(place_order(order)), Receipt)
         handle = await client.start(place_order(order), id="order-1")
+        assert_type(await client.start(place_order(order), connection=object()), Handle[Receipt])
         _ = assert_type(handle, Handle[Receipt])
         known = client.handle(place_order, "order-1")
         _ = assert_type(known, Handle[Receipt])

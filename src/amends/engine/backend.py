@@ -92,19 +92,7 @@ class Backend:
 
     async def existing(self, wanted: Header, call: SagaCall[Any]) -> Header:
         """The execution that has this id. Raises `IdInUse` unless saga and arguments are the same."""
-        found = await self.find(wanted.id)
-        if found.saga != wanted.saga:
-            raise IdInUse(
-                f"the id {wanted.id!r} belongs to an execution of {found.saga}, not of {wanted.saga}",
-                hint="choose another id",
-            )
-        if found.input != wanted.input and not _same_values(found, call):
-            raise IdInUse(
-                f"the id {wanted.id!r} was started with other arguments\n"
-                f"    then:  {found.input[:300]}\n    now:   {wanted.input[:300]}",
-                hint="an id stands for one request: choose another id, or send the same arguments",
-            )
-        return found
+        return must_be_the_same(await self.find(wanted.id), wanted, call)
 
     # ------------------------------------------------------------ looking
 
@@ -344,6 +332,22 @@ def operator() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):
         return "unknown"
+
+
+def must_be_the_same(found: Header, wanted: Header, call: SagaCall[Any]) -> Header:
+    """What was found under the wanted id. Raises `IdInUse` unless saga and arguments are the same."""
+    if found.saga != wanted.saga:
+        raise IdInUse(
+            f"the id {wanted.id!r} belongs to an execution of {found.saga}, not of {wanted.saga}",
+            hint="choose another id",
+        )
+    if found.input != wanted.input and not _same_values(found, call):
+        raise IdInUse(
+            f"the id {wanted.id!r} was started with other arguments\n"
+            f"    then:  {found.input[:300]}\n    now:   {wanted.input[:300]}",
+            hint="an id stands for one request: choose another id, or send the same arguments",
+        )
+    return found
 
 
 def _same_values(found: Header, call: SagaCall[Any]) -> bool:

@@ -15,6 +15,7 @@ from ..store.port import Store
 from .backend import Backend
 from .crashes import arm_store
 from .handle import Handle
+from .joining import enlistment, joined
 from .listing import Filters, listing
 from .status import Status
 
@@ -49,10 +50,20 @@ class Client:
         *,
         id: str | None = None,
         attributes: Mapping[str, Any] | None = None,
+        connection: object | None = None,
     ) -> Handle[R]:
-        """Begin an execution; durable when this returns. A worker takes it from there."""
+        """Begin an execution; durable when this returns. A worker takes it from there.
+
+        connection: your own, to the store's database (psycopg, asyncpg, SQLAlchemy, Django; apsw or sqlite3),
+        with a transaction open. The execution is then part of that: it exists exactly when you commit, and
+        workers take it then. Raises `NoTransaction` when the connection commits every statement by itself,
+        `StoreError` when it leads to another database.
+        """
         header = self._backend.header_for(call, id, attributes)
-        header = await self._backend.create(header, call)
+        if connection is None:
+            header = await self._backend.create(header, call)
+        else:
+            header = await joined(await enlistment(self._store), header, call, connection)
         return Handle(self._backend, call.saga, header.id, header.uid, local=False)
 
     async def run(self, call: SagaCall[R], *, id: str | None = None) -> R:

@@ -21,6 +21,7 @@ from ..dialects.graph import Graph
 from ..errors import AmendsError, DefinitionError, EngineClosed, StoreError
 from ..ids import Ids, RandomIds
 from ..store import open_store
+from ..store.enlisting import Enlistment
 from ..store.port import Header, Store
 from ..worker.intake import intake
 from ..worker.live import Live
@@ -30,6 +31,7 @@ from ..worker.worker import Worker
 from . import collector, crashes
 from .backend import Backend, Resident
 from .handle import Handle
+from .joining import enlistment, joined
 from .listing import Filters, listing
 from .outcome import result_of
 from .signals import told_to_stop
@@ -267,13 +269,20 @@ class Engine:
         *,
         id: str | None = None,
         attributes: Mapping[str, Any] | None = None,
+        connection: object | None = None,
     ) -> Handle[R]:
         """Begin an execution; durable when this returns. The same id again is the same execution.
+
+        connection: your own, to the store's database, with a transaction open: the execution exists exactly
+        when you commit that, and workers take it then (see `Client.start`).
 
         Raises `IdInUse` when the id belongs to another saga or other arguments, `PayloadError`,
         `PayloadTooLarge`, `EngineClosed`.
         """
         self._must_be_open()
+        if connection is not None:
+            header = await joined(*await self.enlist(call, id, attributes), call, connection)
+            return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
         header = self._backend.header_for(call, id, attributes)
         worker = self._worker
         if worker is not None and not worker.dead and not worker.draining:
@@ -287,6 +296,17 @@ class Engine:
         header = await self._backend.create(header, call)
         self._stir()
         return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
+
+    async def enlist(
+        self, call: SagaCall[Any], id: str | None, attributes: Mapping[str, Any] | None
+    ) -> tuple[Enlistment, Header]:
+        """What it takes to start it on a connection of the caller's (`start` and `Sync.start` do so).
+
+        Raises `Refused` when the store is in no database that could be shared.
+        """
+        self._must_be_open()
+        self._registry.add_saga(call.saga)
+        return await enlistment(self._store), self._backend.header_for(call, id, attributes)
 
     async def run(
         self,

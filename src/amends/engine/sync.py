@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from ..definition.saga import SagaCall
 from ..errors import EngineClosed
 from .handle import Handle
+from .joining import joined_here
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -112,9 +113,16 @@ class Sync:
         *,
         id: str | None = None,
         attributes: Mapping[str, Any] | None = None,
+        connection: object | None = None,
     ) -> Handle[R]:
-        """Start a saga; durable when this returns."""
-        return self.wait(self.engine.start(call, id=id, attributes=attributes))
+        """Start a saga; durable when this returns.
+
+        connection: as in `Engine.start`, but a blocking one; it is used in this thread.
+        """
+        if connection is None:
+            return self.wait(self.engine.start(call, id=id, attributes=attributes))
+        said, header = self.wait(self.engine.enlist(call, id, attributes))
+        return self.engine.handle(call.saga, joined_here(said, header, call, connection).id)
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
         """Run a plain function in the engine's thread (for what is not thread-safe)."""

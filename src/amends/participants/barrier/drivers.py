@@ -25,7 +25,7 @@ class UnknownDriver(AmendsError):
 
 
 class NoTransaction(AmendsError):
-    """No transaction is open: the barrier's row and the effect would not be committed together."""
+    """No transaction is open: what belongs together would not be committed together."""
 
     code = "no_transaction"
 
@@ -54,6 +54,10 @@ class Driver(Protocol):
         """Whether one is open, or will be with the next statement."""
         ...
 
+    def dialect(self, connection: Any) -> Any:
+        """``postgresql``, ``sqlite`` or another; empty when the driver does not say."""
+        ...
+
 
 class DbApi:
     """Any blocking PEP 249 connection. A transaction opens with the first statement."""
@@ -77,6 +81,9 @@ class DbApi:
     def in_transaction(self, connection: Any) -> bool:
         return getattr(connection, "autocommit", False) is not True
 
+    def dialect(self, connection: Any) -> str:
+        return ""
+
 
 class Sqlite3(DbApi):
     """The standard library's module, and those that follow it. Writers queue at BEGIN IMMEDIATE."""
@@ -88,6 +95,9 @@ class Sqlite3(DbApi):
 
     def in_transaction(self, connection: Any) -> bool:
         return _sqlite_in_transaction(connection)
+
+    def dialect(self, connection: Any) -> str:
+        return "sqlite"
 
 
 def _sqlite_in_transaction(connection: Any) -> bool:
@@ -111,6 +121,9 @@ class AioSqlite:
     def in_transaction(self, connection: Any) -> bool:
         return _sqlite_in_transaction(connection)
 
+    def dialect(self, connection: Any) -> str:
+        return "sqlite"
+
 
 class Apsw:
     """apsw, which never opens a transaction by itself."""
@@ -127,6 +140,9 @@ class Apsw:
     def in_transaction(self, connection: Any) -> bool:
         return bool(connection.in_transaction)
 
+    def dialect(self, connection: Any) -> str:
+        return "sqlite"
+
 
 class Psycopg(DbApi):
     """psycopg 3, blocking. `connection.transaction()` works with and without autocommit."""
@@ -140,6 +156,9 @@ class Psycopg(DbApi):
 
     def in_transaction(self, connection: Any) -> bool:
         return not connection.autocommit or _psycopg_busy(connection)
+
+    def dialect(self, connection: Any) -> str:
+        return "postgresql"
 
 
 class AsyncPsycopg:
@@ -160,6 +179,9 @@ class AsyncPsycopg:
 
     def in_transaction(self, connection: Any) -> bool:
         return not connection.autocommit or _psycopg_busy(connection)
+
+    def dialect(self, connection: Any) -> str:
+        return "postgresql"
 
 
 def _psycopg_busy(connection: Any) -> bool:
@@ -191,6 +213,9 @@ class Asyncpg:
     def in_transaction(self, connection: Any) -> bool:
         return bool(connection.is_in_transaction())
 
+    def dialect(self, connection: Any) -> str:
+        return "postgresql"
+
 
 class SqlAlchemy:
     """SQLAlchemy's Connection and Session. A transaction opens with the first statement."""
@@ -206,11 +231,18 @@ class SqlAlchemy:
         transaction = connection.begin()
         return Open(transaction.commit, transaction.rollback)
 
+    def dialect(self, connection: Any) -> str:
+        return str(_sqlalchemy_connection(connection).dialect.name)
+
     def in_transaction(self, connection: Any) -> bool:
-        link = connection.connection() if callable(connection.connection) else connection  # a Session's own
+        link = _sqlalchemy_connection(connection)
         level = link.get_execution_options().get("isolation_level", "")
         by_itself = getattr(link.connection.dbapi_connection, "autocommit", False) is True
         return level != "AUTOCOMMIT" and not by_itself
+
+
+def _sqlalchemy_connection(connection: Any) -> Any:
+    return connection.connection() if callable(connection.connection) else connection  # a Session's own
 
 
 class AsyncSqlAlchemy:
@@ -231,6 +263,9 @@ class AsyncSqlAlchemy:
     def in_transaction(self, connection: Any) -> Any:
         return connection.run_sync(self._blocking.in_transaction)
 
+    def dialect(self, connection: Any) -> Any:
+        return connection.run_sync(self._blocking.dialect)
+
 
 class Django(DbApi):
     """`django.db.connection`, whose transactions are `transaction.atomic` blocks."""
@@ -242,6 +277,9 @@ class Django(DbApi):
 
     def in_transaction(self, connection: Any) -> bool:
         return connection.in_atomic_block or not connection.get_autocommit()
+
+    def dialect(self, connection: Any) -> str:
+        return str(connection.vendor)
 
 
 _KNOWN: dict[str, Driver] = {

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 from ...errors import CommitUnknown, Refused, UnknownName
 from ...kernel.entries import Row
+from ..enlisting import Enlistment
 from ..port import AuditRecord, Header, Message, Query
 from . import reading
+from .enlisting import IDENTIFY, enlistment
 from .faults import Lost
+from .link import Rows
 from .literals import put
 from .mail import Mail
 from .reading import HEADER
@@ -18,6 +21,8 @@ from .worker_side import WorkerPart
 
 class ClientPart(WorkerPart):
     """The client's side of the port."""
+
+    _identity: Rows | None = None
 
     async def create(self, header: Header) -> bool:
         """Add an unowned execution, due now. False: that (namespace, id) exists; nothing changed."""
@@ -46,6 +51,12 @@ class ClientPart(WorkerPart):
                 f"execution {uid} is not parked", hint="send it a message instead; look at its status first"
             )
         self._wrote()
+
+    async def enlistment(self) -> Enlistment:
+        """How an execution is created on a connection of the caller's. Raises `StoreError` unless open."""
+        if self._identity is None:
+            self._identity = await self._ask(IDENTIFY, {})
+        return enlistment(self.schema, self._channel, self.where, self._identity)
 
     def _mail(self) -> Mail:
         loop = asyncio.get_running_loop()

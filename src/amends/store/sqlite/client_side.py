@@ -10,10 +10,12 @@ import apsw
 
 from ...errors import Refused
 from ...kernel.entries import Row
+from ..enlisting import Enlistment
 from ..port import ATTENTION, AuditRecord, Header, Message, Query, beyond
 from . import reading
 from .commit import audit_values
 from .core import Core
+from .enlisting import enlistment
 from .mail import Mail
 from .worker_side import CONTROL, state
 
@@ -58,6 +60,10 @@ class ClientPart(Core):
 
         await self._writer.soon(work)
         self._wrote()
+
+    async def enlistment(self) -> Enlistment:
+        """How an execution is created on a connection of the caller's."""
+        return enlistment(self.path, is_open=self._writer.refusal is None)
 
     def _mail(self) -> Mail:
         loop = asyncio.get_running_loop()
