@@ -74,6 +74,15 @@ class Registry:
             hint=did_you_mean(name, self._names(step=False)) or "give it to Engine(sagas=[…])",
         )
 
+    def definitions(self) -> list[tuple[str, str]]:
+        """Name and version of every saga that is known here."""
+        return sorted(set(self._keys()))
+
+    @property
+    def count(self) -> int:
+        """Changes when a saga becomes known."""
+        return len(self.sagas) + (self.parent.count if self.parent is not None else 0)
+
     def _keys(self) -> Iterable[tuple[str, str]]:
         yield from self.sagas
         if self.parent is not None:

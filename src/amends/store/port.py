@@ -23,7 +23,9 @@ messages not yet journaled, `fences` (one per worker incarnation) and `audit`.
   only the guilty write is left out, with verdict `POISON`.
 
 * *One worker or several.*  A store that several workers may serve at the same time says so by an attribute
-  `shared = True`; then what one of them lets go another may take.
+  `shared = True`; then what one of them lets go another may take.  It has one more method, `surplus() ->
+  int`: how many executions its worker has more than a fair share, where others have the same definitions and
+  less to do, as of the last look (each look is told once).
 
 All times are seconds since the epoch (UTC, float).  Messages are encoded `Event` entries.
 """
@@ -31,7 +33,7 @@ All times are seconds since the epoch (UTC, float).  Messages are encoded `Event
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -45,6 +47,8 @@ COMPENSATED = "compensated"
 PARTIALLY_COMPENSATED = "partially_compensated"
 ATTENTION = "attention"
 TERMINATED = "terminated"
+MISSING = "missing_definition"
+"""The cause of what was parked because its worker had no code of its saga."""
 FINAL = frozenset({COMPLETED, COMPENSATED, PARTIALLY_COMPENSATED, TERMINATED})
 
 
@@ -241,12 +245,31 @@ class WorkerSide(Protocol):
         `CommitUnknown`."""
         ...
 
+    async def serve(
+        self,
+        incarnation: int,
+        definitions: Collection[tuple[str, str]],
+        shares: Mapping[str, float] | None = None,
+    ) -> None:
+        """Say which sagas (name and version) this worker has the code of; again whenever that changes.
+
+        What was parked with the cause `missing_definition` for want of one of them becomes claimable, with
+        its status before.  Where several workers serve a store, `claim` and `next_wake` then concern only
+        what this one has, and what no living worker has: that is left alone for a while, then adopted by one
+        (which ends it from its journal, or parks it).  shares: weights of namespaces in `claim` (default 1).
+        """
+        ...
+
     async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
-        """Take at most `limit` unowned executions due by `now`, earliest first, with journal and inbox."""
+        """Take at most `limit` unowned executions due by `now`, with journal and inbox.
+
+        Of each namespace earliest first; between namespaces in turns: the n-th of one with the weight w comes
+        at n / w, so that a flood in one does not hold up the others.
+        """
         ...
 
     async def next_wake(self) -> float | None:
-        """The earliest `wake_at` of any unowned execution; None: nothing sleeps."""
+        """The earliest `wake_at` of any unowned execution that may be claimed; None: nothing sleeps."""
         ...
 
     async def news(self, incarnation: int, after: int) -> list[Message]:

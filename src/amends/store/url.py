@@ -70,6 +70,7 @@ _POSTGRES_OPTIONS: dict[str, Callable[[str], Any]] = {
     "patience": float,
     "answer": float,
     "step_seconds": float,
+    "orphaned": float,
     "pooled": _truth,
     "unsafe": _truth,
 }

@@ -137,8 +137,8 @@ def _passing(call: str) -> Any:
 
 
 CALLS = (
-    "open", "tidy", "register", "retire", "commit", "claim", "next_wake", "news", "changed", "transact",
-    "park",
+    "open", "tidy", "register", "retire", "commit", "serve", "claim", "next_wake", "news", "changed",
+    "transact", "park",
     "create", "send", "unpark", "find", "headers", "read", "audited",
 )  # fmt: skip
 for _name in CALLS:

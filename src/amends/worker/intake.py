@@ -11,36 +11,53 @@ from __future__ import annotations
 import asyncio
 import math
 
+from .appetite import Appetite
+from .handover import rebalance
 from .worker import Worker
 
 
 async def intake(worker: Worker) -> None:
     """Feed the worker. While it drains it claims nothing more, but hears what those in memory are told."""
     cursor = 0
+    served = -1
     next_wake: float | None = 0.0
     quiet = (0, 0.0)
+    appetite = Appetite(worker)
     while not worker.dead:
         stirred = worker.stir.is_set()
         worker.stir.clear()
         now = worker.clock.now()
         _ring(worker, now)
+        if served != worker.registry.count:
+            served, stirred = await _serve(worker), True
         if stirred or await worker.store.changed():
             cursor = await _news(worker, cursor)
             next_wake = await worker.store.next_wake()
         while next_wake is not None and next_wake <= worker.clock.now():
-            if len(worker.lives) >= worker.settings.live or worker.dead or worker.draining:
+            room, due_by = appetite.bite(worker.clock.now())
+            if not room or worker.dead or worker.draining:
                 break
             worker.claimed.clear()
             try:
-                claimed = await _claim(worker)
+                claimed = await _claim(worker, room, due_by)
             finally:
                 worker.claimed.set()
             next_wake = await worker.store.next_wake()
             if not claimed:  # another worker is taking it just now
                 break
+        if (surplus := appetite.surplus()) and not worker.draining:
+            rebalance(worker, surplus)
         _evict(worker, worker.clock.now())
         quiet = await _tidy(worker, quiet)
         await _sleep(worker, next_wake)
+
+
+async def _serve(worker: Worker) -> int:
+    """Say what this worker has the code of. How many sagas are known?"""
+    count = worker.registry.count
+    definitions = worker.registry.definitions()
+    await worker.store.serve(worker.incarnation, definitions, worker.settings.shares)
+    return count
 
 
 def _ring(worker: Worker, now: float) -> None:
@@ -56,10 +73,9 @@ async def _news(worker: Worker, cursor: int) -> int:
     return max((m.seq for m in messages), default=cursor)
 
 
-async def _claim(worker: Worker) -> int:
+async def _claim(worker: Worker, room: int, due_by: float) -> int:
     """How many executions were taken?"""
-    room = min(worker.settings.claim, max(1, worker.settings.live - len(worker.lives)))
-    claims = await worker.store.claim(worker.incarnation, worker.clock.now(), room)
+    claims = await worker.store.claim(worker.incarnation, due_by, room)
     for place, claim in enumerate(claims):
         if worker.dead:
             return place

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import msgspec
 
+from ..errors import DefinitionError
 from ..kernel.limits import Limits
 
 
@@ -17,6 +21,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ceiling between looks for news from other processes.  grace: how long a drain waits for running
     attempts, and how long after its timeout an attempt that was lost with its worker is believed to
     be still running.
+    shares: weights of namespaces when due executions are claimed (default 1): of two that both have
+    more than enough, one with the weight 3 gets three times as many.
     tune_gc: raise the thresholds of Python's garbage collector while the engine is open, unless the
     program has set its own.
     """
@@ -30,5 +36,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     live: int = 5000
     poll: float = 0.1
     grace: float = 5.0
+    shares: Mapping[str, float] = {}
     tune_gc: bool = True
     limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        """Raise `DefinitionError` for a weight that is none."""
+        for namespace, weight in self.shares.items():
+            if not (isinstance(weight, (int, float)) and 0 < weight < math.inf):
+                raise DefinitionError(
+                    f"the share of the namespace {namespace!r} is {weight!r}; expected a number over 0",
+                    hint='Settings(shares={"gold": 3}): others have 1',
+                )

@@ -35,6 +35,7 @@ from . import writes
 from .attempts import Attempts
 from .committer import Committer
 from .dispatcher import Dispatcher
+from .handover import hand_over
 from .live import Live
 from .loading import READ_THE_LOG, Loader
 from .parking import Parking
@@ -404,6 +405,10 @@ class Worker:
         self.stir.set()
         self.dispatcher.close()
         began = self.clock.monotonic()
+        if getattr(self.store, "shared", False):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self.settings.grace):
+                    await hand_over(self)
         await self.attempts.close(self.settings.grace)
         await self._quiet(self.settings.grace - (self.clock.monotonic() - began))
         running = {uid for uid, _, _ in self.attempts.running} | self.loader.stash.keys()

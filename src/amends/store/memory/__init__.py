@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import copy
 import weakref
-from collections.abc import Callable, Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from ...errors import Fenced, Refused, StoreError, UnknownName
@@ -18,6 +19,7 @@ from ...kernel.entries import Row
 from ..port import (
     ATTENTION,
     COMMITTED,
+    MISSING,
     AuditRecord,
     Claim,
     Code,
@@ -40,6 +42,7 @@ class _Core:
         self._opened = 0
         self._worker: int | None = None
         self._standbys: list[asyncio.Future[None]] = []
+        self._shares: dict[str, float] = {}
         self._generation = 0
         self._callers: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
 
@@ -101,6 +104,14 @@ class _Core:
             raise UnknownName(f"no execution has the uid {uid!r}")
         return execution
 
+    def _unpark(self, execution: Execution) -> None:
+        assert execution.parked is not None
+        header = execution.header
+        header.status, header.cause, header.detail = execution.parked
+        execution.parked = None
+        execution.deaths = 0
+        self._state.let_sleep(execution, 0.0)
+
     def _free_worker(self) -> None:
         self._worker = None
         standbys, self._standbys = self._standbys, []
@@ -159,15 +170,41 @@ class _WorkerPart(_Core):
         self._check_fence(incarnation)
         return commit(self._state, incarnation, writes)
 
+    async def serve(
+        self,
+        incarnation: int,
+        definitions: Collection[tuple[str, str]],
+        shares: Mapping[str, float] | None = None,
+    ) -> None:
+        """Say what this worker has the code of: what was parked for want of it becomes due."""
+        self._check_fence(incarnation)
+        if shares is not None:
+            self._shares = dict(shares)
+        known = frozenset(definitions)
+        for execution in self._state.executions.values():
+            header = execution.header
+            waits = execution.parked is not None and header.cause == MISSING
+            if waits and (header.saga, header.version) in known:
+                self._unpark(execution)
+
     async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
-        """Take at most `limit` unowned executions due by `now`, earliest first, with journal and inbox."""
+        """Take at most `limit` unowned executions due by `now`, with journal and inbox, in turns of the
+        namespaces."""
         self._check_fence(incarnation)
         claims: list[Claim] = []
+        taken: Counter[str] = Counter()
+
+        def turn(execution: Execution) -> tuple[float, float, int]:
+            of = execution.header.namespace
+            return (taken[of] + 1) / self._shares.get(of, 1.0), execution.header.wake_at or 0.0, execution.num
+
         while len(claims) < limit:
-            execution = self._state.next_due()
-            if execution is None or (execution.header.wake_at or 0.0) > now:
+            due = [each for each in self._state.next_due() if (each.header.wake_at or 0.0) <= now]
+            if not due:
                 break
+            execution = min(due, key=turn)
             header = execution.header
+            taken[header.namespace] += 1
             header.owner, header.wake_at = incarnation, None
             lost, execution.lost = execution.lost, False
             deaths = execution.deaths if execution.death_head == execution.head else 0
@@ -178,8 +215,8 @@ class _WorkerPart(_Core):
     async def next_wake(self) -> float | None:
         """The earliest `wake_at` of any unowned execution; None: nothing sleeps."""
         self._check_open()
-        execution = self._state.next_due()
-        return None if execution is None else execution.header.wake_at
+        wakes = [each.header.wake_at for each in self._state.next_due()]
+        return min((wake for wake in wakes if wake is not None), default=None)
 
     async def news(self, incarnation: int, after: int) -> list[Message]:
         """Messages with `seq` over `after` to executions this incarnation owns, in `seq` order."""
@@ -257,12 +294,8 @@ class _ClientPart(_Core):
                 f"execution {uid} is not parked", hint="send it a message instead; look at its status first"
             )
         _check_storable(audit)
-        header = execution.header
-        header.status, header.cause, header.detail = execution.parked
-        header.updated_at = audit.at
-        execution.parked = None
-        execution.deaths = 0
-        self._state.let_sleep(execution, 0.0)
+        execution.header.updated_at = audit.at
+        self._unpark(execution)
         self._state.audit.append(copy.copy(audit))
         self._generation += 1
 

@@ -1,7 +1,7 @@
 """What the memory store remembers: executions with their journals and inboxes, fences, audit records.
 
-Executions that sleep stand in a heap by the time they are due; an entry that no longer holds (claimed
-meanwhile, or due at another time) is skipped when it comes up.
+Executions that sleep stand in a heap by the time they are due, one for each namespace; an entry that no
+longer holds (claimed meanwhile, or due at another time) is skipped when it comes up.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class State:
         self.audit: list[AuditRecord] = []
         self.used = 0
         self._messages = 0
-        self._due: list[tuple[float, int, str]] = []
+        self._due: dict[str, list[tuple[float, int, str]]] = {}
 
     def make_room(self, more: int) -> None:
         """Raise `StoreFull` unless so many more things fit."""
@@ -111,16 +111,20 @@ class State:
         execution.header.owner = None
         execution.header.wake_at = wake_at
         if wake_at is not None:
-            heapq.heappush(self._due, (wake_at, execution.num, execution.header.uid))
+            due = self._due.setdefault(execution.header.namespace, [])
+            heapq.heappush(due, (wake_at, execution.num, execution.header.uid))
 
-    def next_due(self) -> Execution | None:
-        """The unowned execution that is due first."""
-        while self._due:
-            wake_at, _, uid = self._due[0]
+    def next_due(self) -> list[Execution]:
+        """Of each namespace the unowned execution that is due first."""
+        return [execution for due in self._due.values() if (execution := self._first(due)) is not None]
+
+    def _first(self, due: list[tuple[float, int, str]]) -> Execution | None:
+        while due:
+            wake_at, _, uid = due[0]
             execution = self.executions[uid]
             if execution.header.owner is None and execution.header.wake_at == wake_at:
                 return execution
-            heapq.heappop(self._due)
+            heapq.heappop(due)
         return None
 
     def owned_by(self, incarnation: int | None = None) -> list[Execution]:

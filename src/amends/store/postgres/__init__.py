@@ -77,10 +77,11 @@ class PostgresStore(ClientPart):
     schema: where the tables are; made when missing. Times are seconds: lease: without a sign of life for so
     long a worker is taken for dead. look: a worker looks for news at the latest after this time, notified or
     not. patience: how long to wait for another's lock before `StoreBusy`. answer: without an answer of the
-    server for so long the connection is given up. step_seconds limits a transactional step. pooled: behind a
-    pooler in transaction mode (PgBouncer): no prepared statements, no notifications, and the time limits must
-    be set for the role. unsafe: accept a server with `synchronous_commit`, `fsync` or `full_page_writes` off,
-    which may forget what it said was committed.
+    server for so long the connection is given up. step_seconds limits a transactional step. orphaned: what no
+    living worker has the code of is left alone for so long, then adopted by one (ended, or parked). pooled:
+    behind a pooler in transaction mode (PgBouncer): no prepared statements, no notifications, and the time
+    limits must be set for the role. unsafe: accept a server with `synchronous_commit`, `fsync` or
+    `full_page_writes` off, which may forget what it said was committed.
 
     A worker has three connections (one writes, one asks, one listens) and one more during each transactional
     step; a client has one.

@@ -42,6 +42,7 @@ class Core:
         patience: float = 5.0,
         answer: float = 30.0,
         step_seconds: float = 5.0,
+        orphaned: float = 60.0,
         pooled: bool = False,
         unsafe: bool = False,
         clock: Clock | None = None,
@@ -59,10 +60,13 @@ class Core:
         self._sql = statements(schema, HEADER)
         self._writer = Link(self._connect, self.where, answer=answer, prepared=not pooled)
         self._control = Link(self._connect, self.where, answer=answer, prepared=not pooled)
-        self._keeper = Keeper(self._control, self._sql, self._clock, lease, self._wrote)
+        self._keeper = Keeper(
+            self._control, self._sql, self._clock, self._wrote, lambda: len(self._owned), lease, orphaned
+        )
         self._listener = Listener(self._connect, self._channel, self._wrote, self.where)
         self._incarnation: int | None = None
         self._owned: dict[str, int] = {}
+        self._shares: dict[str, float] = {}
         self._told: set[int] = set()
         self._generation = 0
         self._callers: weakref.WeakKeyDictionary[asyncio.Task[Any], tuple[int, float]] = (

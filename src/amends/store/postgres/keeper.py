@@ -13,6 +13,9 @@
   and after it no other can come.  What is owned is read and given to others only after that, in later
   statements, which therefore see all that the retired ever wrote.
 * A suspect whose commit is under way at that moment is passed over (SKIP LOCKED): it is tried again.
+* *What nobody has the code of* waits `orphaned` seconds for a worker that has it (a deployment may be under
+  way), then a worker adopts its definition: it serves it, as far as that goes without code, until a worker
+  comes that has it.
 * What the dead owned becomes unowned in batches, so that nobody waits long behind a burial; several workers
   may bury one incarnation at once.  A burial that breaks off is found again: the row of the lease goes last.
 """
@@ -31,31 +34,46 @@ from ...clock import Clock
 from ...errors import StoreError
 from .faults import Lost
 from .link import Link
-from .literals import texts
+from .literals import put, texts
 from .statement import Statements
 
 _log = logging.getLogger("amends.store")
+SLACK = 16  # executions that one worker may have more than twice as many as another
 AT_ONCE = 1000  # executions given to others in one transaction
 
 
 class Keeper:
-    """Renews one incarnation's lease, and buries the dead. `found` is called when executions became due."""
+    """Renews one incarnation's lease, and buries the dead. `found` is called when executions became due;
+    `owned` says how many are owned here."""
 
     def __init__(
-        self, link: Link, sql: Statements, clock: Clock, lease: float, found: Callable[[], None]
+        self,
+        link: Link,
+        sql: Statements,
+        clock: Clock,
+        found: Callable[[], None],
+        owned: Callable[[], int],
+        lease: float,
+        orphaned: float,
     ) -> None:
         self.fenced = False
+        self.declared = False
         self._link = link
         self._sql = sql
         self._clock = clock
         self._lease = lease
+        self._orphaned = orphaned
+        self._orphans: dict[tuple[str, str], float] = {}
         self._found = found
+        self._owned = owned
+        self.surplus = 0
         self._task: asyncio.Task[None] | None = None
 
     async def register(self, place: str) -> int:
         """Begin an incarnation."""
         found = await self._link.fetch(self._sql["register"], {"lease": self._lease, "place": place})
-        self.fenced = False
+        self.fenced = self.declared = False
+        self._orphans.clear()
         return int(found[0][0])
 
     def start(self, incarnation: int) -> None:
@@ -78,15 +96,42 @@ class Keeper:
                     _log.error("worker incarnation %d has been retired by others", incarnation)
                     self.fenced = True
                     return
-                if await self.bury(self._clock.now()):
+                buried = await self.bury(self._clock.now())
+                if await self.adopt(incarnation) or buried:
                     self._found()
             except (Lost, StoreError, psycopg.Error) as error:
                 _log.warning("cannot renew the lease of worker incarnation %d yet: %s", incarnation, error)
 
+    async def serve(self, incarnation: int, definitions: Collection[tuple[str, str]]) -> tuple[bool, int]:
+        """Say what it has the code of. Is it alive, and how many executions were parked for want of it?"""
+        values = {"me": incarnation, **_columns(definitions)}
+        found = (await self._link.fetch(self._sql["serve"], values))[0]
+        self.declared = bool(found[0])
+        return self.declared, int(found[1])
+
+    async def adopt(self, incarnation: int) -> bool:
+        """Take what no living worker has had the code of for `orphaned` seconds, if any."""
+        if not self.declared:
+            return False
+        now = self._clock.monotonic()
+        values = {"me": incarnation, "now": self._clock.now()}
+        found = await self._link.fetch(self._sql["orphans"], values)
+        seen = {(saga, version): mine for saga, version, _, mine in found}
+        self._orphans = {each: self._orphans.get(each, now) for each in seen}
+        ripe = [each for each, since in self._orphans.items() if seen[each] and now - since >= self._orphaned]
+        if ripe:
+            await self._link.fetch(self._sql["adopt"], {"me": incarnation, **_columns(ripe, stored=True)})
+            _log.warning("no living worker has %s; taking it", ", ".join(f"{s} {v!r}" for s, v in ripe))
+        return bool(ripe)
+
     async def renew(self, incarnation: int) -> bool:
         """Renew a lease. False: the incarnation is retired."""
-        values = {"me": incarnation, "lease": self._lease}
-        return bool(await self._link.fetch(self._sql["renew"], values))
+        owned = self._owned()
+        values = {"me": incarnation, "lease": self._lease, "owned": owned}
+        found = await self._link.fetch(self._sql["renew"], values)
+        least = found[0][0] if found else None
+        self.surplus = 0 if least is None or owned <= 2 * least + SLACK else (owned - least) // 2
+        return bool(found)
 
     async def expire(self, incarnation: int) -> None:
         """Let a lease run out at once: its owner goes without having retired."""
@@ -118,3 +163,10 @@ class Keeper:
                     break
         await self._link.fetch(self._sql["forget"], {"incarnation": incarnation})
         return total
+
+
+def _columns(definitions: Collection[tuple[str, str]], *, stored: bool = False) -> dict[str, str]:
+    """As parameters. stored: they come from the database, so they are as it holds them."""
+    as_stored = (lambda text: text) if stored else put
+    sagas, versions = ([as_stored(each[place]) for each in definitions] for place in (0, 1))
+    return {"sagas": texts(sagas), "versions": texts(versions)}

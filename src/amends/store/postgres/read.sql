@@ -26,9 +26,6 @@ SELECT {header} FROM {schema}.executions AS e WHERE e.namespace = %(namespace)s:
 -- name: num
 SELECT num FROM {schema}.executions WHERE uid = %(uid)s::text;
 
--- name: next_wake
-SELECT min(wake_at) FROM {schema}.executions WHERE owner IS NULL AND wake_at IS NOT NULL;
-
 -- Found by the owner that the message was addressed to; executions that were given up since are left out.
 -- name: news
 SELECT e.uid, i.seq, i.event, i.key

@@ -36,7 +36,9 @@ CREATE TABLE {schema}.executions (
     UNIQUE (namespace, id)
 );
 
-CREATE INDEX executions_due ON {schema}.executions (wake_at, num) WHERE owner IS NULL AND wake_at IS NOT NULL;
+-- Claims go by namespace, saga and version.
+CREATE INDEX executions_due ON {schema}.executions (namespace, saga, version, wake_at, num)
+    WHERE owner IS NULL AND wake_at IS NOT NULL;
 CREATE INDEX executions_owner ON {schema}.executions (owner, num) WHERE owner IS NOT NULL;
 CREATE INDEX executions_parent ON {schema}.executions (parent) WHERE parent <> '';
 CREATE INDEX executions_root ON {schema}.executions (root) WHERE parent <> '';
@@ -83,7 +85,21 @@ CREATE TABLE {schema}.leases (
     incarnation bigint PRIMARY KEY,
     expires_at  timestamptz NOT NULL,
     started_at  timestamptz NOT NULL DEFAULT now(),
-    place       text NOT NULL
+    place       text NOT NULL,
+    -- False for a worker that has not said what it serves (an earlier release never does): it takes anything.
+    declared    boolean NOT NULL DEFAULT false,
+    -- How many executions it owned at its last look.
+    owned       bigint NOT NULL DEFAULT 0
+);
+
+-- Which definitions each living worker has the code of. `adopted`: of what no living worker has, one that takes it
+-- nevertheless, to end it from its journal or to park it.
+CREATE TABLE {schema}.served (
+    incarnation bigint NOT NULL,
+    saga        text COLLATE "C" NOT NULL,
+    version     text COLLATE "C" NOT NULL,
+    adopted     boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (incarnation, saga, version)
 );
 
 CREATE TABLE {schema}.audit (

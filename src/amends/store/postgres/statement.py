@@ -59,7 +59,8 @@ class Statements:
         self.parts = {name: _fill(text, words) for name, text in named(read("commit.sql")).items()}
         words["fence"] = self.parts["fence"]
         files = read("control.sql"), read("read.sql")
-        words = {"history": named(files[1])["history"], **words}
+        shared = named(files[0]) | named(files[1])
+        words = {name: shared[name] for name in ("groups", "mine", "history")} | words
         self._plain = {name: _fill(text, words) for file in files for name, text in named(file).items()}
         self._written: dict[tuple[Parts, bool], tuple[str, list[str]]] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -15,10 +16,11 @@ from .commit import NOT_OWNED, Batch, fenced
 from .core import Core
 from .faults import Lost, is_data_error
 from .link import Rows, Run
-from .literals import get, numbers, put
+from .literals import get, numbers, put, texts
 from .sift import Sift
 
 _STANDBY_POLL = 0.05
+_log = logging.getLogger("amends.store")
 
 
 class WorkerPart(Core):
@@ -114,9 +116,36 @@ class WorkerPart(Core):
             hint="the worker retires its incarnation and reads again",
         )
 
+    async def serve(
+        self,
+        incarnation: int,
+        definitions: Collection[tuple[str, str]],
+        shares: Mapping[str, float] | None = None,
+    ) -> None:
+        """Say what this worker has the code of: it claims that, and what it adopts (see `Keeper`)."""
+        if shares is not None:
+            self._shares = {put(namespace): weight for namespace, weight in shares.items()}
+        try:
+            alive, unparked = await self._keeper.serve(incarnation, definitions)
+        except Exception as error:
+            raise self._said(error) from error
+        if not alive:
+            raise fenced(incarnation)
+        if unparked:
+            _log.info("%d executions go on that waited for definitions", unparked)
+        self._wrote()
+
+    def surplus(self) -> int:
+        """How many executions others could take off its hands. Each look of the keeper is told once."""
+        surplus, self._keeper.surplus = self._keeper.surplus, 0
+        return surplus
+
     async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
-        """Take at most `limit` unowned executions due by `now`, earliest first, with journal and inbox."""
-        values = {"me": incarnation, "now": now, "limit": limit}
+        """Take at most `limit` unowned executions due by `now`, with journal and inbox, in turns of the
+        namespaces."""
+        values: dict[str, Any] = {"me": incarnation, "now": now, "limit": limit}
+        values["declared"] = self._keeper.declared
+        values |= {"namespaces": texts(list(self._shares)), "weights": numbers(self._shares.values())}
         try:
             taken = await self._control.fetch(self._sql["claim"], values)
             if not taken[0][0]:
@@ -139,8 +168,9 @@ class WorkerPart(Core):
         return claims
 
     async def next_wake(self) -> float | None:
-        """The earliest `wake_at` of any unowned execution; None: nothing sleeps."""
-        wake: float | None = (await self._read("next_wake"))[0][0]
+        """The earliest `wake_at` of any unowned execution that may be claimed; None: nothing sleeps."""
+        values = {"me": self._incarnation or 0, "declared": self._keeper.declared}
+        wake: float | None = (await self._read("next_wake", **values))[0][0]
         return wake
 
     async def news(self, incarnation: int, after: int) -> list[Message]:

@@ -20,20 +20,23 @@ from .commit import check_fence
 class Claiming:
     """One claim. `take` is the transaction, `load` what follows its commit."""
 
-    def __init__(self, incarnation: int, now: float, limit: int, owned: dict[str, int]) -> None:
+    def __init__(
+        self, incarnation: int, now: float, limit: int, owned: dict[str, int], shares: str = "{}"
+    ) -> None:
         self.claims: list[Claim] = []
         self._incarnation = incarnation
         self._now = now
         self._limit = limit
+        self._shares = shares
         self._owned = owned
         self._taken: list[tuple[int, str, int, int, int]] = []
         self._db: apsw.Connection
 
     def take(self, db: apsw.Connection) -> None:
-        """Become the owner of what is due, earliest first."""
+        """Become the owner of what is due, in turns of the namespaces."""
         self._db = db
         check_fence(db, self._incarnation)
-        self._taken = reading.fetch(db, "due", (self._now, self._limit))
+        self._taken = reading.fetch(db, "due", (self._now, self._limit, self._shares))
         nums = json.dumps([taken[0] for taken in self._taken])
         db.execute(reading.SQL["take"], (self._incarnation, nums))
 

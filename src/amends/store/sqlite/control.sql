@@ -42,5 +42,12 @@ SET status = parked ->> 0, cause = parked ->> 1, detail = parked ->> 2, updated_
     deaths = 0
 WHERE num = ?1;
 
+-- What was parked for want of a definition that there is now: ?1 are pairs of a name and a version.
+-- name: unpark_defined
+UPDATE amends_executions
+SET status = parked ->> 0, cause = parked ->> 1, detail = parked ->> 2, parked = NULL, wake_at = 0.0, deaths = 0
+WHERE status = 'attention' AND parked IS NOT NULL AND cause = 'missing_definition'
+  AND EXISTS (SELECT 1 FROM json_each(?1) AS d WHERE d.value ->> 0 = saga AND d.value ->> 1 = version);
+
 -- name: audit [6]
 INSERT INTO amends_audit (at, uid, "by", action, reason, detail) VALUES {rows};

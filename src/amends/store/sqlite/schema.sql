@@ -35,7 +35,7 @@ CREATE TABLE amends_executions (
     UNIQUE (namespace, id)
 ) STRICT;
 
-CREATE INDEX amends_executions_due ON amends_executions (wake_at) WHERE owner IS NULL AND wake_at IS NOT NULL;
+CREATE INDEX amends_executions_due ON amends_executions (namespace, wake_at) WHERE owner IS NULL AND wake_at IS NOT NULL;
 CREATE INDEX amends_executions_owner ON amends_executions (owner) WHERE owner IS NOT NULL;
 CREATE INDEX amends_executions_parent ON amends_executions (parent) WHERE parent <> '';
 CREATE INDEX amends_executions_root ON amends_executions (root) WHERE parent <> '';

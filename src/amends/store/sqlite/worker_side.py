@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import apsw
@@ -107,13 +107,32 @@ class WorkerPart(Core):
 
         return work
 
+    async def serve(
+        self,
+        incarnation: int,
+        definitions: Collection[tuple[str, str]],
+        shares: Mapping[str, float] | None = None,
+    ) -> None:
+        """Say what this worker has the code of: what was parked for want of it becomes due. As the only
+        worker of the file it takes what it has no code of as well."""
+        if shares is not None:
+            self._shares = json.dumps(dict(shares))
+        known = json.dumps(list(definitions))
+
+        def work(db: apsw.Connection) -> None:
+            check_fence(db, incarnation)
+            db.execute(CONTROL["unpark_defined"], (known,))
+
+        await self._writer.soon(work)
+
     async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
-        """Take at most `limit` unowned executions due by `now`, earliest first, with journal and inbox."""
+        """Take at most `limit` unowned executions due by `now`, with journal and inbox, in turns of the
+        namespaces."""
         due = self._read(lambda db: _count_due(db, incarnation, now, limit))
         if not due:
             return []
 
-        claiming = Claiming(incarnation, now, limit, self._owned)
+        claiming = Claiming(incarnation, now, limit, self._owned, self._shares)
         run = self._writer.soon if due <= _FEW else self._writer.run
         await run(claiming.take, claiming.load)
         return claiming.claims
