@@ -19,7 +19,7 @@ from amends.errors import Parked
 from tests.docs import errors_table, pages
 from tests.docs.pages import PAGES, ROOT, anchors, blocks, prose
 
-LANGUAGES = {"python", "text", "console", "toml", "sql", "json", "yaml"}
+LANGUAGES = {"ini", "dockerfile", "python", "text", "console", "toml", "sql", "json", "yaml"}
 
 
 def name(page: Path) -> str:

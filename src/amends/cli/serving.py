@@ -44,7 +44,8 @@ def engine_of(where: Where, app: App) -> tuple[Engine, Place]:
 
 def _place_of(engine: Engine, app: App) -> Place:
     store = engine.store
-    url = f"sqlite:///{store.path}" if isinstance(store, SqliteStore) else "memory://"
+    elsewhere = getattr(store, "where", "memory://")  # a server, by what people call it
+    url = f"sqlite:///{store.path}" if isinstance(store, SqliteStore) else elsewhere
     return Place(url, f"the engine of {app.name}")
 
 

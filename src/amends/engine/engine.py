@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -31,6 +32,8 @@ from ..worker.worker import Worker
 from . import collector, crashes
 from .backend import Backend, Resident
 from .handle import Handle
+from .health import health as answering
+from .health import report_of
 from .joining import enlistment, joined
 from .listing import Filters, listing
 from .outcome import result_of
@@ -140,8 +143,10 @@ class Engine:
             finally:
                 self._closed.set()
 
-    async def serve(self) -> None:
+    async def serve(self, *, health: str | None = None) -> None:
         """Work until SIGTERM or SIGINT, then drain. For worker processes: ``await Engine(…).serve()``.
+
+        health: HOST:PORT on which ``/live`` and ``/ready`` are answered (see `amends.engine.health`).
 
         The engine is entered here, unless it was before: a signal that comes while it opens drains it, too.
         (Until a program serves, its signals are its own; they are again while it drains, so that a second one
@@ -149,13 +154,27 @@ class Engine:
         """
         stop = None
         try:
-            with told_to_stop() as stop:
+            async with AsyncExitStack() as stack:
+                stop = stack.enter_context(told_to_stop())
+                if health is not None:
+                    address = await stack.enter_async_context(answering(health, lambda: report_of(self)))
+                    _log.info("health checks: http://%s/live and /ready", address)
                 if not self._entered:
                     await self.__aenter__()
                 await stop.wait()
         finally:
             if stop is not None:
                 await self.close()
+
+    @property
+    def state(self) -> str:
+        """``new``, ``opening``, ``standing by``, ``working``, ``recovering`` (its incarnation was lost, it
+        registers again), ``draining`` or ``closed``."""
+        if self._closing:
+            return "closed" if self._closed is None or self._closed.is_set() else "draining"
+        if self._worker is None:
+            return "new" if not self._entered else "standing by" if self._tasks else "opening"
+        return "recovering" if self._worker.dead else "working"
 
     @property
     def working(self) -> bool:

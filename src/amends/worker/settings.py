@@ -36,13 +36,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     live: int = 5000
     poll: float = 0.1
     grace: float = 5.0
-    shares: Mapping[str, float] = {}
+    shares: Mapping[str, float] | None = None
     tune_gc: bool = True
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
         """Raise `DefinitionError` for a weight that is none."""
-        for namespace, weight in self.shares.items():
+        for namespace, weight in (self.shares or {}).items():
             if not (isinstance(weight, (int, float)) and 0 < weight < math.inf):
                 raise DefinitionError(
                     f"the share of the namespace {namespace!r} is {weight!r}; expected a number over 0",

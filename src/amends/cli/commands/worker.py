@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import shlex
 import signal
 import sys
+from collections.abc import AsyncIterator
 
 import rich_click as click
 
 from ...engine.engine import Engine
+from ...engine.health import health as answering
+from ...engine.health import report_of
 from .. import apps, logs
 from ..desk import Desk
 from ..exits import Exit, Problem
 from ..options import Where, command
 from ..resolve import Place
 from ..serving import engine_of, refuse_wrong_module
+from ..supervisor import Reporting, Supervisor, of_this_process
 
 _log = logging.getLogger("amends.cli")
 _LOOK = 0.1  # seconds between looks whether a standby has taken over
@@ -27,23 +33,38 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 @click.argument("module", required=False)
 @click.option("--no-standby", is_flag=True, help="Fail if another worker serves the store, do not wait.")
 @click.option("--park-unknown", is_flag=True, help="Work although no saga in the store is defined here.")
+@click.option("--processes", type=click.IntRange(min=1), help="So many, started again when they end.")
+@click.option("--health", metavar="HOST:PORT", help="Answer /live and /ready over HTTP there.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(logs.LEVELS))
 async def worker(
-    where: Where, *, module: str | None, no_standby: bool, park_unknown: bool, log_level: str
-) -> Exit:
+    where: Where,
+    *,
+    module: str | None,
+    no_standby: bool,
+    park_unknown: bool,
+    processes: int | None,
+    health: str | None,
+    log_level: str,
+) -> int:
     """Serve a store: run its sagas until stopped.
 
     One worker serves a file; a second stands by and takes over when the first is gone. SIGTERM or Ctrl-C
     drains: running steps may end, then it stops. A second signal stops at once, which loses nothing: whoever
     takes over goes on. MODULE holds the sagas, or one Engine with its own store and settings.
     """
+    if processes is not None:
+        _begin_log(where, log_level)
+        own = [*([module] if module else []), "--log-level", log_level]
+        own += ["--no-standby"] * no_standby + ["--park-unknown"] * park_unknown + ["--json"] * where.json
+        return await _supervise(where, own, processes, health)
+    reporting = of_this_process()
     app = apps.load(module)
     engine, place = engine_of(where, app)
     if not park_unknown:
         await refuse_wrong_module(where, place, app, engine, all_known=False)
-    logs.begin(json=where.json, level=log_level, colour=where.output.err.color_system is not None)
+    _begin_log(where, log_level)
     stop = _Stop(engine)
-    async with engine:
+    async with _watched(engine, stop, health, reporting), engine:
         if not engine.working:
             _second(place, where, no_standby=no_standby)
         announcing = asyncio.create_task(_announce(engine, place))
@@ -51,6 +72,40 @@ async def worker(
         announcing.cancel()
     _log.info("stopped")
     return Exit.OK
+
+
+def _begin_log(where: Where, level: str) -> None:
+    logs.begin(json=where.json, level=level, colour=where.output.err.color_system is not None)
+
+
+async def _supervise(where: Where, arguments: list[str], processes: int, address: str | None) -> int:
+    command = [sys.executable, "-m", *shlex.split(where.again("worker")), *arguments]
+    supervisor = Supervisor(command, processes)
+    async with contextlib.AsyncExitStack() as stack:
+        if address is not None:
+            bound = await stack.enter_async_context(answering(address, supervisor.report))
+            _log.info("health checks: http://%s/live and /ready", bound)
+        return await supervisor.run()
+
+
+@contextlib.asynccontextmanager
+async def _watched(
+    engine: Engine, stop: _Stop, address: str | None, reporting: Reporting | None
+) -> AsyncIterator[None]:
+    """Whoever asks how it is, is told: from before it opens until it is closed."""
+
+    async def report(to: Reporting) -> None:
+        await to.until_orphaned(lambda: report_of(engine))
+        stop.ask("the supervisor is gone")
+
+    async with contextlib.AsyncExitStack() as stack:
+        if address is not None:
+            bound = await stack.enter_async_context(answering(address, lambda: report_of(engine)))
+            _log.info("health checks: http://%s/live and /ready", bound)
+        if reporting is not None:
+            task = asyncio.create_task(report(reporting))
+            stack.callback(task.cancel)
+        yield
 
 
 def _second(place: Place, where: Where, *, no_standby: bool) -> None:
@@ -88,16 +143,21 @@ class _Stop:
         """Wait for the first signal."""
         await self._asked.wait()
 
-    def _signal(self, number: int) -> None:
-        name = signal.Signals(number).name
-        running = self._engine.stats().get("attempts", 0)
+    def ask(self, why: str) -> None:
+        """Ask for a drain."""
         if not self._asked.is_set():
-            grace = self._engine.settings.grace
+            running, grace = self._engine.stats().get("attempts", 0), self._engine.settings.grace
             _log.info(
-                "%s: draining, %s attempt(s) have %g s to end; again to stop at once", name, running, grace
+                "%s: draining, %s attempt(s) have %g s to end; again to stop at once", why, running, grace
             )
             self._asked.set()
+
+    def _signal(self, number: int) -> None:
+        name = signal.Signals(number).name
+        if not self._asked.is_set():
+            self.ask(name)
             return
+        running = self._engine.stats().get("attempts", 0)
         _log.warning(
             "%s again: stopping at once, %s attempt(s) are cut off; their outcome is unknown", name, running
         )
