@@ -13,7 +13,7 @@ from amends.store.kit.support import done, header, row, start, to
 from amends.store.port import AuditRecord, Query, Write
 from amends.store.postgres import PostgresStore, columns, reading
 from amends.store.postgres.commit import Batch
-from amends.store.postgres.statement import Statements, statements
+from amends.store.postgres.statement import Statements, named, read, statements
 from tests.stores import execute, new_schema
 
 FIRST_FEW = {"list: newest", "list: attention"}
@@ -115,6 +115,12 @@ def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
     }
     for name, values in given.items():
         yield name, sql[name], values
+    for name, text in named(read("checkup.sql")).items():
+        if name in {"due", "attention"}:
+            words = {"{schema}": sql.schema, "{groups}": sql["groups"]}
+            for word, meaning in words.items():
+                text = text.replace(word, meaning)
+            yield f"doctor: {name}", text, {"now": 2e9}
     queries = {
         "newest": Query(),
         "attention": Query(statuses=["attention"]),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from ...clock import SystemClock
 from ...engine.engine import Engine
 from ...errors import AmendsError
+from ...store import Store, open_store
 from ...store.sqlite import checkup
 from ...store.sqlite.liveness import holder
 from .. import apps
 from ..desk import Desk
-from ..doctor import Finding, Level, examine_machine, examine_store
+from ..doctor import Finding, Level, examine_machine, examine_server, examine_store
 from ..doctor.finding import careful, fine, problem
 from ..exits import Exit, Problem
 from ..options import Where, app_option, command
@@ -31,10 +34,11 @@ async def doctor(where: Where, app: str | None) -> Exit:
     found = [*examine_machine(place.file)]
     code = Exit.OK
     try:
-        found += _store(place)
-        if any(one.check == "schema" and one.level is Level.PROBLEM for one in found):
+        found += await _store(place, None if serving is None else serving[0])
+        bad = [one.level for one in found if one.check == "schema" and one.level is not Level.OK]
+        if Level.PROBLEM in bad:
             code = Exit.STORE
-        elif serving:
+        elif serving and (place.file is not None or not bad):  # a look must not bring a server up to date
             found.append(await _definitions(where, place, serving[0]))
     except AmendsError as error:
         found.append(problem("store", error.message, error.hint))
@@ -59,19 +63,33 @@ def _module(where: Where, app: str | None) -> tuple[tuple[Engine, Place] | None,
         return None, error
 
 
-def _store(place: Place) -> list[Finding]:
+async def _store(place: Place, engine: Engine | None) -> list[Finding]:
+    file, now = place.file, SystemClock().now()
+    if file is None and place.lasts:
+        return await _server(open_store(place.url) if engine is None else engine.store, now)
     must_exist(place)
-    file = place.file
     if file is None:
-        hint = "only SQLite files are looked into; see docs/postgresql.md for what to ask a server"
-        return [careful("store", f"{place.url} is no file", hint)]
-    now = SystemClock().now()
+        return [careful("store", f"{place.url} is no file", "nothing of it outlives its process")]
     found = checkup.facts(str(file), now, thorough=True)
     return list(examine_store(place.url, file, found, holder(str(file)), now))
 
 
+async def _server(store: Store, now: float) -> list[Finding]:
+    from ...store.postgres import checkup as server  # noqa: PLC0415 - only who uses it needs its driver
+    from ...store.postgres.core import Core  # noqa: PLC0415
+
+    assert isinstance(store, Core)
+    return list(examine_server(await server.facts(store, now), now))
+
+
 async def _definitions(where: Where, place: Place, engine: Engine) -> Finding:
-    async with Desk(place, where.namespace) as desk:
+    async with contextlib.AsyncExitStack() as stack:
+        store = None
+        if place.file is None:  # the engine's own URL may say more than can be shown
+            store = engine.store
+            await store.open()
+            stack.push_async_callback(store.close)
+        desk = await stack.enter_async_context(Desk(place, where.namespace, store))
         foreign, count = await unknown(desk, engine)
     if not foreign:
         return fine("definitions", f"the module defines the sagas of all {count} unfinished executions")

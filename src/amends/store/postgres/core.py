@@ -49,6 +49,7 @@ class Core:
     ) -> None:
         self.schema = check_schema(schema)
         self.pooled = pooled
+        self.lease = lease
         self._unsafe = unsafe
         self._look = look
         self._patience = patience
