@@ -117,10 +117,8 @@ def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
         yield name, sql[name], values
     for name, text in named(read("checkup.sql")).items():
         if name in {"due", "attention"}:
-            words = {"{schema}": sql.schema, "{groups}": sql["groups"]}
-            for word, meaning in words.items():
-                text = text.replace(word, meaning)
-            yield f"doctor: {name}", text, {"now": 2e9}
+            asked_for = text.replace("{schema}", sql.schema).replace("{groups}", sql["groups"])
+            yield f"doctor: {name}", asked_for, {"now": 2e9}
     queries = {
         "newest": Query(),
         "attention": Query(statuses=["attention"]),

@@ -8,7 +8,10 @@ all the others unclaimed.
 
 from __future__ import annotations
 
+import heapq
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import apsw
 
@@ -21,7 +24,12 @@ class Claiming:
     """One claim. `take` is the transaction, `load` what follows its commit."""
 
     def __init__(
-        self, incarnation: int, now: float, limit: int, owned: dict[str, int], shares: str = "{}"
+        self,
+        incarnation: int,
+        now: float,
+        limit: int,
+        owned: dict[str, int],
+        shares: Mapping[str, float],
     ) -> None:
         self.claims: list[Claim] = []
         self._incarnation = incarnation
@@ -36,7 +44,7 @@ class Claiming:
         """Become the owner of what is due, in turns of the namespaces."""
         self._db = db
         check_fence(db, self._incarnation)
-        self._taken = reading.fetch(db, "due", (self._now, self._limit, self._shares))
+        self._taken = due(db, self._now, self._limit, self._shares)
         nums = json.dumps([taken[0] for taken in self._taken])
         db.execute(reading.SQL["take"], (self._incarnation, nums))
 
@@ -49,3 +57,28 @@ class Claiming:
             head = history.rows[-1].position + 1 if history.rows else 0
             same_head = deaths if death_head == head else 0
             self.claims.append(Claim(*history, lost=bool(lost), deaths=same_head))
+
+
+def due(db: apsw.Connection, now: float, limit: int, shares: Mapping[str, float]) -> list[tuple[Any, ...]]:
+    """What is due, at most `limit`, in turns of the namespaces: the n-th of one with the weight w comes at
+    n / w. Number, uid, lost, deaths, head of the last death."""
+    turns: list[list[tuple[Any, ...]]] = []
+    for namespace in _namespaces(db):
+        weight = shares.get(namespace.decode(errors="replace"), 1.0)
+        rows = reading.fetch(db, "due", (now, limit, namespace))
+        turns.append([(place / weight, *row) for place, row in enumerate(rows, 1)])
+    return [row[2:] for row in list(heapq.merge(*turns))[:limit]]
+
+
+def count_due(db: apsw.Connection, now: float, limit: int) -> int:
+    """How much is due, counted up to `limit` in each namespace?"""
+    total = 0
+    for namespace in _namespaces(db):
+        found: Any = db.execute(reading.SQL["count_due"], (now, limit, namespace)).fetchall()
+        total += int(found[0][0])
+    return total
+
+
+def _namespaces(db: apsw.Connection) -> list[bytes]:
+    found: Any = db.execute(reading.SQL["namespaces"]).fetchall()
+    return [namespace for (namespace,) in found]

@@ -75,7 +75,7 @@ class Core:
         self._incarnation: int | None = None
         self._was_worker = False
         self._owned: dict[str, int] = {}
-        self._shares = "{}"
+        self._shares: dict[str, float] = {}
         self._generation = 0
         self._versions: list[object] = [None, None]
         self._callers: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()

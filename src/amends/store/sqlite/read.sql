@@ -1,9 +1,10 @@
 -- `{header}` are the columns of HEADER in reading.py.  A query that fetches text has a twin, `damaged_…`, which fetches
 -- it as bytes, for text that no longer is what was written.
 
--- Namespaces in which something sleeps or is due: a walk over the index from one to the next.
--- name: namespaces
-n (namespace) AS (
+-- Namespaces in which something sleeps or is due: a walk over the index from one to the next. (As bytes: whatever they
+-- hold, what is in them is found again.)
+-- name: walk
+WITH RECURSIVE n (namespace) AS (
     SELECT * FROM (
         SELECT namespace FROM amends_executions
         WHERE owner IS NULL AND wake_at IS NOT NULL ORDER BY namespace LIMIT 1
@@ -16,38 +17,29 @@ n (namespace) AS (
     FROM n WHERE n.namespace IS NOT NULL
 );
 
--- What is due, in turns of the namespaces: the n-th of one with the weight w (?3, an object) comes at n / w.
--- name: in_turns
-FROM (
-    SELECT e.*, row_number() OVER (PARTITION BY n.namespace ORDER BY e.wake_at, e.num)
-        / coalesce((SELECT w.value FROM json_each(?3) AS w WHERE w.key = n.namespace), 1.0) AS turn
-    FROM n CROSS JOIN amends_executions AS e
-    WHERE e.num IN (
-        SELECT d.num FROM amends_executions AS d
-        WHERE d.owner IS NULL AND d.wake_at IS NOT NULL AND d.namespace = n.namespace AND d.wake_at <= ?1
-        ORDER BY d.wake_at, d.num
-        LIMIT ?2
-    )
-)
-ORDER BY turn, wake_at, num
-LIMIT ?2;
+-- name: namespaces
+{walk} SELECT CAST(namespace AS BLOB) FROM n WHERE namespace IS NOT NULL;
 
 -- name: due
-WITH RECURSIVE {namespaces} SELECT num, uid, lost, deaths, death_head {in_turns};
+SELECT wake_at, num, uid, lost, deaths, death_head
+FROM amends_executions
+WHERE owner IS NULL AND wake_at IS NOT NULL AND namespace = CAST(?3 AS TEXT) AND wake_at <= ?1
+ORDER BY wake_at, num
+LIMIT ?2;
 
 -- name: damaged_due
-WITH RECURSIVE {namespaces} SELECT num, CAST(uid AS BLOB), lost, deaths, death_head {in_turns};
+SELECT wake_at, num, CAST(uid AS BLOB), lost, deaths, death_head
+FROM amends_executions
+WHERE owner IS NULL AND wake_at IS NOT NULL AND namespace = CAST(?3 AS TEXT) AND wake_at <= ?1
+ORDER BY wake_at, num
+LIMIT ?2;
 
 -- name: count_due
-WITH RECURSIVE {namespaces}
-SELECT coalesce(sum((
-    SELECT count(*) FROM (
-        SELECT 1 FROM amends_executions AS d
-        WHERE d.owner IS NULL AND d.wake_at IS NOT NULL AND d.namespace = n.namespace AND d.wake_at <= ?1
-        LIMIT ?2
-    )
-)), 0)
-FROM n WHERE n.namespace IS NOT NULL;
+SELECT count(*) FROM (
+    SELECT 1 FROM amends_executions
+    WHERE owner IS NULL AND wake_at IS NOT NULL AND namespace = CAST(?3 AS TEXT) AND wake_at <= ?1
+    LIMIT ?2
+);
 
 -- name: take
 UPDATE amends_executions SET owner = ?, wake_at = NULL
@@ -78,7 +70,7 @@ FROM json_each(?) AS n CROSS JOIN amends_inbox AS i ON i.execution = n.value
 ORDER BY i.seq;
 
 -- name: next_wake
-WITH RECURSIVE {namespaces}
+{walk}
 SELECT min((
     SELECT d.wake_at FROM amends_executions AS d
     WHERE d.owner IS NULL AND d.wake_at IS NOT NULL AND d.namespace = n.namespace

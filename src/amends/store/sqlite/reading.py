@@ -24,14 +24,8 @@ _TEXTS = frozenset(name for name, kind in Header.__annotations__.items() if "str
 COLUMNS = ", ".join(f'"{name}"' for name in HEADER)
 DAMAGED_COLUMNS = ", ".join(f'CAST("{name}" AS BLOB)' if name in _TEXTS else f'"{name}"' for name in HEADER)
 
-_PARTS = load_sql("read.sql")
-SQL = load_sql(
-    "read.sql",
-    header=COLUMNS,
-    damaged_header=DAMAGED_COLUMNS,
-    namespaces=_PARTS["namespaces"],
-    in_turns=_PARTS["in_turns"],
-)
+_WALK = load_sql("read.sql")["walk"]
+SQL = load_sql("read.sql", header=COLUMNS, damaged_header=DAMAGED_COLUMNS, walk=_WALK)
 UNREADABLE = Row(0, 0.0, "unreadable", "unreadable", -1)
 
 _DAMAGE = (UnicodeError, apsw.CorruptError)

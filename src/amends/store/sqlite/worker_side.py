@@ -13,7 +13,7 @@ from ...errors import Refused, UnknownName
 from ...kernel.entries import Row
 from ..port import COMMITTED, Claim, Message, Transaction, Verdict, Write
 from . import reading, transact
-from .claims import Claiming
+from .claims import Claiming, count_due
 from .commit import APPEND_ALONE, Batch, check_fence, fenced, row_alone
 from .core import Core
 from .faults import is_data_error
@@ -116,7 +116,7 @@ class WorkerPart(Core):
         """Say what this worker has the code of: what was parked for want of it becomes due. As the only
         worker of the file it takes what it has no code of as well."""
         if shares is not None:
-            self._shares = json.dumps(dict(shares))
+            self._shares = dict(shares)
         known = json.dumps(list(definitions))
 
         def work(db: apsw.Connection) -> None:
@@ -204,5 +204,4 @@ def _retire(db: apsw.Connection, incarnation: int, settled: Collection[str]) -> 
 
 def _count_due(db: apsw.Connection, incarnation: int, now: float, limit: int) -> int:
     check_fence(db, incarnation)
-    count: Any = db.execute(reading.SQL["count_due"], (now, limit)).fetchall()[0][0]
-    return int(count)
+    return count_due(db, now, limit)
