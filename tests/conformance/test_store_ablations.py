@@ -69,7 +69,14 @@ ABLATIONS = [
         reading.SQL, "take", "wake_at = NULL", "wake_at = wake_at", "claim_brings_all_it_takes_to_go_on"
     ),
     Ablation(reading.SQL, "due", "ORDER BY wake_at, num", "ORDER BY num", "claim_takes_the_earliest_first"),
-    Ablation(reading.SQL, "due", "AND wake_at <= ?", "AND ? > 0", "claim_takes_the_earliest_first"),
+    Ablation(reading.SQL, "due", "AND wake_at <= ?1", "AND ?1 > 0", "claim_takes_the_earliest_first"),
+    Ablation(
+        worker_side.CONTROL,
+        "unpark_defined",
+        "cause = 'missing_definition'",
+        "true",
+        "parked_for_want_of_code_goes_on_when_it_comes",
+    ),
     Ablation(
         worker_side.CONTROL,
         "bury",

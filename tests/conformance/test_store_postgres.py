@@ -49,6 +49,9 @@ def _unfenced(*parts: str) -> Ablation:
 NEWS = "WHEN x.news > 0 AND e.owner IS NULL AND e.parked IS NULL THEN 0"
 SEEN = "v.seen = l.inbox_seq + coalesce(n.news, 0) AS released"
 DEATHS = "CASE WHEN e.death_head = h.head THEN e.deaths ELSE 0 END + 1"
+EARLIEST = "ORDER BY c.wake_at, c.num)"
+SERVED = "WHERE NOT %(declared)s::boolean OR EXISTS"
+GOES_ON = "parked_for_want_of_code_goes_on_when_it_comes"
 ABLATIONS = [
     _unfenced("started"),
     _unfenced("appended"),
@@ -68,7 +71,14 @@ ABLATIONS = [
     Ablation(("born", "audited"), "WHERE {gate}", "", "start_of_a_taken_id_conflicts"),
     Ablation(("claim",), "FOR NO KEY UPDATE OF e SKIP LOCKED", "", "claims_are_disjoint"),
     Ablation(("claim",), "CROSS JOIN fence", "", "claim_and_park_by_the_retired_are_fenced"),
-    Ablation(("claim",), "ORDER BY e.wake_at, e.num", "ORDER BY e.num", "claim_takes_the_earliest_first"),
+    Ablation(("claim",), EARLIEST, "ORDER BY c.num DESC)", "claim_takes_the_earliest_first"),
+    Ablation(("claim",), "PARTITION BY m.namespace", "", "namespaces_take_turns"),
+    Ablation(("claim",), "WHERE w.namespace = m.namespace", "WHERE false", "namespaces_have_shares"),
+    Ablation(("claim",), SERVED, "WHERE true OR EXISTS", "each_worker_takes_what_it_serves"),
+    Ablation(("claim",), SERVED, "WHERE EXISTS", "unserved_before_it_is_said"),
+    Ablation(("next_wake",), SERVED, "WHERE true OR EXISTS", "each_worker_takes_what_it_serves"),
+    Ablation(("serve",), "e.cause = 'missing_definition'", "true", GOES_ON),
+    Ablation(("serve",), "AND w.version = e.version", "", GOES_ON),
     Ablation(("bury",), DEATHS, "1", "deaths_on_one_head_are_counted"),
     Ablation(("bury",), DEATHS, "e.deaths + 1", "deaths_start_again_when_the_head_moves"),
     Ablation(("bury",), "lost = true,", "", "the_dead_leave_their_executions_due"),

@@ -228,9 +228,10 @@ def test_polled_queries_use_their_indexes(tmp_path: Path) -> None:
     def plan(statement: str, *parameters: object) -> str:
         return " | ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
 
-    assert "amends_executions_due" in plan(SQL["due"], 1.0, 1)
-    assert "amends_executions_due" in plan(SQL["count_due"], 1.0, 1)
+    assert "amends_executions_due" in plan(SQL["due"], 1.0, 1, b"default")
+    assert "amends_executions_due" in plan(SQL["count_due"], 1.0, 1, b"default")
     assert "amends_executions_due" in plan(SQL["next_wake"])
+    assert "amends_executions_due" in plan(SQL["namespaces"])
     assert "SCAN" not in plan(SQL["by_id"], "default", "x")
     assert "SCAN" not in plan(SQL["num"], "x")
     assert "SCAN" not in plan(SQL["news"], 0, 1)
