@@ -88,13 +88,13 @@ class Attempts:
 
     def executions(self) -> set[str]:
         """The uids of executions with an attempt that runs or is queued."""
-        return {key[0] for key in self.running} | {attempt.key[0] for attempt in self._waiting}
+        return {key[0] for key in self.running} | {attempt.key[0] for attempt in self.waiting}
 
     def only_queued(self) -> dict[str, list[Attempt]]:
         """Queued attempts by execution, of executions of which nothing runs and nobody waits for an end."""
         busy = {key[0] for key in (*self.running, *self._followers)}
         found: dict[str, list[Attempt]] = {}
-        for attempt in self._waiting:
+        for attempt in self.waiting:
             if attempt.key[0] not in busy:
                 found.setdefault(attempt.key[0], []).append(attempt)
         return found
@@ -102,7 +102,7 @@ class Attempts:
     def withdraw(self, attempts: list[Attempt]) -> None:
         """Take queued attempts out of the queue, as if they had never been asked for."""
         for attempt in attempts:
-            self._waiting.remove(attempt)
+            self.waiting.remove(attempt)
 
     def start(self, attempt: Attempt) -> None:
         """Run it now, or as soon as the limits allow."""
