@@ -60,6 +60,18 @@ class ExpressionError(AmendsError):
         self.column = at + 1
 
 
+class QueryError(AmendsError):
+    """A condition of a query that cannot be read. `column` counts from 1."""
+
+    code = "query"
+
+    def __init__(self, text: str, at: int, reason: str, hint: str = "") -> None:
+        super().__init__(f"{reason} (column {at + 1})\n{caret(text, at)}", hint=hint)
+        self.text = text
+        self.reason = reason
+        self.column = at + 1
+
+
 class GraphFailed(AmendsError):
     """A graph came to a `fail` node, with this message."""
 

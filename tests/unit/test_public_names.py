@@ -51,6 +51,7 @@ NAMES = {
         "PayloadError",
         "PayloadTooLarge",
         "PivotRefused",
+        "QueryError",
         "Refused",
         "Rejected",
         "StepFailed",

@@ -17,6 +17,7 @@ from ..errors import (
     MissingDefinition,
     NeedsAttention,
     PayloadError,
+    QueryError,
     Refused,
     StoreError,
     UnknownName,
@@ -70,6 +71,7 @@ _CODES: tuple[tuple[type[AmendsError], Exit], ...] = (
     (IdInUse, Exit.REFUSED),
     (EngineClosed, Exit.REFUSED),
     (PayloadError, Exit.USAGE),
+    (QueryError, Exit.USAGE),
     (DefinitionError, Exit.USAGE),
     (MissingDefinition, Exit.USAGE),
 )

@@ -20,6 +20,7 @@ import rich_click as click
 from ..engine.backend import operator
 from ..errors import AmendsError, did_you_mean
 from ..store import port
+from ..store.port import STATUSES
 from . import resolve
 from .desk import Desk
 from .exits import Exit, Problem
@@ -27,16 +28,6 @@ from .help import SETTINGS, shown
 from .output import Output
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-STATUSES = (
-    port.RUNNING,
-    port.COMPENSATING,
-    port.ATTENTION,
-    port.COMPLETED,
-    port.COMPENSATED,
-    port.PARTIALLY_COMPENSATED,
-    port.TERMINATED,
-)
 
 
 class Where:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from ..definition.saga import Saga
 from ..errors import Refused, UnknownName, did_you_mean
-from ..store import port
-from ..store.port import Query
+from ..store.port import STATUSES, Query
+from ..store.where.parsing import parse
 from .backend import must_be_text
 from .status import Status, status_of
 
 if TYPE_CHECKING:
     from .backend import Backend
 
-STATUSES = (port.RUNNING, port.COMPENSATING, port.ATTENTION, *sorted(port.FINAL))
 MOST = 2**63 - 1  # what databases count with
 
 
@@ -25,8 +24,10 @@ class Filters(TypedDict, total=False):
 
     status: one or several.  saga: a definition or a durable name.  id_prefix: how the id begins.  parent:
     the id of the execution that started it (a nested saga).  root: the id of the topmost one (itself
-    included).  created_from, created_until, finished_from, finished_until: datetimes with a zone; *from* is
-    included, *until* is not.  limit: at most so many.  after: the uid of the last one of the page before.
+    included).  where: a condition in words, such as ``status = "attention" and attributes.customer = "42"``
+    (docs/operations.md).  created_from, created_until, finished_from, finished_until: datetimes with a zone;
+    *from* is included, *until* is not.  limit: at most so many.  after: the uid of the last one of the page
+    before.
     """
 
     status: str | Sequence[str]
@@ -34,6 +35,7 @@ class Filters(TypedDict, total=False):
     id_prefix: str
     parent: str
     root: str
+    where: str
     created_from: datetime
     created_until: datetime
     finished_from: datetime
@@ -48,9 +50,15 @@ _TIMES = ("created_from", "created_until", "finished_from", "finished_until")
 async def listing(backend: Backend, filters: Filters) -> list[Status]:
     """Executions that match, newest first, as stored (see `Handle.status` for what nested sagas add).
 
-    Raises `UnknownName` for a status or an id that does not exist, `Refused` for a limit or a time that
-    cannot be, TypeError for a filter that does not exist.
+    Raises `UnknownName` for a status or an id that does not exist, `QueryError` for a condition that cannot
+    be read, `Refused` for a limit or a time that cannot be, TypeError for a filter that does not exist.
     """
+    query = await query_of(backend, filters)
+    return [status_of(header) for header in await backend.store.headers(query)]
+
+
+async def query_of(backend: Backend, filters: Filters) -> Query:
+    """The store's query for these filters."""
     for name in filters:
         if name not in Filters.__annotations__:
             near = did_you_mean(name, Filters.__annotations__)
@@ -67,7 +75,9 @@ async def listing(backend: Backend, filters: Filters) -> list[Status]:
         query.parent = (await backend.find(parent)).uid
     if root := filters.get("root"):
         query.root = (await backend.find(root)).uid
-    return [status_of(header) for header in await backend.store.headers(query)]
+    if where := _text("where", filters.get("where")):
+        query.where = parse(where, backend.clock.now())
+    return query
 
 
 def _text(name: str, given: Any) -> str:

@@ -39,6 +39,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from ..kernel.entries import Row
+from .where.terms import ALL, Term
 
 RUNNING = "running"
 COMPENSATING = "compensating"
@@ -49,6 +50,9 @@ ATTENTION = "attention"
 TERMINATED = "terminated"
 MISSING = "missing_definition"
 """The cause of what was parked because its worker had no code of its saga."""
+STATUSES = (
+    RUNNING, COMPENSATING, ATTENTION, COMPLETED, COMPENSATED, PARTIALLY_COMPENSATED, TERMINATED,
+)  # fmt: skip
 FINAL = frozenset({COMPLETED, COMPENSATED, PARTIALLY_COMPENSATED, TERMINATED})
 
 
@@ -185,6 +189,7 @@ class Query(msgspec.Struct, kw_only=True):
     """A filter over headers; empty fields match all. Newest first; `after` is the last uid of a page.
 
     Of a range of times *from* is included, *until* is not; what has not finished is in no such range.
+    `where`: a condition besides (see `where`); on attributes it is asked of their index.
     """
 
     namespace: str = "default"
@@ -197,6 +202,7 @@ class Query(msgspec.Struct, kw_only=True):
     created_until: float | None = None
     finished_from: float | None = None
     finished_until: float | None = None
+    where: Term = ALL
     limit: int = 100
     after: str = ""
 

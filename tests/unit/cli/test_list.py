@@ -145,3 +145,28 @@ def test_the_backend_is_the_one_that_clients_use() -> None:
     from amends.engine import client
 
     assert desk.Backend is client.Backend is Backend
+
+
+def test_conditions(store: Callable[..., None], amends: Amends) -> None:
+    given = [
+        '{"customer":"42","total":5}',
+        '{"customer":42}',
+        '{"customer":"43","total":7}',
+        '{"customer":[1]}',
+    ]
+    store(*(header(n, attributes=text) for n, text in enumerate(given)))
+    assert ids(amends("list", "--json", "--where", "attributes.total > 5")) == ["order-2"]
+    assert ids(
+        amends("list", "--json", "--where", "attributes.customer = '42'", "--since", "2026-03-01")
+    ) == ["order-0"]
+    assert ids(amends("list", "--json", "-a", "customer=42")) == ["order-1", "order-0"]
+    assert ids(amends("list", "--json", "-a", "customer=[1]")) == ["order-3"]
+    assert ids(amends("list", "--json", "-a", "customer=42", "--where", "attributes.total is null")) == [
+        "order-1"
+    ]
+    done = amends("list", "--where", "attributes.total >")
+    assert done.code == 2
+    assert (
+        "a value is expected, got the end (column 19)\n    attributes.total >\n                      ^"
+        in done.err
+    )

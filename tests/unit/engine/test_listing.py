@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 import pytest
 
-from amends import Client, Engine, Refused, UnknownName, saga, step
+from amends import Client, Engine, QueryError, Refused, UnknownName, saga, step
 
 
 @step(name="listing.work")
@@ -139,3 +139,23 @@ def test_one_damaged_header_does_not_keep_the_others_from_being_listed(url, dama
     assert status.parked_whole is False
     if "detail" in damage or "attributes" in damage:
         assert status.error["type"] == "CorruptHeader"
+
+
+def test_conditions_in_words(tmp_path):
+    url = f"sqlite:///{tmp_path}/y.db"
+
+    async def main() -> None:
+        async with Engine(url, sagas=[child]) as engine:
+            for number in range(4):
+                given = {"customer": f"c-{number % 2}", "total": number * 10, "vip": number == 3}
+                await (await engine.start(child(), id=f"order-{number}", attributes=given)).result()
+
+    asyncio.run(main())
+    assert ask(url, where='attributes.customer = "c-1"') == ["order-3", "order-1"]
+    assert ask(url, where="attributes.total >= 10 and not attributes.vip = true") == ["order-2", "order-1"]
+    assert ask(url, where="started > -1h and finished < +1h", limit=1) == ["order-3"]
+    assert ask(url, where="started < -1h") == []
+    with pytest.raises(QueryError) as error:
+        ask(url, where='statsu = "completed"')
+    assert error.value.column == 1
+    assert error.value.hint.startswith("did you mean 'status'")

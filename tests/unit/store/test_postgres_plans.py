@@ -14,13 +14,14 @@ from amends.store.port import AuditRecord, Query, Write
 from amends.store.postgres import PostgresStore, columns, reading
 from amends.store.postgres.commit import Batch
 from amends.store.postgres.statement import Statements, named, read, statements
+from amends.store.where.parsing import parse
 from tests.stores import execute, new_schema
 
 FIRST_FEW = {"list: newest", "list: attention"}
 """These take the first rows in the order of their index, and stop."""
 ATTENTION = "executions_attention"
 """This index holds what needs a person: whoever serves a definition looks through all of it, once."""
-LARGE = ("executions", "journal", "inbox", "audit")
+LARGE = ("executions", "journal", "inbox", "audit", "attributes")
 
 
 def fill(url: str, schema: str, count: int) -> None:
@@ -36,7 +37,7 @@ def fill(url: str, schema: str, count: int) -> None:
             CASE WHEN n % 1000 = 0 THEN 'attention' WHEN n % 50 = 0 THEN 'running' ELSE 'completed' END, '',
             CASE WHEN n % 50 = 0 AND n % 100 <> 0 THEN n % 7 + 1 END, 0, CASE WHEN n % 100 = 0 THEN 1e9 + n END,
             lpad(to_hex(n), 32, '0'), CASE WHEN n % 5 = 0 THEN lpad(to_hex(n - 1), 32, '0') ELSE '' END, '', 0,
-            n, n, '{{}}', '[]'
+            n, n, CASE WHEN n % 10 = 0 THEN '{{"customer":"' || n / 100 || '","total":' || n || '}}' ELSE '{{}}' END, '[]'
         FROM generate_series(1, {count}) AS n
         """,
     )
@@ -57,6 +58,10 @@ def fill(url: str, schema: str, count: int) -> None:
     )
     for table in LARGE:
         execute(url, f"ANALYZE {schema}.{table}")
+
+
+def where(text: str, **more: Any) -> Query:
+    return Query(where=parse(text, 2e9), **more)
 
 
 def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -125,11 +130,14 @@ def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
         "by prefix": Query(id_prefix="id-777"),
         "children": Query(parent=uids[4]),
         "a tree": Query(root=uids[4]),
+        "attribute": where('attributes.customer = "7"'),
+        "attribute, a page": where('attributes.customer = "7" and status != "attention"', after=uids[5]),
+        "attribute, several values": where('attributes.customer in ("7", 8) or attributes.total = 3'),
+        "attribute, a range": where("attributes.total > 3 and attributes.total < 9 and started > -1h"),
     }
     for name, query in queries.items():
-        where, found = reading.select(query)
-        text = f"SELECT {reading.HEADER} FROM {sql.schema}.executions AS e {where}"
-        yield f"list: {name}", f"{text} ORDER BY e.uid DESC LIMIT %(limit)s::bigint", dict(found)
+        text, found = reading.select(query, sql.schema)
+        yield f"list: {name}", text, dict(found)
 
 
 def scans(plan: Any, *, first: bool = False) -> list[str]:

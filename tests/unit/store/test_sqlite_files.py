@@ -21,6 +21,7 @@ from amends.store.sqlite.faults import explain
 from amends.store.sqlite.reading import SQL
 from amends.store.sqlite.sql import Statements, read
 from amends.store.sqlite.worker_side import CONTROL
+from amends.store.where.parsing import parse
 from amends.testing.seams import LoopExecutor
 
 
@@ -256,6 +257,22 @@ def test_filtered_headers_use_their_indexes(tmp_path: Path) -> None:
     assert "amends_executions_attention" in plan(statuses=["attention"])
     assert "TEMP B-TREE" not in plan(after="x")
     assert "(namespace=? AND id>? AND id<?)" in plan(id_prefix="order-")
+
+    def asked(text: str, **query: object) -> str:
+        return plan(where=parse(text, 0.0), **query)
+
+    one = asked('attributes.customer = "42" and status = "running"', after="x")
+    assert "amends_attributes_word (name=? AND word=? AND execution_uid<?)" in one
+    assert "TEMP B-TREE" not in one  # a page reads no more than what it shows
+    assert "amends_attributes_number (name=? AND number>?" in asked("attributes.total > 3 and started > -2h")
+    assert "amends_attributes_number" in asked("attributes.total = 3")
+    for text in (
+        'attributes.a in ("x", 3)',
+        'attributes.a = "x" or attributes.b = 3',
+        'not attributes.a != "x"',
+    ):
+        assert ("SCAN amends_executions" in asked(text)) == text.startswith("not"), text
+        assert "SCAN amends_attributes" not in asked(text)
     connection.close()
 
 

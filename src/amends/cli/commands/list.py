@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ import rich_click as click
 
 from ...store import port
 from ...store.port import Header, Query
+from ...store.where.parsing import parse
+from ...store.where.terms import LONGEST_NAME, All, Field, OneOf, Term, indexed
 from .. import forms
 from ..desk import Desk
 from ..exits import Exit, Problem
@@ -42,13 +45,17 @@ class _Filter(msgspec.Struct, kw_only=True):
 
 @command(
     """amends list --status attention
-amends list --saga shop.place_order --since 2h"""
+amends list --saga shop.place_order --since 2h
+amends list --where 'attributes.customer = "42" and started > -3d'"""
 )
 @status_option
 @click.option("--saga", default="", help="Only of this saga (its durable name).")
 @click.option("--prefix", default="", help="Only ids that begin so.")
 @click.option("--since", help="Started since: 30min, 2h, 3d, or a date such as 2026-11-25T03:00.")
 @click.option("--until", help="Started until; forms as for --since.")
+@click.option(
+    "--where", "condition", default="", help="Only those for which it holds: attributes.total > 100."
+)
 @click.option("--attribute", "-a", "attributes", multiple=True, metavar="KEY=VALUE", help="Only with it.")
 @click.option("--roots", is_flag=True, help="Without nested sagas.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
@@ -62,6 +69,7 @@ async def list_(
     prefix: str,
     since: str | None,
     until: str | None,
+    condition: str,
     attributes: tuple[str, ...],
     roots: bool,
     limit: int,
@@ -83,6 +91,7 @@ async def list_(
             saga=saga,
             id_prefix=prefix,
             after=after or _first(wanted),
+            where=All((*([parse(condition, now)] if condition else []), *_indexed(wanted.attributes))),
         )
         found, more = await _collect(desk, query, wanted, limit)
         _show(where, found, now, only_ids=only_ids)
@@ -171,6 +180,18 @@ def pairs(given: tuple[str, ...]) -> dict[str, str]:
             raise Problem(f"{text!r} is no KEY=VALUE", hint="for example --attribute customer=42")
         pairs[key] = value
     return pairs
+
+
+def _indexed(wanted: dict[str, str]) -> Iterator[Term]:
+    """What the index of attributes knows of them: it may hold more than `_match` takes, never less."""
+    for name, text in wanted.items():
+        try:
+            plain: Any = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            plain = text
+        given = dict(indexed(msgspec.json.encode({"text": text, "plain": plain}).decode()))
+        if len(given) == 2 and len(name) <= LONGEST_NAME:  # otherwise only `_match` can tell
+            yield OneOf(Field(name, "any"), tuple(given.values()))
 
 
 def _match(header: Header, wanted: dict[str, str]) -> bool:

@@ -12,7 +12,7 @@ The cases run on any clock: they wait for nothing but the store.
 
 from __future__ import annotations
 
-from . import inbox, journal, ownership, parking, reading, serving, several, starting, transactions
+from . import inbox, journal, ownership, parking, reading, serving, several, starting, transactions, wheres
 from .support import CASES, Subject
 
 __all__ = ["CASES", "Subject", "names", "run"]
@@ -27,6 +27,7 @@ _MODULES = (
     parking,
     transactions,
     reading,
+    wheres,
 )  # importing them registers cases
 
 

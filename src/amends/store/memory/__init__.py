@@ -30,6 +30,7 @@ from ..port import (
     Verdict,
     Write,
 )
+from ..where.matching import matches
 from .batch import NOT_OWNED, commit, unstorable
 from .state import Execution, State
 
@@ -358,6 +359,7 @@ def _matches(header: Header, query: Query) -> bool:
         and (not query.after or header.uid < query.after)
         and _within(header.created_at, query.created_from, query.created_until)
         and _within(header.finished_at, query.finished_from, query.finished_until)
+        and matches(query.where, header)
     )
 
 

@@ -15,7 +15,6 @@ from .faults import Lost
 from .link import Rows
 from .literals import put
 from .mail import Mail
-from .reading import HEADER
 from .worker_side import WorkerPart
 
 
@@ -72,10 +71,8 @@ class ClientPart(WorkerPart):
 
     async def headers(self, query: Query) -> list[Header]:
         """Headers that match, newest first."""
-        where, values = reading.select(query)
-        sql = f"SELECT {HEADER} FROM {self.schema}.executions AS e {where}"  # noqa: S608  # our own words
-        rows = await self._ask(f"{sql} ORDER BY e.uid DESC LIMIT %(limit)s::bigint", values)
-        return [reading.header(row) for row in rows]
+        sql, values = reading.select(query, self.schema)
+        return [reading.header(row) for row in await self._ask(sql, values)]
 
     async def read(self, uid: str) -> tuple[Header, list[Row], list[Message]] | None:
         """A consistent copy of an execution, its journal and its waiting inbox; changes nothing."""

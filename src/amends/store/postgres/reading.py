@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from ...kernel.entries import Row
 from ..port import ATTENTION, AuditRecord, Header, Message, Query, beyond
+from ..where.sql import Dialect, condition, source
+from ..where.terms import ALL
 from .literals import MARK, get, maybe_texts, put
 
 FIELDS = (
@@ -78,8 +80,39 @@ _TIMES = (
 )
 
 
-def select(query: Query) -> tuple[str, Mapping[str, Any]]:
-    """The condition and the parameters of a query. The words are ours, every value travels as a parameter."""
+def select(query: Query, schema: str, columns: str = HEADER) -> tuple[str, Mapping[str, Any]]:
+    """The statement of a query and its parameters. The words are ours, every value travels as a parameter."""
+    terms, values = _terms(query)
+    tables, order = f"{schema}.executions AS e", "e.uid"
+    if query.where != ALL:
+        say = _dialect(schema, values)
+        if (begin := source(query.where, say)) is not None:
+            if begin.ordered:
+                tables, order = (
+                    f"{schema}.attributes AS d JOIN {tables} ON e.uid = d.execution_uid",
+                    "d.execution_uid",
+                )
+                terms.append(begin.condition)
+                terms += ["d.execution_uid < %(after)s"] if query.after else []
+            else:
+                found = f"SELECT execution_uid FROM {schema}.attributes WHERE {begin.condition}"  # noqa: S608
+                terms.append(f"e.uid IN ({found})")
+        terms.append(condition(query.where, say))
+    where = f"WHERE {' AND '.join(terms)}" if terms else ""
+    sql = f"SELECT {columns} FROM {tables} {where} ORDER BY {order} DESC LIMIT %(limit)s::bigint"  # noqa: S608
+    return sql, values
+
+
+def _dialect(schema: str, values: dict[str, Any]) -> Dialect:
+    def mark(value: Any) -> str:
+        name = f"w{len(values)}"
+        values[name] = put(value) if isinstance(value, str) else value
+        return f"%({name})s::{'text' if isinstance(value, str) else 'float8'}"
+
+    return Dialect(f"{schema}.attributes", "e.", mark)
+
+
+def _terms(query: Query) -> tuple[list[str], dict[str, Any]]:
     terms: list[str] = []
     values: dict[str, Any] = {"limit": query.limit}
     if query.namespace:
@@ -107,4 +140,4 @@ def select(query: Query) -> tuple[str, Mapping[str, Any]]:
         if (moment := getattr(query, name)) is not None:
             terms.append(term)
             values[name] = moment
-    return (f"WHERE {' AND '.join(terms)}" if terms else ""), values
+    return terms, values

@@ -12,6 +12,8 @@ from ...errors import Refused
 from ...kernel.entries import Row
 from ..enlisting import Enlistment
 from ..port import ATTENTION, AuditRecord, Header, Message, Query, beyond
+from ..where.sql import Dialect, condition, source
+from ..where.terms import ALL
 from . import reading
 from .commit import audit_values
 from .core import Core
@@ -128,12 +130,41 @@ def _select(query: Query, columns: str) -> tuple[str, list[Any]]:
         must("id >= ?", query.id_prefix)
         if (past := beyond(query.id_prefix)) is not None:
             must("id < ?", past)
-    for name, term in _PLAIN:
-        if value := getattr(query, name):
+    given = [(term, getattr(query, name) or None) for name, term in _PLAIN]
+    given += [(term, getattr(query, name)) for name, term in _TIMES]
+    for term, value in given:
+        if value is not None:
             must(term, value)
-    for name, term in _TIMES:
-        if (moment := getattr(query, name)) is not None:
-            must(term, moment)
-    where = f" WHERE {' AND '.join(terms)}" if terms else ""
-    sql = f"SELECT {columns} FROM amends_executions{where} ORDER BY uid DESC LIMIT ?"  # noqa: S608  # see above
-    return sql, [*values, query.limit]
+    if query.where == ALL:
+        where = f" WHERE {' AND '.join(terms)}" if terms else ""
+        sql = f"SELECT {columns} FROM amends_executions{where} ORDER BY uid DESC LIMIT ?"  # noqa: S608  # see above
+        return sql, [*values, query.limit]
+    return _select_where(query, columns, terms, values)
+
+
+def _select_where(query: Query, columns: str, terms: list[str], values: list[Any]) -> tuple[str, list[Any]]:
+    """The same with a condition, which may begin at the index of attributes (CROSS JOIN: in that order)."""
+    first: list[Any] = []
+    last: list[Any] = []
+    tables, order = "amends_executions", "uid"
+    if (begin := source(query.where, _dialect(first))) is not None:
+        if begin.ordered:
+            tables, order = f"amends_attributes CROSS JOIN {tables} ON uid = execution_uid", "execution_uid"
+            terms = [begin.condition, *terms]
+            if query.after:
+                terms.append("execution_uid < ?")
+                values = [*values, query.after]
+        else:
+            found = f"SELECT execution_uid FROM amends_attributes WHERE {begin.condition}"  # noqa: S608  # as above
+            terms = [f"uid IN ({found})", *terms]
+    terms = [*terms, condition(query.where, _dialect(last))]
+    sql = f"SELECT {columns} FROM {tables} WHERE {' AND '.join(terms)} ORDER BY {order} DESC LIMIT ?"  # noqa: S608
+    return sql, [*first, *values, *last, query.limit]
+
+
+def _dialect(values: list[Any]) -> Dialect:
+    def mark(value: object) -> str:
+        values.append(value)
+        return "?"
+
+    return Dialect("amends_attributes", "", mark)
