@@ -55,9 +55,11 @@ if typing.TYPE_CHECKING:
     from .definition.signal import Signal
     from .definition.step import Step, StepCall, step
     from .dialects.graph import Graph
+    from .engine.bulk import BulkBatch, BulkItem
     from .engine.client import Client
     from .engine.engine import Engine
     from .engine.handle import Handle
+    from .engine.operations import Operations
     from .engine.outcome import Result
     from .engine.status import Status
     from .kernel.limits import Limits
@@ -71,6 +73,8 @@ __all__ = [
     "SEALED",
     "UNRESOLVED",
     "AmendsError",
+    "BulkBatch",
+    "BulkItem",
     "Client",
     "Compensated",
     "Current",
@@ -91,6 +95,7 @@ __all__ = [
     "NotInSaga",
     "NotSent",
     "NotYet",
+    "Operations",
     "Outcome",
     "PayloadError",
     "PayloadTooLarge",
@@ -150,9 +155,11 @@ _HOMES = {
     ".definition.signal": ("Signal",),
     ".definition.step": ("Step", "StepCall", "step"),
     ".dialects.graph": ("Graph",),
+    ".engine.bulk": ("BulkBatch", "BulkItem"),
     ".engine.client": ("Client",),
     ".engine.engine": ("Engine",),
     ".engine.handle": ("Handle",),
+    ".engine.operations": ("Operations",),
     ".engine.outcome": ("Result",),
     ".engine.status": ("Status",),
     ".kernel.limits": ("Limits",),

@@ -32,7 +32,8 @@ NAMES = {
         "uuid",
     ],
     "in a step": ["Current", "Resource", "SEALED", "Transaction", "UNRESOLVED", "injected"],
-    "engines": ["Client", "Engine", "Handle", "Limits", "Result", "Settings", "Status"],
+    "engines": ["Client", "Engine", "Handle", "Limits", "Operations", "Result", "Settings", "Status"],
+    "many at a time": ["BulkBatch", "BulkItem"],
     "errors": [
         "AmendsError",
         "Compensated",

@@ -50,6 +50,7 @@ PANELS: dict[str, dict[str, Entry]] = {
         "resolve": Entry("operate:resolve", "Say that parked work was settled by hand."),
         "skip": Entry("operate:skip", "Give up on parked work; its effect stays."),
         "terminate": Entry("operate:terminate", "End executions at once; nothing is undone."),
+        "bulk": Entry("bulk:bulk", "Do something to all executions that a query finds."),
     },
     "More": {
         "completion": Entry("about:completion", "Print the completion script of a shell."),

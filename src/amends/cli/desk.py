@@ -15,6 +15,7 @@ from ..clock import SystemClock
 from ..engine.backend import Backend
 from ..engine.family import parked_below
 from ..engine.handle import Handle
+from ..engine.operations import Operations
 from ..engine.status import stand
 from ..ids import RandomIds
 from ..kernel.entries import Row
@@ -94,6 +95,11 @@ class Desk:
         return 0 if file is None else holder(str(file))
 
     # ------------------------------------------------------------ acting
+
+    @property
+    def operations(self) -> Operations:
+        """What is done to many executions at a time."""
+        return Operations(self._backend)
 
     def handle(self, id: str) -> Handle[Any]:
         """A handle that needs no definition; results are plain JSON values."""

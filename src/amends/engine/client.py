@@ -17,6 +17,7 @@ from .crashes import arm_store
 from .handle import Handle
 from .joining import enlistment, joined
 from .listing import Filters, listing
+from .operations import Operations
 from .status import Status
 
 R = TypeVar("R")
@@ -77,3 +78,8 @@ class Client:
     async def list(self, **filters: Unpack[Filters]) -> list[Status]:
         """Executions, newest first, by the same filters as `Engine.list`."""
         return await listing(self._backend, filters)
+
+    @property
+    def operations(self) -> Operations:
+        """What is done to many executions at a time."""
+        return Operations(self._backend)

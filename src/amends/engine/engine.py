@@ -36,6 +36,7 @@ from .health import health as answering
 from .health import report_of
 from .joining import enlistment, joined
 from .listing import Filters, listing
+from .operations import Operations
 from .outcome import result_of
 from .signals import told_to_stop
 from .status import Status
@@ -377,6 +378,12 @@ class Engine:
         """
         self._must_be_open()
         return await listing(self._backend, filters)
+
+    @property
+    def operations(self) -> Operations:
+        """What is done to many executions at a time."""
+        self._must_be_open()
+        return Operations(self._backend)
 
     def stats(self) -> dict[str, Any]:
         """Counts of this worker: commits, rows, resident executions, running attempts, seconds per commit."""

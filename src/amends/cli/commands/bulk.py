@@ -1,0 +1,130 @@
+"""``amends bulk``: cancel, retry, resolve, skip or terminate all that a query finds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import rich_click as click
+
+from ...engine.bulk import ACTIONS, BATCH, LARGEST_BATCH, BulkItem
+from ...engine.listing import MOST, Filters
+from .. import values
+from ..desk import Desk
+from ..exits import Exit, Problem
+from ..options import Where, action_option, ask, by_option, command, reason_option, status_option
+from ..progress import progress
+
+_COUNTING = 1000
+_BATCH = click.IntRange(1, LARGEST_BATCH)
+
+
+@command(
+    """amends bulk retry --status attention --reason 'the bank is back' --yes
+amends bulk cancel --where 'attributes.supplier = "acme"' --reason 'closed' --dry-run"""
+)
+@click.argument("do", type=click.Choice(ACTIONS))
+@status_option
+@click.option("--where", "condition", default="", help="Only where it holds: attributes.total > 100.")
+@click.option("--saga", default="", help="Only of this saga (its durable name).")
+@click.option("--prefix", default="", help="Only ids that begin so.")
+@click.option("--all", "everything", is_flag=True, help="Without a filter: all there are.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many.")
+@click.option("--after", default="", metavar="UID", help="Go on after this one (said when interrupted).")
+@click.option(
+    "--batch", default=BATCH, show_default=True, type=click.IntRange(1, LARGEST_BATCH), help="At a time."
+)
+@action_option
+@click.option("--value", metavar="JSON", help="For resolve: the result of a held step.")
+@reason_option(required=False)
+@by_option
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+async def bulk(
+    where: Where,
+    *,
+    do: str,
+    status: tuple[str, ...],
+    condition: str,
+    saga: str,
+    prefix: str,
+    everything: bool,
+    limit: int | None,
+    after: str,
+    batch: int,
+    action: str,
+    value: str | None,
+    reason: str,
+    by: str,
+    dry_run: bool,
+    yes: bool,
+) -> Exit:
+    """Do something to all executions that a query finds.
+
+    Each request is audited like that of a single command, and durable before the next batch. Without
+    --status: those that have not ended (cancel, terminate) or need attention (retry, resolve, skip). Asks
+    first, with their number.
+    """
+    if not (status or condition or saga or prefix or everything):
+        raise Problem(
+            "no filter: this would be everything", hint="narrow it by --where, --status …; or say --all"
+        )
+    filters: Filters = {
+        "status": status,
+        "where": condition,
+        "saga": saga,
+        "id_prefix": prefix,
+        "after": after,
+    }
+    filters["limit"] = limit or MOST
+    given = None if value is None else values.read(value, "--value")
+    request = {"do": do, "reason": reason, "by": by, "action": action, "value": given}
+    async with where.desk() as desk:
+        count = await _count(desk, request, filters)
+        if count and not (dry_run or yes):
+            ask(where, f"{do.capitalize()} {_many(count)}?")
+        refused = await _carry_out(
+            where, desk, {**request, "dry_run": dry_run, "batch": batch, **filters}, count
+        )
+    if not where.json:
+        would = "would be asked to" if dry_run else "asked to"
+        where.output.show(f"{_many(count - refused)} {would} {do}" + (f"; {refused} refused" * bool(refused)))
+    return Exit.REFUSED if refused else Exit.OK
+
+
+async def _count(desk: Desk, request: dict[str, Any], filters: Filters) -> int:
+    pages = desk.operations.bulk(**request, dry_run=True, batch=_COUNTING, **filters)
+    return sum([len(page.items) async for page in pages])
+
+
+async def _carry_out(where: Where, desk: Desk, asked: dict[str, Any], count: int) -> int:
+    """How many were refused?"""
+    refused, after = 0, ""
+    try:
+        with progress(where.output, str(asked["do"]), count) as advance:
+            async for page in desk.operations.bulk(**asked):
+                after = page.after
+                advance(len(page.items))
+                for item in page.items:
+                    refused += not item.done
+                    _tell(where, asked, item)
+    except BaseException:
+        if after:
+            where.output.note(f"not all is done: go on with --after {after}", style="careful")
+        raise
+    return refused
+
+
+def _tell(where: Where, asked: dict[str, Any], item: BulkItem) -> None:
+    if where.json:
+        where.output.data(
+            {**msgspec.structs.asdict(item), "action": asked["do"], "dry_run": asked["dry_run"]}
+        )
+    elif not item.done:
+        where.output.note(f"{item.id}: {item.message}", style="careful")
+    elif asked["dry_run"]:
+        where.output.show(f"{item.id}  {item.status}  {item.saga}")
+
+
+def _many(count: int) -> str:
+    return f"{count:,} execution{'s' * (count != 1)}"
