@@ -61,7 +61,9 @@ if typing.TYPE_CHECKING:
     from .engine.handle import Handle
     from .engine.operations import Operations
     from .engine.outcome import Result
+    from .engine.retention import RetainBatch
     from .engine.status import Status
+    from .engine.transfer import ImportItem
     from .kernel.limits import Limits
     from .store.port import Transaction
     from .worker.settings import Settings
@@ -89,6 +91,7 @@ __all__ = [
     "GraphFailed",
     "Handle",
     "IdInUse",
+    "ImportItem",
     "Kind",
     "Limits",
     "NeedsAttention",
@@ -106,6 +109,7 @@ __all__ = [
     "Rejected",
     "Resource",
     "Result",
+    "RetainBatch",
     "Retry",
     "Saga",
     "SagaCall",
@@ -160,6 +164,8 @@ _HOMES = {
     ".engine.engine": ("Engine",),
     ".engine.handle": ("Handle",),
     ".engine.operations": ("Operations",),
+    ".engine.retention": ("RetainBatch",),
+    ".engine.transfer": ("ImportItem",),
     ".engine.outcome": ("Result",),
     ".engine.status": ("Status",),
     ".kernel.limits": ("Limits",),

@@ -33,7 +33,7 @@ NAMES = {
     ],
     "in a step": ["Current", "Resource", "SEALED", "Transaction", "UNRESOLVED", "injected"],
     "engines": ["Client", "Engine", "Handle", "Limits", "Operations", "Result", "Settings", "Status"],
-    "many at a time": ["BulkBatch", "BulkItem"],
+    "many at a time": ["BulkBatch", "BulkItem", "ImportItem", "RetainBatch"],
     "errors": [
         "AmendsError",
         "Compensated",

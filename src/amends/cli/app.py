@@ -52,6 +52,11 @@ PANELS: dict[str, dict[str, Entry]] = {
         "terminate": Entry("operate:terminate", "End executions at once; nothing is undone."),
         "bulk": Entry("bulk:bulk", "Do something to all executions that a query finds."),
     },
+    "Keep": {
+        "retain": Entry("retain:retain", "Delete executions that ended long ago."),
+        "export": Entry("transfer:export", "Write executions with their journals to a file."),
+        "import": Entry("transfer:import_", "Bring in executions that `export` or `retain` wrote."),
+    },
     "More": {
         "completion": Entry("about:completion", "Print the completion script of a shell."),
         "version": Entry("about:version", "Print versions."),

@@ -77,7 +77,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
                 await handle.terminate(self.reason, by=self.by)
 
 
-def check(request: Request, batch: int) -> None:
+def check(request: Request) -> None:
     """Refuse what cannot be done to any execution, before the first is touched."""
     if request.do not in ACTIONS:
         raise UnknownName(
@@ -86,6 +86,10 @@ def check(request: Request, batch: int) -> None:
         )
     if request.do != "retry" and not (isinstance(request.reason, str) and request.reason.strip()):
         raise Refused(f"{request.do} needs a reason: it is audited", hint='reason="the supplier is closed"')
+
+
+def check_batch(batch: int) -> None:
+    """Refuse a number of executions at a time that cannot be."""
     if not isinstance(batch, int) or not 1 <= batch <= LARGEST_BATCH:
         raise Refused(f"batch is a whole number from 1 to {LARGEST_BATCH}, got {batch!r}")
 

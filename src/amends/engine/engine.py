@@ -38,6 +38,7 @@ from .joining import enlistment, joined
 from .listing import Filters, listing
 from .operations import Operations
 from .outcome import result_of
+from .retention import keep_clear
 from .signals import told_to_stop
 from .status import Status
 from .sync import Sync
@@ -215,6 +216,8 @@ class Engine:
             on_doubt=self._backend.look_again,
             predecessor=predecessor,
         )
+        if (age := self.settings.retention) is not None:
+            self._spawn(keep_clear(self._backend, age, lambda: not worker.dead))
         crashes.arm_worker(worker)
         self._set_to_work(worker)
 

@@ -185,6 +185,15 @@ class Claim(msgspec.Struct):
     deaths: int = 0
 
 
+class History(msgspec.Struct):
+    """All that is kept of an execution."""
+
+    header: Header
+    rows: list[Row] = []
+    inbox: list[Message] = []
+    audit: list[AuditRecord] = []
+
+
 class Query(msgspec.Struct, kw_only=True):
     """A filter over headers; empty fields match all. Newest first; `after` is the last uid of a page.
 
@@ -205,6 +214,12 @@ class Query(msgspec.Struct, kw_only=True):
     where: Term = ALL
     limit: int = 100
     after: str = ""
+
+
+def trees_over(members: Sequence[tuple[str, str, str, bool]], asked: Collection[str]) -> set[str]:
+    """Of the asked uids: roots all of whose tree is over. A member is uid, root, parent, is it over."""
+    held = {(root if parent else uid) for uid, root, parent, over in members if not over}
+    return {uid for uid, _, parent, _ in members if uid in asked and not parent and uid not in held}
 
 
 def beyond(prefix: str) -> str | None:
@@ -334,6 +349,22 @@ class ClientSide(Protocol):
 
     async def audited(self, uid: str) -> list[AuditRecord]:
         """The audit records of an execution, oldest first."""
+        ...
+
+    async def prune(self, uids: Sequence[str], before: float) -> list[str]:
+        """Delete these executions with all that is nested in them, in one transaction; returns which.
+
+        One stays, whole, unless it is a root and it and all that is nested in it ended before that time and
+        are owned by nobody.
+        """
+        ...
+
+    async def restore(self, histories: Sequence[History]) -> bool:
+        """Add executions with all that is kept of them, unowned, all or none. False: an id or a uid exists.
+
+        What has not ended is due at once and `lost`: elsewhere its open commands may have been dispatched.
+        What has ended is due only if messages wait.
+        """
         ...
 
 

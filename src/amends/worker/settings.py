@@ -23,6 +23,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     be still running.
     shares: weights of namespaces when due executions are claimed (default 1): of two that both have
     more than enough, one with the weight 3 gets three times as many.
+    retention: what ended longer ago is deleted, a few at a time, in the background; None: never.
     tune_gc: raise the thresholds of Python's garbage collector while the engine is open, unless the
     program has set its own.
     """
@@ -37,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     poll: float = 0.1
     grace: float = 5.0
     shares: Mapping[str, float] | None = None
+    retention: float | None = None
     tune_gc: bool = True
     limits: Limits = Limits()
 

@@ -117,6 +117,8 @@ def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
         "bury": {"incarnation": 3, "limit": 1000, "now": 1.0},
         "hand_back": {"incarnation": 3, "limit": 1000, "settled": "{}"},
         "left_over": {"incarnation": 3},
+        "trees": {"uids": f"{{{uids[0]},{uids[1]}}}", "final": "{completed}", "before": 1.0},
+        "prune": {"uids": f"{{{uids[0]},{uids[1]}}}", "nums": "{100,101}"},
     }
     for name, values in given.items():
         yield name, sql[name], values

@@ -241,6 +241,11 @@ def test_polled_queries_use_their_indexes(tmp_path: Path) -> None:
     assert "SEARCH amends_executions USING INTEGER PRIMARY KEY" in plan(SQL["by_num"], "[1]")
     assert "amends_executions_owner" in plan(CONTROL["hand_back"], 1, "[]")
     assert "amends_executions_owner" in plan(CONTROL["bury"], 1.0)
+    trees = plan(CONTROL["trees"], '["x"]', "[]", 1.0)
+    assert "amends_executions_root" in trees
+    assert "SCAN amends" not in trees
+    for what in ("journal", "inbox", "attributes", "audit", "executions"):
+        assert "SCAN amends" not in plan(CONTROL[f"prune_{what}"], "[1]")
     connection.close()
 
 

@@ -14,6 +14,7 @@ from ..desk import Desk
 from ..exits import Exit, Problem
 from ..options import Where, action_option, ask, by_option, command, reason_option, status_option
 from ..progress import progress
+from ..render.text import many
 
 _COUNTING = 1000
 _BATCH = click.IntRange(1, LARGEST_BATCH)
@@ -82,13 +83,15 @@ async def bulk(
     async with where.desk() as desk:
         count = await _count(desk, request, filters)
         if count and not (dry_run or yes):
-            ask(where, f"{do.capitalize()} {_many(count)}?")
+            ask(where, f"{do.capitalize()} {many(count, 'execution')}?")
         refused = await _carry_out(
             where, desk, {**request, "dry_run": dry_run, "batch": batch, **filters}, count
         )
     if not where.json:
         would = "would be asked to" if dry_run else "asked to"
-        where.output.show(f"{_many(count - refused)} {would} {do}" + (f"; {refused} refused" * bool(refused)))
+        where.output.show(
+            f"{many(count - refused, 'execution')} {would} {do}" + (f"; {refused} refused" * bool(refused))
+        )
     return Exit.REFUSED if refused else Exit.OK
 
 
@@ -124,7 +127,3 @@ def _tell(where: Where, asked: dict[str, Any], item: BulkItem) -> None:
         where.output.note(f"{item.id}: {item.message}", style="careful")
     elif asked["dry_run"]:
         where.output.show(f"{item.id}  {item.status}  {item.saga}")
-
-
-def _many(count: int) -> str:
-    return f"{count:,} execution{'s' * (count != 1)}"

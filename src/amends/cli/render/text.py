@@ -105,3 +105,8 @@ def quoted(word: str) -> str:
     """A word as a shell takes it."""
 
     return shlex.quote(word)
+
+
+def many(count: int, thing: str) -> str:
+    """``1 execution``, ``1,234 executions``"""
+    return f"{count:,} {thing}{'s' * (count != 1)}"

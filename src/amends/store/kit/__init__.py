@@ -12,7 +12,19 @@ The cases run on any clock: they wait for nothing but the store.
 
 from __future__ import annotations
 
-from . import inbox, journal, ownership, parking, reading, serving, several, starting, transactions, wheres
+from . import (
+    archiving,
+    inbox,
+    journal,
+    ownership,
+    parking,
+    reading,
+    serving,
+    several,
+    starting,
+    transactions,
+    wheres,
+)
 from .support import CASES, Subject
 
 __all__ = ["CASES", "Subject", "names", "run"]
@@ -28,6 +40,7 @@ _MODULES = (
     transactions,
     reading,
     wheres,
+    archiving,
 )  # importing them registers cases
 
 

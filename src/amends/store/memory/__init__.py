@@ -19,16 +19,19 @@ from ...kernel.entries import Row
 from ..port import (
     ATTENTION,
     COMMITTED,
+    FINAL,
     MISSING,
     AuditRecord,
     Claim,
     Code,
     Header,
+    History,
     Message,
     Query,
     Transaction,
     Verdict,
     Write,
+    trees_over,
 )
 from ..where.matching import matches
 from .batch import NOT_OWNED, commit, unstorable
@@ -327,6 +330,44 @@ class _ClientPart(_Core):
         self._check_open()
         return [copy.copy(record) for record in self._state.audit if record.uid == uid]
 
+    async def prune(self, uids: Sequence[str], before: float) -> list[str]:
+        """Delete roots that are over, with all that is nested in them."""
+        self._check_open()
+        asked = set(uids)
+        trees = [
+            each
+            for each in self._state.executions.values()
+            if each.header.uid in asked or (each.header.parent and each.header.root in asked)
+        ]
+        gone = trees_over([_member(each.header, before) for each in trees], asked)
+        for each in trees:
+            if (each.header.root if each.header.parent else each.header.uid) in gone:
+                self._state.remove(each)
+        return sorted(gone)
+
+    async def restore(self, histories: Sequence[History]) -> bool:
+        """Add executions with all that is kept of them, all or none."""
+        self._check_open()
+        state = self._state
+        names = {(each.header.namespace, each.header.id) for each in histories}
+        uids = {each.header.uid for each in histories}
+        if any(state.has(each.header) for each in histories) or min(len(names), len(uids)) < len(histories):
+            return False
+        _check_storable(histories)
+        state.make_room(sum(1 + len(each.rows) + len(each.inbox) for each in histories))
+        for each in histories:
+            execution = state.add(each.header, None)
+            for row in each.rows:
+                state.append(execution, row)
+            over = each.header.status in FINAL
+            execution.lost = not over
+            state.let_sleep(execution, None if over else 0.0)
+            for message in each.inbox:
+                state.put(message)
+            state.audit += map(copy.copy, each.audit)
+        self._generation += 1
+        return True
+
 
 class MemoryStore(_WorkerPart, _ClientPart):
     """A store that ends with the process. `capacity` limits rows, executions and messages together."""
@@ -361,6 +402,12 @@ def _matches(header: Header, query: Query) -> bool:
         and _within(header.finished_at, query.finished_from, query.finished_until)
         and matches(query.where, header)
     )
+
+
+def _member(header: Header, before: float) -> tuple[str, str, str, bool]:
+    ended = header.finished_at is not None and header.finished_at < before
+    over = ended and header.status in FINAL and header.owner is None
+    return header.uid, header.root, header.parent, over
 
 
 def _within(moment: float | None, begin: float | None, end: float | None) -> bool:

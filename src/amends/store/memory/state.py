@@ -56,6 +56,7 @@ class State:
         self.fences: dict[int, bool] = {}  # by incarnation: is it alive?
         self.audit: list[AuditRecord] = []
         self.used = 0
+        self._created = 0
         self._messages = 0
         self._due: dict[str, list[tuple[float, int, str]]] = {}
 
@@ -74,13 +75,21 @@ class State:
     def add(self, header: Header, owner: int | None) -> Execution:
         """A new execution: owned, or unowned and due."""
         fresh = msgspec.structs.replace(header, owner=owner, inbox_seq=0, wake_at=None)
-        execution = Execution(fresh, len(self.executions) + 1)
+        self._created += 1
+        execution = Execution(fresh, self._created)
         self.executions[header.uid] = execution
         self.uids[header.namespace, header.id] = header.uid
         self.used += 1
         if owner is None:
             self.let_sleep(execution, 0.0)
         return execution
+
+    def remove(self, execution: Execution) -> None:
+        """Forget an execution with its rows, messages and audit records."""
+        header = execution.header
+        del self.executions[header.uid], self.uids[header.namespace, header.id]
+        self.used -= 1 + len(execution.rows) + len(execution.inbox)
+        self.audit = [record for record in self.audit if record.uid != header.uid]
 
     def append(self, execution: Execution, row: Row) -> None:
         """Add a journal row."""
@@ -121,8 +130,9 @@ class State:
     def _first(self, due: list[tuple[float, int, str]]) -> Execution | None:
         while due:
             wake_at, _, uid = due[0]
-            execution = self.executions[uid]
-            if execution.header.owner is None and execution.header.wake_at == wake_at:
+            execution = self.executions.get(uid)
+            header = None if execution is None else execution.header  # None: pruned
+            if header is not None and header.owner is None and header.wake_at == wake_at:
                 return execution
             heapq.heappop(due)
         return None

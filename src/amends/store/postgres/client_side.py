@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from ...errors import CommitUnknown, Refused, UnknownName
 from ...kernel.entries import Row
 from ..enlisting import Enlistment
-from ..port import AuditRecord, Header, Message, Query
-from . import reading
+from ..port import AuditRecord, Header, History, Message, Query
+from . import archive, reading
 from .enlisting import IDENTIFY, enlistment
 from .faults import Lost
-from .link import Rows
+from .link import Rows, Run
 from .literals import put
 from .mail import Mail
 from .worker_side import WorkerPart
+
+T = TypeVar("T")
 
 
 class ClientPart(WorkerPart):
@@ -82,3 +85,29 @@ class ClientPart(WorkerPart):
     async def audited(self, uid: str) -> list[AuditRecord]:
         """The audit records of an execution, oldest first."""
         return [reading.audit(row) for row in await self._read("audited", uid=put(uid))]
+
+    async def prune(self, uids: Sequence[str], before: float) -> list[str]:
+        """Delete roots that are over, with all that is nested in them, in one transaction."""
+        return await self._together(lambda run: archive.prune(run, self._sql, uids, before))
+
+    async def restore(self, histories: Sequence[History]) -> bool:
+        """Add executions with all that is kept of them, all or none."""
+        try:
+            await self._together(lambda run: archive.restore(run, self._sql, self._channel, histories))
+        except archive.Taken:
+            return False
+        self._wrote()
+        return True
+
+    async def _together(self, work: Callable[[Run], Awaitable[T]]) -> T:
+        """Several statements as one transaction."""
+        try:
+            return await self._control.transact(work)
+        except archive.Taken:
+            raise
+        except Lost as error:
+            raise CommitUnknown(
+                f"the connection was lost: {error}", hint="do it again: what was done is found done"
+            ) from error
+        except Exception as error:
+            raise self._said(error) from error

@@ -299,3 +299,25 @@ SELECT EXISTS (
     SELECT FROM {schema}.executions
     WHERE (namespace = %(namespace)s::text AND id = %(id)s::text) OR uid = %(uid)s::text
 );
+
+-- Roots with all that is nested in them, and which of them are over; locked in the order of their numbers.
+-- name: trees
+SELECT e.num, e.uid, e.root, e.parent,
+    e.owner IS NULL AND e.status = ANY (%(final)s::text[])
+        AND coalesce(e.finished_at, %(before)s::float8) < %(before)s::float8
+FROM {schema}.executions AS e
+WHERE e.uid = ANY (%(uids)s::text[]) OR (e.parent <> '' AND e.root = ANY (%(uids)s::text[]))
+ORDER BY e.num
+FOR UPDATE OF e;
+
+-- name: prune
+WITH journal AS (
+    DELETE FROM {schema}.journal WHERE execution = ANY (%(nums)s::bigint[])
+), inbox AS (
+    DELETE FROM {schema}.inbox WHERE execution = ANY (%(nums)s::bigint[])
+), attributes AS (
+    DELETE FROM {schema}.attributes WHERE execution_uid = ANY (%(uids)s::text[])
+), audit AS (
+    DELETE FROM {schema}.audit WHERE uid = ANY (%(uids)s::text[])
+)
+DELETE FROM {schema}.executions WHERE num = ANY (%(nums)s::bigint[]);

@@ -11,10 +11,10 @@ import apsw
 from ...errors import Refused
 from ...kernel.entries import Row
 from ..enlisting import Enlistment
-from ..port import ATTENTION, AuditRecord, Header, Message, Query, beyond
+from ..port import ATTENTION, AuditRecord, Header, History, Message, Query, beyond
 from ..where.sql import Dialect, condition, source
 from ..where.terms import ALL
-from . import reading
+from . import archive, reading
 from .commit import audit_values
 from .core import Core
 from .enlisting import enlistment
@@ -100,11 +100,27 @@ class ClientPart(Core):
             return None
         num = found[0][0]
         histories: dict[int, reading.History] = self._read(lambda db: reading.load(db, [num]))
-        return histories.get(num)
+        history = histories.get(num)
+        if history is None or history.header.uid != uid:  # pruned in between (a number may come again)
+            return None
+        return history
 
     async def audited(self, uid: str) -> list[AuditRecord]:
         """The audit records of an execution, oldest first."""
         return [AuditRecord(*values) for values in self._fetch("audited", (uid,))]
+
+    async def prune(self, uids: Sequence[str], before: float) -> list[str]:
+        """Delete roots that are over, with all that is nested in them, in one transaction."""
+        return await self._writer.run(lambda db: archive.prune(db, uids, before))
+
+    async def restore(self, histories: Sequence[History]) -> bool:
+        """Add executions with all that is kept of them, all or none."""
+        try:
+            await self._writer.run(lambda db: archive.restore(db, histories))
+        except archive.Taken:
+            return False
+        self._wrote()
+        return True
 
 
 def _select(query: Query, columns: str) -> tuple[str, list[Any]]:

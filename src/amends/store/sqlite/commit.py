@@ -233,9 +233,14 @@ def audit_values(record: AuditRecord) -> tuple[Any, ...]:
     return (record.at, record.uid, record.by, record.action, record.reason, record.detail)
 
 
-def insert(db: apsw.Connection, values: list[Any]) -> list[str]:
-    """Insert executions (rows of `header_values`); returns the uids of those whose id was free."""
-    return [uid for uid, _ in _START.fetch(db.execute, values)]
+def insert(db: apsw.Connection, values: list[Any]) -> dict[str, int]:
+    """Insert executions (rows of `header_values`); returns those whose id was free, with their numbers."""
+    return dict(_START.fetch(db.execute, values))
+
+
+def append(db: apsw.Connection, values: list[Any]) -> None:
+    """Add journal rows."""
+    _APPEND.run(db.execute, values)
 
 
 def post(

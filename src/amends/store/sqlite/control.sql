@@ -51,3 +51,28 @@ WHERE status = 'attention' AND parked IS NOT NULL AND cause = 'missing_definitio
 
 -- name: audit [6]
 INSERT INTO amends_audit (at, uid, "by", action, reason, detail) VALUES {rows};
+
+-- Roots with all that is nested in them, and which of them are over.
+-- name: trees
+SELECT num, uid, root, parent,
+    owner IS NULL AND status IN (SELECT value FROM json_each(?2)) AND coalesce(finished_at, ?3) < ?3
+FROM amends_executions
+WHERE uid IN (SELECT value FROM json_each(?1)) OR (parent <> '' AND root IN (SELECT value FROM json_each(?1)));
+
+-- name: prune_journal
+DELETE FROM amends_journal WHERE execution IN (SELECT value FROM json_each(?));
+
+-- name: prune_inbox
+DELETE FROM amends_inbox WHERE execution IN (SELECT value FROM json_each(?));
+
+-- name: prune_attributes
+DELETE FROM amends_attributes WHERE execution_uid IN (SELECT value FROM json_each(?));
+
+-- name: prune_audit
+DELETE FROM amends_audit WHERE uid IN (SELECT value FROM json_each(?));
+
+-- name: prune_executions
+DELETE FROM amends_executions WHERE num IN (SELECT value FROM json_each(?));
+
+-- name: lose
+UPDATE amends_executions SET lost = 1 WHERE uid IN (SELECT value FROM json_each(?));

@@ -317,10 +317,17 @@ def _unquoted(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
 
 
-def _age(text: str) -> float:
+def seconds(text: str) -> float | None:
+    """The length of a duration such as ``30min`` or ``1d12h``; None: it is none."""
+    if not re.fullmatch(rf"(?:{_AGE})+", text):
+        return None
     parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(min|[smhdw])", text)
-    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
-    return -seconds if text.startswith("-") else seconds
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _age(text: str) -> float:
+    length = seconds(text[1:].strip()) or 0.0
+    return -length if text.startswith("-") else length
 
 
 def _called(field: Field) -> str:
