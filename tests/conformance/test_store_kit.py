@@ -96,3 +96,50 @@ def test_kit_finds_a_missing_fence_in_sqlite(
     monkeypatch.setattr(worker_side, "check_fence", lambda db, incarnation: None)
     with pytest.raises(AssertionError, match=name):
         asyncio.run(kit.run(name, sqlite(tmp_path / "sagas.db", inline_seconds=1e9)))
+
+
+PRUNING = [
+    ("trees", "owner IS NULL AND", "", "prune_never_touches_what_lives"),
+    ("trees", "coalesce(finished_at, ?3) < ?3", "?3 = ?3", "prune_never_touches_what_lives"),
+    (
+        "trees",
+        "status IN (SELECT value FROM json_each(?2))",
+        "true OR status = ?2",
+        "prune_never_touches_what_lives",
+    ),
+    (
+        "trees",
+        "OR (parent <> '' AND root IN (SELECT value FROM json_each(?1)))",
+        "",
+        "prune_takes_all_that_is_kept",
+    ),
+    ("prune_attributes", "IN (", "NOT IN (", "prune_takes_all_that_is_kept"),
+    ("lose", "lost = 1", "lost = 0", "restored_goes_on"),
+]
+
+
+@pytest.mark.parametrize(("name", "piece", "instead", "case"), PRUNING)
+def test_kit_finds_a_missing_safeguard_of_archiving(
+    name: str, piece: str, instead: str, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = worker_side.CONTROL[name]
+    assert piece in text
+    monkeypatch.setitem(worker_side.CONTROL._plain, name, text.replace(piece, instead))
+    with pytest.raises(AssertionError, match=case):
+        asyncio.run(kit.run(case, sqlite(tmp_path / "sagas.db")))
+
+
+@pytest.mark.parametrize("case", ["conditions_hold_alike", "conditions_page", "restored_is_as_it_was"])
+def test_kit_finds_a_missing_index_of_attributes(case: str, tmp_path: Path) -> None:
+    subject = sqlite(tmp_path / "sagas.db")
+    connect = subject.connect
+
+    async def without() -> Store:
+        store = await connect()
+        assert isinstance(store, SqliteStore)
+        await store._writer.run(lambda db: db.execute("DROP TRIGGER IF EXISTS amends_executions_attributes"))
+        return store
+
+    subject.connect = without
+    with pytest.raises(AssertionError, match=case):
+        asyncio.run(kit.run(case, subject))

@@ -52,6 +52,7 @@ DEATHS = "CASE WHEN e.death_head = h.head THEN e.deaths ELSE 0 END + 1"
 EARLIEST = "ORDER BY c.wake_at, c.num)"
 SERVED = "WHERE NOT %(declared)s::boolean OR EXISTS"
 GOES_ON = "parked_for_want_of_code_goes_on_when_it_comes"
+PRUNING = "prune_never_touches_what_lives"
 ABLATIONS = [
     _unfenced("started"),
     _unfenced("appended"),
@@ -85,6 +86,18 @@ ABLATIONS = [
     Ablation(("retire_the_dead",), "WHERE l.expires_at < clock_timestamp() AND", "WHERE", "several_register"),
     Ablation(("hand_back",), "NOT (e.uid", "false AND (e.uid", "retiring_hands_back"),
     Ablation(("park",), "lost = true", "lost = false", "parked_is_claimed_as_lost"),
+    Ablation(("trees",), "e.owner IS NULL AND", "", PRUNING),
+    Ablation(("trees",), "AND coalesce(e.finished_at, %(before)s::float8) < %(before)s::float8", "", PRUNING),
+    Ablation(("trees",), "OR (e.parent <> '' AND e.root = ANY (%(uids)s::text[]))", "", PRUNING),
+    Ablation(
+        ("prune",),
+        "attributes AS ( DELETE FROM",
+        "attributes AS ( SELECT 1 FROM",
+        "prune_takes_all_that_is_kept",
+    ),
+    Ablation(
+        ("prune",), "journal AS ( DELETE FROM", "journal AS ( SELECT 1 FROM", "prune_takes_all_that_is_kept"
+    ),
 ]
 
 

@@ -91,6 +91,9 @@ async def imported(backend: Backend, lines: Iterable[bytes], *, live: bool) -> A
 async def _import(
     backend: Backend, root: Header, executions: list[History], *, live: bool
 ) -> tuple[str, str]:
+    there = await backend.store.find(backend.namespace, root.id)
+    if there is not None and there.uid == root.uid:
+        return "exists", ""
     try:
         for each in executions:
             _prepare(backend.namespace, each, verified(each), live=live)
@@ -98,9 +101,6 @@ async def _import(
         return "refused", error.message
     if await backend.store.restore(executions):
         return "imported", ""
-    there = await backend.store.find(backend.namespace, root.id)
-    if there is not None and there.uid == root.uid:
-        return "exists", ""
     return "refused", f"the id {root.id!r}, or that of a nested execution, belongs to another one here"
 
 
