@@ -169,7 +169,9 @@ class VirtualPostgres(PostgresStore):
     """A PostgreSQL on virtual time, which stands still while the server is asked.  Whoever dies has no lease."""
 
     def __init__(self, url: str, schema: str, clock: Any) -> None:
-        super().__init__(url, schema=schema, clock=clock, lease=1e6, look=0.1, pooled=True, unsafe=True)
+        super().__init__(
+            url, schema=schema, clock=clock, lease=1e6, look=0.1, orphaned=0.0, pooled=True, unsafe=True
+        )
         self._url = url
         for link in (self._writer, self._control):
             link._finish = self._counted(link._finish)  # type: ignore[method-assign]

@@ -127,6 +127,7 @@ class WorkerPart(Core):
             self._shares = {put(namespace): weight for namespace, weight in shares.items()}
         try:
             alive, unparked = await self._keeper.serve(incarnation, definitions)
+            await self._keeper.adopt(incarnation)
         except Exception as error:
             raise self._said(error) from error
         if not alive:
