@@ -62,6 +62,7 @@ if typing.TYPE_CHECKING:
     from .engine.operations import Operations
     from .engine.outcome import Result
     from .engine.retention import RetainBatch
+    from .engine.schedules.schedules import Schedules, ScheduleStatus
     from .engine.status import Status
     from .engine.transfer import ImportItem
     from .kernel.limits import Limits
@@ -113,6 +114,8 @@ __all__ = [
     "Retry",
     "Saga",
     "SagaCall",
+    "ScheduleStatus",
+    "Schedules",
     "Settings",
     "Signal",
     "Status",
@@ -165,6 +168,7 @@ _HOMES = {
     ".engine.handle": ("Handle",),
     ".engine.operations": ("Operations",),
     ".engine.retention": ("RetainBatch",),
+    ".engine.schedules.schedules": ("Schedules", "ScheduleStatus"),
     ".engine.transfer": ("ImportItem",),
     ".engine.outcome": ("Result",),
     ".engine.status": ("Status",),

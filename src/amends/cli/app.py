@@ -34,6 +34,9 @@ PANELS: dict[str, dict[str, Entry]] = {
         "run": Entry("run:run", "Run a saga and wait for its outcome."),
         "start": Entry("run:start", "Start a saga; a worker takes it from there."),
         "worker": Entry("worker:worker", "Serve a store: run its sagas until stopped."),
+        "schedule": Entry(
+            "schedule:schedule", "Start sagas by the clock: add, list, pause, resume, remove, preview."
+        ),
         "send": Entry("send:send", "Send a signal to an execution."),
     },
     "Look": {

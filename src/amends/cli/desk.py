@@ -16,6 +16,7 @@ from ..engine.backend import Backend
 from ..engine.family import parked_below
 from ..engine.handle import Handle
 from ..engine.operations import Operations
+from ..engine.schedules.schedules import Schedules
 from ..engine.status import stand
 from ..ids import RandomIds
 from ..kernel.entries import Row
@@ -100,6 +101,11 @@ class Desk:
     def operations(self) -> Operations:
         """What is done to many executions at a time."""
         return Operations(self._backend)
+
+    @property
+    def schedules(self) -> Schedules:
+        """What is started by the clock."""
+        return Schedules(self._backend)
 
     def handle(self, id: str) -> Handle[Any]:
         """A handle that needs no definition; results are plain JSON values."""

@@ -18,6 +18,7 @@ from .handle import Handle
 from .joining import enlistment, joined
 from .listing import Filters, listing
 from .operations import Operations
+from .schedules.schedules import Schedules
 from .status import Status
 
 R = TypeVar("R")
@@ -83,3 +84,8 @@ class Client:
     def operations(self) -> Operations:
         """What is done to many executions at a time."""
         return Operations(self._backend)
+
+    @property
+    def schedules(self) -> Schedules:
+        """What is started by the clock."""
+        return Schedules(self._backend)

@@ -39,6 +39,8 @@ from .listing import Filters, listing
 from .operations import Operations
 from .outcome import result_of
 from .retention import keep_clear
+from .schedules.running import Starter
+from .schedules.schedules import Schedules
 from .signals import told_to_stop
 from .status import Status
 from .sync import Sync
@@ -73,9 +75,9 @@ class Engine:
         self._store: Store = open_store(url) if isinstance(url, str) else _must_be_store(url)
         crashes.arm_store(self._store)
         self._registry = _registry(sagas, steps)
-        self._resources = Resources(tuple(resources))
         self._backend = Backend(self._store, namespace, self._clock, ids or RandomIds(), self.settings.limits)
         self._backend.resident = self._resident
+        self._resources = Resources(tuple(resources), (Starter(self._backend, self._stir),))
         self._worker: Worker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
@@ -387,6 +389,12 @@ class Engine:
         """What is done to many executions at a time."""
         self._must_be_open()
         return Operations(self._backend)
+
+    @property
+    def schedules(self) -> Schedules:
+        """What is started by the clock."""
+        self._must_be_open()
+        return Schedules(self._backend, self._stir)
 
     def stats(self) -> dict[str, Any]:
         """Counts of this worker: commits, rows, resident executions, running attempts, seconds per commit."""

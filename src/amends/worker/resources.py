@@ -22,10 +22,14 @@ NO_TRANSACTION_YET: Transaction = _NoTransactionYet()
 
 
 class Resources:
-    """The entered resources of one engine. Enter with `open`, leave with `close`."""
+    """The entered resources of one engine. Enter with `open`, leave with `close`.
 
-    def __init__(self, given: tuple[Any, ...] = ()) -> None:
+    ours: what the engine itself gives to steps of its own.
+    """
+
+    def __init__(self, given: tuple[Any, ...] = (), ours: tuple[Any, ...] = ()) -> None:
         self._given = given
+        self._ours = ours
         self._stack = AsyncExitStack()
         self.values: list[Any] = []
 
@@ -61,7 +65,7 @@ class Resources:
                     hint="declare it @step(transaction=True); a status probe cannot have one",
                 )
             return transaction
-        for value in self.values:
+        for value in (*self.values, *self._ours):
             if isinstance(kind, type) and isinstance(value, kind):
                 return value
         shown = getattr(kind, "__name__", kind)

@@ -98,7 +98,7 @@ def test_what_nobody_foresaw_is_told_whole(
 def test_exit_codes_of_errors() -> None:
     codes = dict(exits._CODES)
     for kind, code in codes.items():
-        assert exits.of_error(kind("x")) is code
+        assert exits.of_error(kind.__new__(kind)) is code
     assert exits.of_error(KeyboardInterrupt()) == 130
     assert outcomes.worst([exits.Exit.OK, exits.Exit.NOT_FOUND, exits.Exit.FAILED]) == 3
     assert set(exits.MEANING) == set(exits.Exit)

@@ -39,6 +39,7 @@ STATES = {
     "skip": "stuck",
     "terminate": "waiting",
     "bulk": "stuck",
+    "schedule": "completed",
     "retain": "completed",
     "export": "completed",
     "import": "completed",
@@ -147,7 +148,7 @@ def told(amends: Amends, given: list[str], code: Exit | int, *words: str) -> Don
     return json
 
 
-MAKES_A_STORE = {"run", "start", "worker", "import"}
+MAKES_A_STORE = {"run", "start", "worker", "import", "schedule"}
 
 
 @pytest.mark.parametrize("name", [n for n in with_parameter("store") if n not in MAKES_A_STORE])
@@ -203,7 +204,7 @@ def test_a_wrong_id(name: str, amends: Amends, order: Order, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", with_parameter("app", "saga", "module"))
 def test_a_wrong_module(name: str, amends: Amends, order: Order, tmp_path: Path) -> None:
     given = arguments(name, order, tmp_path)
-    if name in {"list", "bulk", "retain", "export"}:
+    if name in {"list", "bulk", "retain", "export", "schedule"}:
         pytest.skip("--saga there is a name in the store")
     if "app" in parameters(name):
         if "--app" in given:
