@@ -25,12 +25,18 @@ R = TypeVar("R")
 
 
 class Client:
-    """``async with Client("sqlite:///orders.db") as client: await client.start(place_order(order), id=…)``"""
+    """``async with Client("sqlite:///orders.db") as client: await client.start(place_order(order), id=…)``
+
+    Its attribute `operations` acts on many executions at a time (see `Operations`), `schedules` starts sagas
+    by the clock (see `Schedules`).
+    """
 
     def __init__(self, url: str | Store, *, namespace: str = "default", limits: Limits | None = None) -> None:
         self._store = open_store(url) if isinstance(url, str) else url
         arm_store(self._store)
         self._backend = Backend(self._store, namespace, SystemClock(), RandomIds(), limits or Limits())
+        self.operations = Operations(self._backend)
+        self.schedules = Schedules(self._backend)
 
     async def __aenter__(self) -> Self:
         await self._store.open()
@@ -79,13 +85,3 @@ class Client:
     async def list(self, **filters: Unpack[Filters]) -> list[Status]:
         """Executions, newest first, by the same filters as `Engine.list`."""
         return await listing(self._backend, filters)
-
-    @property
-    def operations(self) -> Operations:
-        """What is done to many executions at a time."""
-        return Operations(self._backend)
-
-    @property
-    def schedules(self) -> Schedules:
-        """What is started by the clock."""
-        return Schedules(self._backend)

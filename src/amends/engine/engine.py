@@ -56,6 +56,9 @@ class Engine:
     definitions this worker serves; bound methods serve their object's steps too.  steps: objects
     whose methods are steps.  resources: (async) context managers opened with the worker and given
     to steps by type.  namespace: keeps ids apart.  settings: see `Settings`.
+
+    Its attribute `operations` acts on many executions at a time (see `Operations`), `schedules` starts sagas
+    by the clock (see `Schedules`).
     """
 
     def __init__(
@@ -77,6 +80,8 @@ class Engine:
         self._registry = _registry(sagas, steps)
         self._backend = Backend(self._store, namespace, self._clock, ids or RandomIds(), self.settings.limits)
         self._backend.resident = self._resident
+        self.operations = Operations(self._backend)
+        self.schedules = Schedules(self._backend, self._stir)
         self._resources = Resources(tuple(resources), (Starter(self._backend, self._stir),))
         self._worker: Worker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -383,18 +388,6 @@ class Engine:
         """
         self._must_be_open()
         return await listing(self._backend, filters)
-
-    @property
-    def operations(self) -> Operations:
-        """What is done to many executions at a time."""
-        self._must_be_open()
-        return Operations(self._backend)
-
-    @property
-    def schedules(self) -> Schedules:
-        """What is started by the clock."""
-        self._must_be_open()
-        return Schedules(self._backend, self._stir)
 
     def stats(self) -> dict[str, Any]:
         """Counts of this worker: commits, rows, resident executions, running attempts, seconds per commit."""
