@@ -208,7 +208,7 @@ def test_a_taker_waits_for_the_commit_under_way(postgres: str, schema: str) -> N
         finally:
             await other.close()
 
-    behind(postgres, schema, main)
+    behind(postgres, schema, main, patience=3.0)  # seconds; what is found wrong below waits so long
 
 
 def test_without_the_lock_on_the_fence_a_taker_does_not_wait(postgres: str, schema: str) -> None:
