@@ -139,7 +139,7 @@ def _passing(call: str) -> Any:
 CALLS = (
     "open", "tidy", "register", "retire", "commit", "serve", "claim", "next_wake", "news", "changed",
     "transact", "park",
-    "create", "send", "unpark", "find", "headers", "read", "audited",
+    "create", "send", "unpark", "find", "headers", "read", "audited", "prune", "restore",
 )  # fmt: skip
 for _name in CALLS:
     setattr(Wire, _name, _passing(_name))
