@@ -31,7 +31,6 @@ MARKS = {
     "attention because of corrupt",
     "attention because of divergence",
     "attention because of failed",
-    "attention because of missing_definition",
     "attention because of poison",
     *(
         f"a service said {verdict} to do"
