@@ -34,10 +34,10 @@ def copy_of(source: apsw.Connection, target: str) -> apsw.Connection:
     page_size = source.pragma("page_size")
     connection.execute(f"PRAGMA page_size={page_size}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL")
     connection.pragma("cache_size", -CACHE_KIB)
-    kinds = "('table', 'index', 'trigger')"
+    kinds = "('table', 'view', 'index', 'trigger')"
     statements = source.execute(
         f"SELECT sql FROM sqlite_master WHERE type IN {kinds} AND sql IS NOT NULL"
-        " AND name NOT LIKE 'sqlite_%' ORDER BY type = 'table' DESC"
+        " AND name NOT LIKE 'sqlite_%' ORDER BY type = 'table' DESC, type = 'view' DESC"
     )
     for (sql,) in statements.fetchall():
         connection.execute(str(sql))
