@@ -41,6 +41,25 @@ def _logging_as_it_was() -> Iterator[None]:
         each.handlers[:] = handlers
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes begins first, in each test process's share of the whole, and not at the very end."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = [item for item in items if not item.get_closest_marker("long")]
+    for place in range(len(long), 0, -1):
+        rest.insert((place - 1) * len(rest) // len(long), long[place - 1])
+    items[:] = rest
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have to say (``record_property("said", …)``): from test processes nothing else gets here."""
+    passed = terminalreporter.stats.get("passed", [])
+    said = [value for report in passed for name, value in report.user_properties if name == "said"]
+    if said:
+        terminalreporter.section("what was measured")
+    for text in sorted(map(str, said)):
+        terminalreporter.write_line(text)
+
+
 def pytest_collection_finish() -> None:
     """What is loaded by now stays: full collections (some tests ask for many) need not look at it again and again."""
     gc.collect()

@@ -36,21 +36,19 @@ def verdict(report: Report) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("shard", range(SHARDS))
-def test_no_seed_breaks_a_promise(
-    shard: int, record_property: pytest.RecordProperty, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_seed_breaks_a_promise(shard: int, record_property: pytest.RecordProperty) -> None:
     SEEN.clear()
     seeds = SEEDS // SHARDS
     report = campaign(range(shard * seeds, (shard + 1) * seeds))
     record_property("seeds", report.seeds)
     record_property("faults", report.faults.total())
-    with capsys.disabled():
-        print(f"\nshard {shard}: {report.head()}\n    {dict(sorted(report.shapes.items()))}")
+    record_property("said", f"shard {shard}: {report.head()}\n    {dict(sorted(report.shapes.items()))}")
     verdict(report)
     assert report.seeds == seeds
-    assert report.faults.total() >= 5 * seeds
+    assert not ENOUGH or report.faults.total() >= 5 * seeds
 
 
 def test_there_are_at_least_thirty_kinds() -> None:
