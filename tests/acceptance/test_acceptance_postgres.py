@@ -87,7 +87,7 @@ class OneOfTwo(Killing):
 @pytest.mark.slow
 def test_sagas_survive_kills(tmp_path: Path, url: str) -> None:
     with shop_in(tmp_path, url) as shop:
-        run = OneAtATime(shop, 120, 4, seed=7)
+        run = OneAtATime(shop, 240, 4, seed=7)
         asyncio.run(run.main())
         audit = run.check()
         print(run.figures(audit))
