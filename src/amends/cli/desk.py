@@ -15,6 +15,7 @@ from ..clock import SystemClock
 from ..engine.backend import Backend
 from ..engine.family import parked_below
 from ..engine.handle import Handle
+from ..engine.listing import MOST, pages
 from ..engine.operations import Operations
 from ..engine.schedules.schedules import Schedules
 from ..engine.status import stand
@@ -81,14 +82,9 @@ class Desk:
 
     async def each(self, query: Query) -> AsyncIterator[Header]:
         """All that match, newest first, read page by page."""
-        after = query.after
-        while True:
-            page = await self.store.headers(msgspec.structs.replace(query, limit=PAGE, after=after))
+        async for page in pages(self.store, msgspec.structs.replace(query, limit=MOST), PAGE):
             for header in page:
                 yield header
-            if len(page) < PAGE:
-                return
-            after = page[-1].uid
 
     def worker(self) -> int | None:
         """The process that serves the store; None: nobody does, 0: not known which."""

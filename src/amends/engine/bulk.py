@@ -23,6 +23,7 @@ from ..errors import AmendsError, Refused, StoreError, UnknownName, did_you_mean
 from ..store.port import ATTENTION, Header, Query
 from .family import OPEN
 from .handle import Handle
+from .listing import pages
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -106,17 +107,9 @@ async def batches(
     backend: Backend, request: Request, query: Query, *, batch: int, dry_run: bool
 ) -> AsyncIterator[BulkBatch]:
     """Act page by page, at most `query.limit` executions; one `BulkBatch` after each."""
-    query = meant(request, query)
-    left, after = query.limit, query.after
-    while left > 0:
-        page = await backend.store.headers(
-            msgspec.structs.replace(query, limit=min(batch, left), after=after)
-        )
-        if not page:
-            return
+    async for page in pages(backend.store, meant(request, query), batch):
         items = await asyncio.gather(*(_act(backend, request, header, dry_run) for header in page))
-        left, after = left - len(page), page[-1].uid
-        yield BulkBatch(items=items, after=after)
+        yield BulkBatch(items=items, after=page[-1].uid)
 
 
 async def _act(backend: Backend, request: Request, header: Header, dry_run: bool) -> BulkItem:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import msgspec
+
 from ..definition.saga import Saga
 from ..errors import Refused, UnknownName, did_you_mean
-from ..store.port import STATUSES, Query
+from ..store.port import STATUSES, Header, Query, Store
 from ..store.where.parsing import parse
 from .backend import must_be_text
 from .status import Status, status_of
@@ -55,6 +57,18 @@ async def listing(backend: Backend, filters: Filters) -> list[Status]:
     """
     query = await query_of(backend, filters)
     return [status_of(header) for header in await backend.store.headers(query)]
+
+
+async def pages(store: Store, query: Query, size: int) -> AsyncIterator[list[Header]]:
+    """All that match, newest first, at most `query.limit`; so many at a time."""
+    left, after = query.limit, query.after
+    while left > 0:
+        page = await store.headers(msgspec.structs.replace(query, limit=min(size, left), after=after))
+        if page:
+            yield page
+        if len(page) < min(size, left):
+            return
+        left, after = left - len(page), page[-1].uid
 
 
 async def query_of(backend: Backend, filters: Filters) -> Query:

@@ -25,14 +25,14 @@ import msgspec
 
 from ..errors import AmendsError, Refused
 from ..store.port import FINAL, Header, Query
+from .bulk import BATCH
 from .journals import Writing
-from .transfer import of_roots, pages, tree_of
+from .listing import MOST, pages
+from .transfer import of_roots, tree_of
 
 if TYPE_CHECKING:
     from .backend import Backend
 
-BATCH = 100
-MOST_AT_ONCE = 1000
 SHORTEST_REST, LONGEST_REST, PAUSE = 60.0, 3600.0, 0.1
 _log = logging.getLogger("amends.engine")
 
@@ -120,7 +120,7 @@ async def keep_clear(backend: Backend, older_than: float, working: Callable[[], 
     """What a worker does in the background (`Settings.retention`): clear away, rest, and again."""
     rest = min(max(older_than / 20, SHORTEST_REST), LONGEST_REST)
     while working():
-        query = Query(namespace=backend.namespace, limit=2**63 - 1)
+        query = Query(namespace=backend.namespace, limit=MOST)
         before = backend.clock.now() - older_than
         try:
             async for done in cleared(backend, query, before, archive=None, batch=BATCH, dry_run=False):

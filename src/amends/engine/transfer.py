@@ -13,6 +13,7 @@ from ..kernel.phases import BACKWARD, UNWINDING
 from ..store.port import ATTENTION, COMPENSATING, FINAL, RUNNING, Header, History, Query, Store
 from ..store.where.terms import FIELDS, All, Compare
 from .journals import Writing, of_one_tree, read, verified
+from .listing import MOST, pages
 from .status import status_of
 
 if TYPE_CHECKING:
@@ -41,22 +42,10 @@ def of_roots(query: Query) -> Query:
     return msgspec.structs.replace(query, where=All((_ROOTS, query.where)))
 
 
-async def pages(store: Store, query: Query, size: int) -> AsyncIterator[list[Header]]:
-    """All that match, newest first, at most `query.limit`."""
-    left, after = query.limit, query.after
-    while left > 0:
-        page = await store.headers(msgspec.structs.replace(query, limit=min(size, left), after=after))
-        if page:
-            yield page
-        if len(page) < min(size, left):
-            return
-        left, after = left - len(page), page[-1].uid
-
-
 async def tree_of(store: Store, root: Header) -> list[History]:
     """A root execution and all that is nested in it, oldest last."""
     found = []
-    nested = Query(namespace=root.namespace, root=root.uid, limit=2**63 - 1)
+    nested = Query(namespace=root.namespace, root=root.uid, limit=MOST)
     uids = [root.uid]
     async for page in pages(store, nested, PAGE):
         uids += [header.uid for header in page if header.parent]
