@@ -18,6 +18,8 @@ import click as plain
 import rich_click as click
 
 from ..engine.backend import operator
+from ..engine.bulk import BATCH, LARGEST_BATCH
+from ..engine.listing import MOST
 from ..errors import AmendsError, did_you_mean
 from ..store import port
 from ..store.port import STATUSES
@@ -152,6 +154,24 @@ status_option = click.option(
     shell_complete=_statuses,
     help=f"Only these: {', '.join(STATUSES)}.",
 )
+saga_option = click.option("--saga", default="", help="Only of this saga (its durable name).")
+prefix_option = click.option("--prefix", default="", help="Only ids that begin so.")
+condition_option = click.option(
+    "--where", "condition", default="", help="Only where it holds: attributes.total > 100."
+)
+limit_option = click.option("--limit", default=MOST, type=click.IntRange(1), help="At most so many.")
+after_option = click.option(
+    "--after", default="", metavar="UID", help="Go on after this one (said when interrupted)."
+)
+batch_option = click.option(
+    "--batch",
+    default=BATCH,
+    show_default=True,
+    type=click.IntRange(1, LARGEST_BATCH),
+    help="So many at a time.",
+)
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 by_option = click.option(
     "--by", default=operator, show_default="your login name", help="Who acts, for the audit."
 )

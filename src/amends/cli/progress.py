@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .output import Output
 
 Advance = Callable[[int], None]
+Reach = Callable[[int, str], None]
 
 
 @contextmanager
@@ -22,3 +23,22 @@ def progress(output: Output, what: str, total: int | None) -> Iterator[Advance]:
     with Progress(*columns, console=output.err, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def resumable(output: Output, what: str, total: int) -> Iterator[Reach]:
+    """The same; the function is also told how far that is, and what ends early says where to go on."""
+    reached = ""
+
+    def reach(count: int, after: str) -> None:
+        nonlocal reached
+        reached = after
+        advance(count)
+
+    try:
+        with progress(output, what, total) as advance:
+            yield reach
+    except BaseException:
+        if reached:
+            output.note(f"not all is done: go on with --after {reached}", style="careful")
+        raise

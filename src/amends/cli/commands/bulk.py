@@ -7,17 +7,30 @@ from typing import Any
 import msgspec
 import rich_click as click
 
-from ...engine.bulk import ACTIONS, BATCH, LARGEST_BATCH, BulkItem
-from ...engine.listing import MOST, Filters
+from ...engine.bulk import ACTIONS, LARGEST_BATCH, BulkItem
+from ...engine.listing import Filters
 from .. import values
 from ..desk import Desk
 from ..exits import Exit, Problem
-from ..options import Where, action_option, ask, by_option, command, reason_option, status_option
-from ..progress import progress
+from ..options import (
+    Where,
+    action_option,
+    after_option,
+    ask,
+    batch_option,
+    by_option,
+    command,
+    condition_option,
+    dry_run_option,
+    limit_option,
+    prefix_option,
+    reason_option,
+    saga_option,
+    status_option,
+    yes_option,
+)
+from ..progress import resumable
 from ..render.text import many
-
-_COUNTING = 1000
-_BATCH = click.IntRange(1, LARGEST_BATCH)
 
 
 @command(
@@ -26,21 +39,19 @@ amends bulk cancel --where 'attributes.supplier = "acme"' --reason 'closed' --dr
 )
 @click.argument("do", type=click.Choice(ACTIONS))
 @status_option
-@click.option("--where", "condition", default="", help="Only where it holds: attributes.total > 100.")
-@click.option("--saga", default="", help="Only of this saga (its durable name).")
-@click.option("--prefix", default="", help="Only ids that begin so.")
+@condition_option
+@saga_option
+@prefix_option
 @click.option("--all", "everything", is_flag=True, help="Without a filter: all there are.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many.")
-@click.option("--after", default="", metavar="UID", help="Go on after this one (said when interrupted).")
-@click.option(
-    "--batch", default=BATCH, show_default=True, type=click.IntRange(1, LARGEST_BATCH), help="At a time."
-)
+@limit_option
+@after_option
+@batch_option
 @action_option
 @click.option("--value", metavar="JSON", help="For resolve: the result of a held step.")
 @reason_option(required=False)
 @by_option
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@dry_run_option
+@yes_option
 async def bulk(
     where: Where,
     *,
@@ -50,7 +61,7 @@ async def bulk(
     saga: str,
     prefix: str,
     everything: bool,
-    limit: int | None,
+    limit: int,
     after: str,
     batch: int,
     action: str,
@@ -76,8 +87,8 @@ async def bulk(
         "saga": saga,
         "id_prefix": prefix,
         "after": after,
+        "limit": limit,
     }
-    filters["limit"] = limit or MOST
     given = None if value is None else values.read(value, "--value")
     request = {"do": do, "reason": reason, "by": by, "action": action, "value": given}
     async with where.desk() as desk:
@@ -96,25 +107,19 @@ async def bulk(
 
 
 async def _count(desk: Desk, request: dict[str, Any], filters: Filters) -> int:
-    pages = desk.operations.bulk(**request, dry_run=True, batch=_COUNTING, **filters)
+    pages = desk.operations.bulk(**request, dry_run=True, batch=LARGEST_BATCH, **filters)
     return sum([len(page.items) async for page in pages])
 
 
 async def _carry_out(where: Where, desk: Desk, asked: dict[str, Any], count: int) -> int:
     """How many were refused?"""
-    refused, after = 0, ""
-    try:
-        with progress(where.output, str(asked["do"]), count) as advance:
-            async for page in desk.operations.bulk(**asked):
-                after = page.after
-                advance(len(page.items))
-                for item in page.items:
-                    refused += not item.done
-                    _tell(where, asked, item)
-    except BaseException:
-        if after:
-            where.output.note(f"not all is done: go on with --after {after}", style="careful")
-        raise
+    refused = 0
+    with resumable(where.output, str(asked["do"]), count) as advance:
+        async for page in desk.operations.bulk(**asked):
+            advance(len(page.items), page.after)
+            for item in page.items:
+                refused += not item.done
+                _tell(where, asked, item)
     return refused
 
 

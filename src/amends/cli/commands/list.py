@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,17 +11,16 @@ import rich_click as click
 
 from ...store import port
 from ...store.port import Header, Query
-from ...store.where.parsing import parse
+from ...store.where.parsing import parse, seconds
 from ...store.where.terms import LONGEST_NAME, All, Field, OneOf, Term, indexed
 from .. import forms
 from ..desk import Desk
 from ..exits import Exit, Problem
-from ..options import Where, command, status_option
+from ..options import Where, command, condition_option, prefix_option, saga_option, status_option
 from ..render.table import executions
 from ..render.text import quoted
 
 _LOOKED_AT = 1000  # executions, to see which sagas there are
-_UNITS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 class _Filter(msgspec.Struct, kw_only=True):
@@ -49,13 +47,11 @@ amends list --saga shop.place_order --since 2h
 amends list --where 'attributes.customer = "42" and started > -3d'"""
 )
 @status_option
-@click.option("--saga", default="", help="Only of this saga (its durable name).")
-@click.option("--prefix", default="", help="Only ids that begin so.")
+@saga_option
+@prefix_option
 @click.option("--since", help="Started since: 30min, 2h, 3d, or a date such as 2026-11-25T03:00.")
 @click.option("--until", help="Started until; forms as for --since.")
-@click.option(
-    "--where", "condition", default="", help="Only those for which it holds: attributes.total > 100."
-)
+@condition_option
 @click.option("--attribute", "-a", "attributes", multiple=True, metavar="KEY=VALUE", help="Only with it.")
 @click.option("--roots", is_flag=True, help="Without nested sagas.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
@@ -160,9 +156,9 @@ def _time(given: str | None, now: float) -> float | None:
     """Seconds since the epoch. Dates without a zone are local."""
     if not given:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)", given.strip())
-    if match:
-        return now - float(match[1]) * _UNITS[match[2]]
+    age = seconds("".join(given.split()))
+    if age is not None:
+        return now - age
     try:
         return datetime.fromisoformat(given).astimezone(UTC).timestamp()
     except ValueError as error:

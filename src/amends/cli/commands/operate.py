@@ -26,6 +26,7 @@ from ..options import (
     reason_option,
     some_ids,
     wait_option,
+    yes_option,
 )
 from ..outcomes import of_status, worst
 from ..output import tell_error
@@ -33,7 +34,6 @@ from ..render import text
 from ..story import tell
 
 Act = Callable[[Handle[Any]], Awaitable[None]]
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 
 @command("amends cancel order-1001 --reason 'the customer called'")

@@ -8,17 +8,26 @@ from typing import Any
 import msgspec
 import rich_click as click
 
-from ...engine.bulk import BATCH, LARGEST_BATCH
-from ...engine.listing import MOST, Filters
+from ...engine.bulk import LARGEST_BATCH
+from ...engine.listing import Filters
 from ...store.where.parsing import seconds
 from ..desk import Desk
 from ..exits import Exit, Problem
-from ..options import Where, ask, command, status_option
-from ..progress import progress
+from ..options import (
+    Where,
+    after_option,
+    ask,
+    batch_option,
+    command,
+    condition_option,
+    dry_run_option,
+    limit_option,
+    saga_option,
+    status_option,
+    yes_option,
+)
+from ..progress import resumable
 from ..render.text import many
-
-_COUNTING = 1000
-_BATCH = click.IntRange(1, LARGEST_BATCH)
 
 
 @command(
@@ -28,13 +37,13 @@ amends retain --older-than 90d --status compensated --dry-run"""
 @click.option("--older-than", "age", required=True, help="What ended longer ago: 12h, 30d, 8w.")
 @click.option("--archive", metavar="FOLDER", help="Write it to a file there first (amends import reads it).")
 @status_option
-@click.option("--where", "condition", default="", help="Only where it holds: attributes.total > 100.")
-@click.option("--saga", default="", help="Only of this saga (its durable name).")
-@click.option("--limit", type=click.IntRange(1), help="At most so many.")
-@click.option("--after", default="", metavar="UID", help="Go on after this one (said when interrupted).")
-@click.option("--batch", default=BATCH, show_default=True, type=_BATCH, help="So many at a time.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@condition_option
+@saga_option
+@limit_option
+@after_option
+@batch_option
+@dry_run_option
+@yes_option
 async def retain(
     where: Where,
     *,
@@ -43,7 +52,7 @@ async def retain(
     status: tuple[str, ...],
     condition: str,
     saga: str,
-    limit: int | None,
+    limit: int,
     after: str,
     batch: int,
     dry_run: bool,
@@ -57,8 +66,7 @@ async def retain(
     old = seconds(age)
     if old is None:
         raise Problem(f"{age!r} is no duration", hint="for example --older-than 30d, 12h or 8w")
-    filters: Filters = {"status": status, "where": condition, "saga": saga, "after": after}
-    filters |= {"limit": limit or MOST}
+    filters: Filters = {"status": status, "where": condition, "saga": saga, "after": after, "limit": limit}
     async with where.desk() as desk:
         count = await _count(desk, old, filters)
         if count and not (dry_run or yes):
@@ -74,7 +82,7 @@ async def retain(
 
 
 async def _count(desk: Desk, old: float, filters: Filters) -> int:
-    pages = desk.operations.retain(old, dry_run=True, batch=_COUNTING, **filters)
+    pages = desk.operations.retain(old, dry_run=True, batch=LARGEST_BATCH, **filters)
     return sum([len(page.ids) async for page in pages])
 
 
@@ -83,16 +91,10 @@ async def _carry_out(
 ) -> tuple[int, int]:
     """How many went, and how many stayed?"""
     gone = kept = 0
-    after = ""
-    try:
-        with progress(where.output, "retain", count) as advance:
-            async for page in desk.operations.retain(old, **asked):
-                gone, kept, after = gone + len(page.ids), kept + len(page.kept), page.after
-                advance(len(page.ids) + len(page.kept))
-                if where.json:
-                    where.output.data({**msgspec.structs.asdict(page), "dry_run": asked["dry_run"]})
-    except BaseException:
-        if after:
-            where.output.note(f"not all is done: go on with --after {after}", style="careful")
-        raise
+    with resumable(where.output, "retain", count) as advance:
+        async for page in desk.operations.retain(old, **asked):
+            gone, kept = gone + len(page.ids), kept + len(page.kept)
+            advance(len(page.ids) + len(page.kept), page.after)
+            if where.json:
+                where.output.data({**msgspec.structs.asdict(page), "dry_run": asked["dry_run"]})
     return gone, kept

@@ -12,9 +12,17 @@ import msgspec
 import rich_click as click
 
 from ...engine.client import Client
-from ...engine.listing import MOST, Filters
+from ...engine.listing import Filters
 from ..exits import Exit, Problem
-from ..options import Where, command, status_option
+from ..options import (
+    Where,
+    command,
+    condition_option,
+    limit_option,
+    prefix_option,
+    saga_option,
+    status_option,
+)
 from ..progress import progress
 from ..render.text import many
 
@@ -23,10 +31,10 @@ from ..render.text import many
 amends export - --saga shop.place_order | gzip > journals.jsonl.gz""")
 @click.argument("file", metavar="FILE")
 @status_option
-@click.option("--where", "condition", default="", help="Only where it holds: attributes.total > 100.")
-@click.option("--saga", default="", help="Only of this saga (its durable name).")
-@click.option("--prefix", default="", help="Only ids that begin so.")
-@click.option("--limit", type=click.IntRange(1), help="At most so many.")
+@condition_option
+@saga_option
+@prefix_option
+@limit_option
 async def export(
     where: Where,
     *,
@@ -35,15 +43,20 @@ async def export(
     condition: str,
     saga: str,
     prefix: str,
-    limit: int | None,
+    limit: int,
 ) -> Exit:
     """Write executions with their journals to a file.
 
     JSON lines, each chained to the one before by a checksum. Nested executions go with their roots. `-` is
     stdout.
     """
-    filters: Filters = {"status": status, "where": condition, "saga": saga, "id_prefix": prefix}
-    filters |= {"limit": limit or MOST}
+    filters: Filters = {
+        "status": status,
+        "where": condition,
+        "saga": saga,
+        "id_prefix": prefix,
+        "limit": limit,
+    }
     count = -2  # the first line and the last are no executions
     async with where.desk() as desk:
         with _writing(file) as out, progress(where.output, "export", None) as advance:
