@@ -166,8 +166,7 @@ class Engine:
             async with AsyncExitStack() as stack:
                 stop = stack.enter_context(told_to_stop())
                 if health is not None:
-                    address = await stack.enter_async_context(answering(health, lambda: report_of(self)))
-                    _log.info("health checks: http://%s/live and /ready", address)
+                    await stack.enter_async_context(answering(health, lambda: report_of(self)))
                 if not self._entered:
                     await self.__aenter__()
                 await stop.wait()

@@ -13,6 +13,7 @@ must be kept secret.  Bind it to an address that only the prober can reach all t
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from ..errors import Refused
 if TYPE_CHECKING:
     from .engine import Engine
 
+_log = logging.getLogger("amends.engine")
 PATIENCE = 5.0  # seconds in which a request must be there
 _REASONS = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 503: "Service Unavailable"}
 
@@ -61,8 +63,8 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 @asynccontextmanager
-async def health(address: str, look: Look) -> AsyncIterator[str]:
-    """Answer probes while inside; gives the address that was bound. Raises `Refused` when it cannot be."""
+async def health(address: str, look: Look) -> AsyncIterator[None]:
+    """Answer probes while inside, and say where. Raises `Refused` when the address cannot be bound."""
     host, port = parse_address(address)
     try:
         server = await asyncio.start_server(lambda r, w: _answer(r, w, look), host, port, limit=4096)
@@ -73,7 +75,9 @@ async def health(address: str, look: Look) -> AsyncIterator[str]:
         ) from error
     try:
         bound = server.sockets[0].getsockname()
-        yield f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
+        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        _log.info("health checks: http://%s:%d/live and /ready", shown, bound[1])
+        yield
     finally:
         server.close()
 

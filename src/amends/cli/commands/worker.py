@@ -83,8 +83,7 @@ async def _supervise(where: Where, arguments: list[str], processes: int, address
     supervisor = Supervisor(command, processes)
     async with contextlib.AsyncExitStack() as stack:
         if address is not None:
-            bound = await stack.enter_async_context(answering(address, supervisor.report))
-            _log.info("health checks: http://%s/live and /ready", bound)
+            await stack.enter_async_context(answering(address, supervisor.report))
         return await supervisor.run()
 
 
@@ -100,8 +99,7 @@ async def _watched(
 
     async with contextlib.AsyncExitStack() as stack:
         if address is not None:
-            bound = await stack.enter_async_context(answering(address, lambda: report_of(engine)))
-            _log.info("health checks: http://%s/live and /ready", bound)
+            await stack.enter_async_context(answering(address, lambda: report_of(engine)))
         if reporting is not None:
             task = asyncio.create_task(report(reporting))
             stack.callback(task.cancel)
