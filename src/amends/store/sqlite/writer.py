@@ -172,21 +172,10 @@ class Writer:
 
         `NOT_NOW`: that could take long, or cannot be; nothing has happened, and `run` will say why.
         """
-        self.check_open()
-        if self._given != self._done or self._pace > self._quick or not self._lock.acquire(blocking=False):
-            return NOT_NOW
-        self._inline = True
-        try:
-            return self._alone(self.connection(), statement, values)
-        finally:
-            self._inline = False
-            self._lock.release()
-            if self._log_pages >= CHECKPOINT_PAGES:
-                self._checkpoint_soon()
+        return self._here(self._alone, statement, values)
 
-    def _alone(
-        self, connection: apsw.Connection, statement: str, values: Sequence[Any]
-    ) -> int | Literal[NotNow.NOT_NOW]:
+    def _alone(self, statement: str, values: Sequence[Any]) -> int | Literal[NotNow.NOT_NOW]:
+        connection = self.connection()
         began = self._clock.monotonic()
         self._wrote = False
         try:
@@ -203,12 +192,15 @@ class Writer:
 
     def now(self, work: Work[T], after: After[T] | None = None) -> T | Literal[NotNow.NOT_NOW]:
         """Run a transaction in this thread, unless that could take long; `after` it is durable, that."""
+        return self._here(self._transaction, work, after)
+
+    def _here(self, run: Callable[..., T], *given: Any) -> T | Literal[NotNow.NOT_NOW]:
         self.check_open()
         if self._given != self._done or self._pace > self._quick or not self._lock.acquire(blocking=False):
             return NOT_NOW
         self._inline = True
         try:
-            return self._transaction(work, after)
+            return run(*given)
         except _Locked:
             return NOT_NOW
         finally:
