@@ -43,7 +43,7 @@ class Backend:
         self.ids = ids
         self.limits = limits
         self.waiters: dict[str, list[asyncio.Future[Any]]] = {}
-        self.shared: bool = getattr(store, "shared", False)
+        self.shared = port.is_shared(store)
         self.resident: Callable[[str], Resident | None] = _nowhere
         self.poll_local = POLL_LOCAL
         self.closed = False

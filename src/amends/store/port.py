@@ -23,9 +23,7 @@ messages not yet journaled, `fences` (one per worker incarnation) and `audit`.
   only the guilty write is left out, with verdict `POISON`.
 
 * *One worker or several.*  A store that several workers may serve at the same time says so by an attribute
-  `shared = True`; then what one of them lets go another may take.  It has one more method, `surplus() ->
-  int`: how many executions its worker has more than a fair share, where others have the same definitions and
-  less to do, as of the last look (each look is told once).
+  `shared = True`, and has one more method (`Shared`); what one worker lets go another may take.
 
 All times are seconds since the epoch (UTC, float).  Messages are encoded `Event` entries.
 """
@@ -34,7 +32,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import msgspec
 
@@ -383,3 +381,17 @@ class Store(WorkerSide, ClientSide, Protocol):
     async def tidy(self) -> None:
         """Housekeeping for a quiet moment (a worker calls it when it has been idle for a while)."""
         ...
+
+
+class Shared(Store, Protocol):
+    """A store that several workers may serve at the same time (``shared = True``)."""
+
+    def surplus(self) -> int:
+        """How many executions its worker has more than a fair share, where others have the same definitions
+        and less to do, as of the last look (each look is told once)."""
+        ...
+
+
+def is_shared(store: Store) -> TypeGuard[Shared]:
+    """May several workers serve it at the same time?"""
+    return getattr(store, "shared", False)

@@ -12,6 +12,8 @@ import math
 import random
 from typing import TYPE_CHECKING
 
+from ..store.port import is_shared
+
 if TYPE_CHECKING:
     from .worker import Worker
 
@@ -23,7 +25,7 @@ class Appetite:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._shared: bool = getattr(worker.store, "shared", False)
+        self._shared = worker.store if is_shared(worker.store) else None
         self._chance = random.Random(worker.incarnation)
         self._full_until = -math.inf
 
@@ -31,7 +33,7 @@ class Appetite:
         """How many executions to claim now (0: none), and due by when."""
         settings = self._worker.settings
         room = min(settings.claim, settings.live - len(self._worker.lives))
-        if room <= 0 or not self._shared:
+        if room <= 0 or self._shared is None:
             return max(room, 0), now
         room = math.ceil(room * self._chance.uniform(0.5, 1.0))
         if len(self._worker.attempts) < settings.steps:
@@ -43,4 +45,4 @@ class Appetite:
 
     def surplus(self) -> int:
         """How many executions workers with less to do could take from this one."""
-        return self._worker.store.surplus() if self._shared else 0  # type: ignore[attr-defined]
+        return 0 if self._shared is None else self._shared.surplus()

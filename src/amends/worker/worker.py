@@ -30,7 +30,7 @@ from ..kernel import entries as e
 from ..kernel.instance import PYTHON, Decision
 from ..kernel.loop import Stage
 from ..kernel.phases import FINISHED
-from ..store.port import COMMITTED, Code, Message, Release, Store, Verdict, Write
+from ..store.port import COMMITTED, Code, Message, Release, Store, Verdict, Write, is_shared
 from . import writes
 from .attempts import Attempts
 from .committer import Committer
@@ -405,7 +405,7 @@ class Worker:
         self.stir.set()
         self.dispatcher.close()
         began = self.clock.monotonic()
-        if getattr(self.store, "shared", False):
+        if is_shared(self.store):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.settings.grace):
                     await hand_over(self)
