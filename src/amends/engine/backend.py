@@ -59,8 +59,6 @@ class Backend:
         """The header of a new execution. Raises `PayloadError`, `Refused` for an id that cannot be."""
         _must_be_call(call)
         _must_be_attributes(attributes)
-        now = self.clock.now()
-        uid = self.ids.uid(now)
         if id is not None:
             check_id(id)
         data = codec.encode(call.args, call.saga.name)
@@ -70,17 +68,35 @@ class Backend:
                 f"arguments of {call.saga.name}: {len(data):,} bytes, the limit is {self.limits.payload:,}",
                 hint="store the data elsewhere and pass a reference, or raise Limits(payload=…)",
             )
+        saga = call.saga
+        return self.header(
+            saga.name, saga.version, data.decode(), id, attributes, call.deadline, self.namespace
+        )
+
+    def header(
+        self,
+        saga: str,
+        version: str,
+        input: str,
+        id: str | None,
+        attributes: Any,
+        deadline: float | None,
+        namespace: str,
+    ) -> Header:
+        """The same of what is checked already. deadline: seconds from now."""
+        now = self.clock.now()
+        uid = self.ids.uid(now)
         return Header(
             uid=uid,
             id=uid if id is None else id,
-            saga=call.saga.name,
-            version=call.saga.version,
-            input=data.decode(),
+            saga=saga,
+            version=version,
+            input=input,
             created_at=now,
             updated_at=now,
-            namespace=self.namespace,
+            namespace=namespace,
             root=uid,
-            deadline=None if call.deadline is None else now + call.deadline,
+            deadline=None if deadline is None else now + deadline,
             attributes=codec.encode(attributes, "attributes").decode() if attributes else "{}",
         )
 

@@ -171,6 +171,24 @@ def test_runs_that_overlap(policy: Any, started: list[int]) -> None:
     asyncio.run(main())
 
 
+def test_runs_have_the_deadline_of_their_saga() -> None:
+    @saga(name="schedules.hurried", deadline=600)
+    async def hurried() -> None:
+        await go.receive()
+
+    async def main() -> None:
+        async with world() as w, w.engine(sagas=[hurried]) as engine:
+            await begin(w)
+            await engine.schedules.add("hourly", hurried(), every=3600)
+            await w.advance(minutes=65)
+            (run,) = await ids(engine, "hourly")
+            assert (await engine.handle(hurried, run).status()).status == "running"
+            await w.advance(minutes=10)
+            assert (await engine.handle(hurried, run).outcome()).cause == "deadline"
+
+    asyncio.run(main())
+
+
 def test_pause_resume_replace_and_remove() -> None:
     async def main() -> None:
         async with world() as w, w.engine(sagas=SAGAS) as engine:

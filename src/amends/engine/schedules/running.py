@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from ... import codec
 from ...definition.flow import continue_as_new, now
 from ...definition.policy import Retry
 from ...definition.resource import Resource, injected
 from ...definition.saga import saga
 from ...definition.signal import Signal
 from ...definition.step import step
-from ...store.port import FINAL, Header
+from ...store.port import FINAL
 from .spec import LATE, Spec, last_tick, next_tick, run_id
 
 if TYPE_CHECKING:
@@ -60,20 +59,11 @@ class Starter:
 
     async def start(self, spec: Spec, tick: float) -> str:
         """Start the run of a tick, unless it was started before."""
-        moment = self._backend.clock.now()
-        uid, id = self._backend.ids.uid(moment), run_id(spec, tick)
+        id = run_id(spec, tick)
         ours = {"schedule": spec.name, "tick": datetime.fromtimestamp(tick, UTC).isoformat()}
-        header = Header(
-            uid=uid,
-            id=id,
-            saga=spec.saga,
-            version=spec.version,
-            input=spec.input,
-            created_at=moment,
-            updated_at=moment,
-            namespace=spec.namespace,
-            root=uid,
-            attributes=codec.encode({**ours, **spec.attributes}, "attributes").decode(),
+        attributes = {**ours, **spec.attributes}
+        header = self._backend.header(
+            spec.saga, spec.version, spec.input, id, attributes, spec.deadline, spec.namespace
         )
         if await self._backend.store.create(header):
             self._stir()

@@ -83,11 +83,10 @@ class Schedules:
                 f"a schedule's name is letters, digits and ._-, got {name!r}", hint='"nightly-report"'
             )
         header = self._backend.header_for(call, None, attributes)  # what cannot be started is refused now
-        length = every.total_seconds() if isinstance(every, timedelta) else float(every)
         spec = Spec(
             namespace=header.namespace, name=name, saga=header.saga, version=header.version,
-            input=header.input, attributes=dict(attributes or {}), cron=cron, every=length, zone=zone,
-            catch_up=catch_up, overlap=overlap,
+            input=header.input, attributes=dict(attributes or {}), deadline=call.deadline,
+            cron=cron, every=_length(every), zone=zone, catch_up=catch_up, overlap=overlap,
         )  # fmt: skip
         check(spec)
         newest = await self._newest(name)
@@ -121,19 +120,8 @@ class Schedules:
         self, *, cron: str = "", every: timedelta | float = 0.0, zone: str = "UTC", count: int = 5
     ) -> Sequence[datetime]:
         """The next ticks that such a schedule would have. Raises `Refused`."""
-        length = every.total_seconds() if isinstance(every, timedelta) else float(every)
         now = self._backend.clock.now()
-        spec = Spec(
-            namespace="",
-            name="",
-            saga="",
-            version="",
-            input="",
-            cron=cron,
-            every=length,
-            zone=zone,
-            anchor=now,
-        )
+        spec = Spec(cron=cron, every=_length(every), zone=zone, anchor=now)
         check(spec)
         return preview(spec, now, count)
 
@@ -189,6 +177,10 @@ class Schedules:
             zone=spec.zone, catch_up=spec.catch_up, overlap=spec.overlap, paused=spec.paused, last=spec.last,
             next=None if due is None else datetime.fromtimestamp(due, UTC),
         )  # fmt: skip
+
+
+def _length(every: timedelta | float) -> float:
+    return every.total_seconds() if isinstance(every, timedelta) else float(every)
 
 
 def _prefix(name: str) -> str:

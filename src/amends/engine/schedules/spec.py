@@ -23,7 +23,8 @@ LATE = 60.0
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be started, and when (see `Schedules.add`). `anchor`: where intervals count from.  `after`:
+    """What is to be started, and when (see `Schedules.add`). `deadline`: of each run, in seconds from its
+    start.  `anchor`: where intervals count from.  `after`:
     ticks up to this time are done with.  `last`: the id that was started last."""
 
     namespace: str = ""
@@ -32,6 +33,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     input: str = ""
     attributes: dict[str, Any] = {}
+    deadline: float | None = None
     cron: str = ""
     every: float = 0.0
     zone: str = "UTC"
