@@ -1,14 +1,16 @@
-"""PostgreSQL stores for tests: a schema each, on the server of `tests.postgres`."""
+"""Stores for tests; those on PostgreSQL have a schema each, on the server of `tests.postgres`."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from amends.store import Store, kit
 from amends.store.postgres import PostgresStore
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -23,6 +25,16 @@ def new_schema(url: str) -> Iterator[str]:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("SET client_min_messages = error")
             connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
+
+
+def url_of(server: str, schema: str, more: str = "") -> str:
+    """The store in that schema, as an engine's URL."""
+    return f"{server}{'&' if '?' in server else '?'}schema={schema}&unsafe=true{more}"
+
+
+async def all_of(pages: AsyncIterator[T]) -> list[T]:
+    """What an asynchronous generator gives."""
+    return [page async for page in pages]
 
 
 def execute(url: str, sql: str, *values: Any) -> list[tuple[Any, ...]]:

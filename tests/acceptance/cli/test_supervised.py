@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.cli.test_processes import Process, amends, wait
-from tests.stores import execute, new_schema
+from tests.stores import execute, new_schema, url_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")]
 
@@ -44,7 +44,7 @@ Start = Callable[..., Process]
 @pytest.fixture
 def store(postgres: str) -> Iterator[str]:
     with new_schema(postgres) as schema:
-        yield f"{postgres}{'&' if '?' in postgres else '?'}schema={schema}&unsafe=true&lease=2&look=0.1"
+        yield url_of(postgres, schema, "&lease=2&look=0.1")
 
 
 @pytest.fixture

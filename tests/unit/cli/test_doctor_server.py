@@ -17,7 +17,7 @@ from amends.definition.registry import Registry
 from amends.store.kit.support import header
 from amends.store.postgres import PostgresStore
 from amends.store.postgres.checkup import Facts, WorkerFacts
-from tests.stores import execute, new_schema
+from tests.stores import execute, new_schema, url_of
 from tests.unit.cli.conftest import Done
 
 Amends = Callable[..., Done]
@@ -160,7 +160,7 @@ async def order(number: str) -> str:
 def place(postgres: str) -> Iterator[tuple[str, str, str]]:
     """Server, schema, and the store's URL."""
     with new_schema(postgres) as schema:
-        yield postgres, schema, f"{postgres}{'&' if '?' in postgres else '?'}schema={schema}&unsafe=true"
+        yield postgres, schema, url_of(postgres, schema)
 
 
 def findings(amends: Amends, url: str, code: int) -> dict[str, tuple[str, str]]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from amends import BulkBatch, Client, Engine, Refused, Retry, Signal, UnknownName, saga, step
+from amends import Client, Engine, Refused, Retry, Signal, UnknownName, saga, step
 from amends.engine import bulk
 from amends.errors import StoreBusy
 from amends.store import MemoryStore
-from tests.stores import new_schema
+from tests.stores import all_of
 
 go = Signal[str]("go")
 down = {"bank"}
@@ -32,22 +32,6 @@ async def refund(payment: str | None) -> None:
 async def place_order() -> str:
     await charge()
     return await go.receive()
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def store(request, tmp_path) -> Any:
-    if request.param == "memory":
-        yield MemoryStore()
-    elif request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/x.db"
-    else:
-        url = request.getfixturevalue("postgres")
-        with new_schema(url) as schema:
-            yield f"{url}{'&' if '?' in url else '?'}schema={schema}&unsafe=true"
-
-
-async def all_of(pages: Any) -> list[BulkBatch]:
-    return [page async for page in pages]
 
 
 async def started(engine: Engine, count: int) -> list[Any]:

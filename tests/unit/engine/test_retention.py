@@ -12,7 +12,7 @@ import pytest
 from amends import Client, Engine, Refused, RetainBatch, Settings, Signal, saga, step
 from amends.engine import retention
 from amends.store import MemoryStore, SqliteStore
-from tests.stores import new_schema
+from tests.stores import all_of
 
 go = Signal[str]("go")
 
@@ -36,22 +36,6 @@ async def parent(word: str) -> str:
 async def waiting() -> str:
     await child("x")
     return await go.receive()
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def store(request, tmp_path) -> Any:
-    if request.param == "memory":
-        yield MemoryStore()
-    elif request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/x.db"
-    else:
-        url = request.getfixturevalue("postgres")
-        with new_schema(url) as schema:
-            yield f"{url}{'&' if '?' in url else '?'}schema={schema}&unsafe=true"
-
-
-async def all_of(pages: Any) -> list[Any]:
-    return [page async for page in pages]
 
 
 def ids(pages: list[RetainBatch]) -> list[str]:

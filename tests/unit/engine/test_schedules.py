@@ -16,7 +16,7 @@ from amends import Client, Engine, Refused, Signal, UnknownName, saga, step
 from amends.engine.schedules.running import Starter
 from amends.engine.schedules.spec import Spec, last_tick, next_tick, ticks
 from amends.testing import World, world
-from tests.stores import new_schema
+from tests.stores import new_schema, url_of
 
 go = Signal[str]("go")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -296,7 +296,7 @@ def test_on_every_store(kind: str, tmp_path: Any, request: pytest.FixtureRequest
     if kind == "postgres":
         server = request.getfixturevalue("postgres")
         with new_schema(server) as schema:
-            asyncio.run(main(f"{server}{'&' if '?' in server else '?'}schema={schema}&unsafe=true"))
+            asyncio.run(main(url_of(server, schema)))
     else:
         asyncio.run(main("memory://" if kind == "memory" else f"sqlite:///{tmp_path}/x.db"))
 

@@ -17,7 +17,7 @@ from amends.errors import CorruptJournal
 from amends.kernel.entries import Row
 from amends.store import MemoryStore
 from amends.store.port import History, Message
-from tests.stores import new_schema
+from tests.stores import all_of
 
 go = Signal[str]("go")
 runs: list[str] = []
@@ -50,10 +50,6 @@ async def order(word: str, ends: str = "well") -> str:
 SAGAS = [order, child]
 
 
-async def all_of(pages: Any) -> list[Any]:
-    return [page async for page in pages]
-
-
 def lines_of(**kinds: str) -> list[bytes]:
     """An export of executions that end so."""
 
@@ -74,18 +70,6 @@ def lines_of(**kinds: str) -> list[bytes]:
                 return await all_of(client.operations.export())
 
     return asyncio.run(main())
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def store(request, tmp_path) -> Any:
-    if request.param == "memory":
-        yield MemoryStore()
-    elif request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/x.db"
-    else:
-        url = request.getfixturevalue("postgres")
-        with new_schema(url) as schema:
-            yield f"{url}{'&' if '?' in url else '?'}schema={schema}&unsafe=true"
 
 
 def test_what_comes_in_is_what_went_out(store: Any) -> None:
