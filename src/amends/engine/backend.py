@@ -69,35 +69,15 @@ class Backend:
                 hint="store the data elsewhere and pass a reference, or raise Limits(payload=…)",
             )
         saga = call.saga
-        return self.header(
-            saga.name, saga.version, data.decode(), id, attributes, call.deadline, self.namespace
-        )
-
-    def header(
-        self,
-        saga: str,
-        version: str,
-        input: str,
-        id: str | None,
-        attributes: Any,
-        deadline: float | None,
-        namespace: str,
-    ) -> Header:
-        """The same of what is checked already. deadline: seconds from now."""
-        now = self.clock.now()
-        uid = self.ids.uid(now)
-        return Header(
-            uid=uid,
-            id=uid if id is None else id,
-            saga=saga,
-            version=version,
-            input=input,
-            created_at=now,
-            updated_at=now,
-            namespace=namespace,
-            root=uid,
-            deadline=None if deadline is None else now + deadline,
-            attributes=codec.encode(attributes, "attributes").decode() if attributes else "{}",
+        return new_header(
+            self,
+            saga.name,
+            saga.version,
+            data.decode(),
+            id=id,
+            attributes=attributes,
+            deadline=call.deadline,
+            namespace=self.namespace,
         )
 
     async def create(self, header: Header, call: SagaCall[Any]) -> Header:
@@ -340,6 +320,35 @@ def _must_be_attributes(given: Any) -> None:
         raise Refused(f"attributes is a mapping, got {given!r:.200}", hint='attributes={"customer": "c-17"}')
     for name in given:
         must_be_text("an attribute's name", name)
+
+
+def new_header(
+    backend: Backend,
+    saga: str,
+    version: str,
+    input: str,
+    *,
+    id: str | None,
+    attributes: Any,
+    deadline: float | None,
+    namespace: str,
+) -> Header:
+    """The header of a new execution, of what is checked already. deadline: seconds from now."""
+    now = backend.clock.now()
+    uid = backend.ids.uid(now)
+    return Header(
+        uid=uid,
+        id=uid if id is None else id,
+        saga=saga,
+        version=version,
+        input=input,
+        created_at=now,
+        updated_at=now,
+        namespace=namespace,
+        root=uid,
+        deadline=None if deadline is None else now + deadline,
+        attributes=codec.encode(attributes, "attributes").decode() if attributes else "{}",
+    )
 
 
 def operator() -> str:

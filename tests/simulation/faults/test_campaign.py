@@ -1,6 +1,6 @@
 """The campaign: many seeds, every kind of fault, no violation.
 
-``AMENDS_SEEDS`` sets how many seeds the whole campaign plays (default: 20,000, a second of two processors for some two hundred);
+``AMENDS_SEEDS`` sets how many seeds the whole campaign plays (default: 20,000);
 ``make soak`` runs by time instead (``SOAK_MINUTES``, default 5).
 """
 

@@ -15,6 +15,7 @@ from ...definition.saga import saga
 from ...definition.signal import Signal
 from ...definition.step import step
 from ...store.port import FINAL
+from ..backend import new_header
 from .spec import LATE, Spec, last_tick, next_tick, run_id
 
 if TYPE_CHECKING:
@@ -61,9 +62,15 @@ class Starter:
         """Start the run of a tick, unless it was started before."""
         id = run_id(spec, tick)
         ours = {"schedule": spec.name, "tick": datetime.fromtimestamp(tick, UTC).isoformat()}
-        attributes = {**ours, **spec.attributes}
-        header = self._backend.header(
-            spec.saga, spec.version, spec.input, id, attributes, spec.deadline, spec.namespace
+        header = new_header(
+            self._backend,
+            spec.saga,
+            spec.version,
+            spec.input,
+            id=id,
+            attributes={**ours, **spec.attributes},
+            deadline=spec.deadline,
+            namespace=spec.namespace,
         )
         if await self._backend.store.create(header):
             self._stir()
