@@ -2,7 +2,7 @@
 
 PYTHON  ?=
 PYTHONS ?=
-JOBS    ?= 2
+JOBS    ?= 4
 MINUTES ?= 5
 ARGS    ?=
 
@@ -18,7 +18,7 @@ help: ## show this list
 	@echo
 	@echo "  PYTHON=…   the interpreter of .venv (default: 3.11, else any later one)"
 	@echo "  PYTHONS=…  versions for test-all, such as PYTHONS=\"3.11 3.13\" (default: all that are present)"
-	@echo "  JOBS=…     parallel test processes (default: 2)"
+	@echo "  JOBS=…     parallel test processes (default: 4, since many tests only wait)"
 	@echo "  MINUTES=…  how long the soak plays seeds, and kills workers (default: 5 each; never fewer than 200 kills)"
 	@echo "  ARGS=…     more arguments for the demo, pytest or the benchmarks"
 
@@ -29,7 +29,7 @@ demo: $(VENV)/.ready ## run the demo
 
 test: $(VENV)/.ready-dev ## check, then run the tests
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 test-all: ## run the tests under each Python of PYTHONS
 	@scripts/test-all $(PYTHONS)
@@ -118,7 +118,7 @@ $(VENV)/.ready-mutate: $(VENV)/.ready-dev
 	@touch $@
 
 test-python-%: .venv-%/.ready
-	@.venv-$*/bin/python -m pytest -n $(JOBS) $(ARGS)
+	@.venv-$*/bin/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 .PRECIOUS: .venv-%/bin/python .venv-%/.ready
 

@@ -51,6 +51,7 @@ class Killing:
     """One run: so many sagas, so many kills at moments that the seed decides."""
 
     steps = 24  # attempts at once
+    waves = 1  # parts in which the sagas are started, each before its share of the kills
 
     def __init__(self, shop: Shop, count: int, kills: int, seed: int) -> None:
         self.shop = shop
@@ -63,34 +64,40 @@ class Killing:
 
     async def main(self) -> None:
         async with Client(self.shop.url) as client:
-            self.handles = await start_all(client, self.wanted)
-            cancelling = asyncio.create_task(self._cancel())
-            for _ in range(self.kills):
-                await self._one_life()
+            cancelling = []
+            sagas, size = list(self.wanted.items()), len(self.wanted) // self.waves
+            for wave in range(self.waves):
+                handles = await start_all(client, dict(sagas[wave * size : (wave + 1) * size]))
+                self.handles += handles
+                cancelling.append(asyncio.create_task(self._cancel(handles)))
+                for _ in range(self.kills // self.waves):
+                    await self._one_life()
             last = self.shop.start_worker(steps=self.steps)
-            await cancelling
+            await asyncio.gather(*cancelling)
             ended = await all_end(self.handles)
             self.statuses = {id: status.status for id, status in ended.items()}
         assert self.shop.stop(last) == 0
 
     async def _one_life(self) -> None:
         """A worker lives until the book has grown by so many lines; one in four dies while it recovers."""
+        before = self.shop.book.size()
         worker = self.shop.start_worker(wait="", steps=self.steps)
         if self.chance.random() < 0.75:
             await until_so(lambda: worker.said("working"), "the worker")
-            goal = self.shop.book.size() + self.chance.randint(5, 2 * len(self.wanted) // 3)
+            goal = before + self.chance.randint(5, 2 * len(self.wanted) // (3 * self.waves))
             await until_so(lambda: self.shop.book.size() >= goal, "the book to grow")
         await asyncio.sleep(self.chance.uniform(0.0, 0.3) ** 2)
         unfinished = [h for h in self.handles if (await h.status()).status not in FINAL]
         self.busy.append(len(unfinished))
         self.shop.kill(worker)
 
-    async def _cancel(self) -> None:
+    async def _cancel(self, handles: list[Handle[Any]]) -> None:
         """Cancel those that are meant to be, a few at a time, whether a worker lives or not."""
-        chosen = [h for h in self.handles if kind_of(h.id).startswith("cancelled")]
+        before = self.shop.book.size()
+        chosen = [h for h in handles if kind_of(h.id).startswith("cancelled")]
         self.chance.shuffle(chosen)
         for number, handle in enumerate(chosen):
-            goal = 2 * number * len(self.wanted) // len(chosen)
+            goal = before + 2 * number * len(handles) // len(chosen)
             await until_so(lambda goal=goal: self.shop.book.size() >= goal, "the book to grow")
             try:
                 await handle.cancel("changed my mind")
