@@ -39,6 +39,12 @@ from ..options import Where, command
 @click.option(
     "--limit", type=click.IntRange(1), default=100_000, show_default=True, help="At most so many paths."
 )
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1),
+    help="Among so many processes; by default as many as there are cores.",
+)
 @click.option("--replay", "path", metavar="PATH", help="Run one path, as a finding names it, and tell it.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write the report as a page.")
 @click.option(
@@ -54,6 +60,7 @@ def explore(
     without: tuple[str, ...],
     accept: tuple[str, ...],
     limit: int,
+    jobs: int | None,
     path: str | None,
     html: Path | None,
     save: Path | None,
@@ -79,6 +86,7 @@ def explore(
                 without=without,
                 accept=accept,
                 limit=limit,
+                jobs=jobs,
                 progress=progress,
             )
     _tell(where, report, html, save)
@@ -118,9 +126,9 @@ def _bar(where: Where) -> tuple[AbstractContextManager[Any], Callable[[int, int]
         TaskProgressColumn(),
         TimeRemainingColumn(),
     )
-    bar = Progress(*columns, console=where.output.err, transient=True)
+    bar = Progress(*columns, console=where.output.err, transient=True, auto_refresh=False)  # no thread
     task = bar.add_task("paths", total=None)
-    return bar, lambda done, known: bar.update(task, completed=done, total=known)
+    return bar, lambda done, known: bar.update(task, completed=done, total=known, refresh=True)
 
 
 def _tell(where: Where, report: Report, html: Path | None, save: Path | None) -> None:

@@ -14,7 +14,7 @@ not, the saga's code (or a participant) does not do the same thing twice: `Unrep
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -79,15 +79,17 @@ class Path:
         """Was the last point met for the first time, after all deviations?"""
         return len(self.points) > self._fixed
 
-    def further(self, budget: int) -> list[Path]:
-        """The paths that leave this one at a point after its last deviation, within `budget` faults."""
+    def further(self, budget: int) -> list[tuple[Deviation, int]]:
+        """The paths that leave this one at a point after its last deviation, within `budget` faults: how, and
+        with how many faults then.
+        """
         found = []
         for place in range(self._fixed, len(self.points)):
             point = self.points[place]
             for option in point.options[1:]:
                 spent = self.spent + cost(option)
                 if spent <= budget:
-                    found.append(Path((*self.deviations, (place, option, point.digest)), spent))
+                    found.append(((place, option, point.digest), spent))
         return found
 
     def check(self) -> None:
@@ -128,13 +130,12 @@ class Frontier:
 
     def __init__(self, budget: int) -> None:
         self._levels: list[deque[Path]] = [deque() for _ in range(budget + 1)]
-        self._budget = budget
         self._levels[0].append(Path())
 
-    def add(self, path: Path) -> None:
-        """A path has been run: queue those that leave it."""
-        for further in path.further(self._budget):
-            self._levels[further.spent].append(further)
+    def add(self, path: Path, further: Iterable[tuple[Deviation, int]]) -> None:
+        """A path has been run: queue those that leave it (`Path.further`)."""
+        for deviation, spent in further:
+            self._levels[spent].append(Path((*path.deviations, deviation), spent))
 
     def next(self) -> Path | None:
         """A path with as few faults as possible; None when all have been tried."""
@@ -142,6 +143,10 @@ class Frontier:
             if level:
                 return level.popleft()
         return None
+
+    def following(self, path: Path) -> Sequence[Path]:
+        """Those that are certain to come right after a path that was next."""
+        return self._levels[path.spent]
 
     def __len__(self) -> int:
         return sum(map(len, self._levels))

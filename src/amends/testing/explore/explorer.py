@@ -11,7 +11,7 @@ from typing import Any
 from ...clock import Clock, SystemClock
 from ...definition.saga import SagaCall
 from ...errors import Parked, did_you_mean
-from . import survey
+from .ahead import Ahead, usable
 from .choices import Frontier, Path, Scripted, Unrepeatable
 from .coverage import record
 from .diagnosis import Diagnosis
@@ -20,16 +20,16 @@ from .findings import CAUSES, Finding, essential, finding
 from .participants import Factory
 from .report import Report
 from .run import Run, played
+from .seeing import Sight
+from .story import told
 from .subject import CannotExplore, Subject
+from .survey import Survey
 
 Progress = Callable[[int, int], None]
 """Told now and then how many paths have been run, and how many are known."""
 
 _TOLD_EVERY = 100
-_COLLECT_EVERY = 20
 _REPLAYS = 20
-_REPLAYED = 10
-"""Of the paths with more than one fault every so many is replayed once more at its end."""
 _SMALLER = "allow more (limit=), fewer faults (faults=), or leave kinds out (without=)"
 
 
@@ -44,6 +44,7 @@ def explore(
     without: Collection[str] = (),
     accept: Collection[str] = (),
     limit: int = 100_000,
+    jobs: int | None = None,
     progress: Progress | None = None,
     clock: Clock | None = None,
 ) -> Report:
@@ -54,7 +55,9 @@ def explore(
     the steps are stubbed by the types they return, or by `values` (by the step's name).  signals: the values
     that may come, by the signal's name.  steps: objects whose methods are steps, as for an engine.  without:
     kinds of faults to leave out.  accept: findings to let pass, as ``"late shop.charge"`` or ``"late"``.
-    limit: most paths to run.  Raises `CannotExplore`.
+    limit: most paths to run.  jobs: among how many processes to divide the runs, which changes nothing but
+    the time it takes; by default as many as there are cores, where forking is safe (on Linux, while no other
+    thread runs, and not in a worker of pytest-xdist).  Raises `CannotExplore`.
     """
     subject = _subject(call, participants, values, signals, without, steps)
     _check(accept, [name.partition(" ")[0] for name in accept], CAUSES)
@@ -63,46 +66,40 @@ def explore(
     report.subject = (call, _given(participants=participants, values=values, signals=signals))
     began = clock.monotonic()
     with _alone():
-        looked = _explore(subject, report, faults, limit, progress, without)
+        looked = Survey(subject, _start(subject))
+        _explore(looked, report, limit, progress, usable() if jobs is None else jobs)
+        looked.conclude(everything=not report.remaining and faults >= 1 and not without)
     report.seconds = clock.monotonic() - began
     _fill(report, looked, accept)
     return report
 
 
-def _explore(
-    subject: Subject,
-    report: Report,
-    faults: int,
-    limit: int,
-    progress: Progress | None,
-    without: Collection[str],
-) -> survey.Survey:
-    frontier = Frontier(faults)
-    looked = survey.Survey(subject, _start(subject))
-    while (path := frontier.next()) is not None:
-        if report.runs >= limit:
-            report.stopped = f"the limit of {limit:,} paths is reached; {_SMALLER}"
-            break
-        try:
-            run = played(subject, path)
-            looked.take(run, run.path)
-            if run.parked is None and (path.spent <= 1 or report.runs % _REPLAYED == 0):
-                _replay(subject, run, looked)
-        except Unrepeatable as moved:
-            looked.declare(_unrepeatable(subject, moved))
-        if not looked.trustworthy:
-            report.stopped = "the rest means nothing before that is mended"
-            break
-        report.runs += 1
-        frontier.add(run.path)
-        if progress is not None and report.runs % _TOLD_EVERY == 0:
-            progress(report.runs, report.runs + len(frontier))
-        if report.runs % _COLLECT_EVERY == 0:
-            gc.collect(0)  # dead tasks of equal hash make asyncio's set of all tasks slow
+def _explore(looked: Survey, report: Report, limit: int, progress: Progress | None, jobs: int) -> None:
+    """Run path after path, and collect what the runs show."""
+    subject, frontier = looked.subject, Frontier(report.faults)
+    ahead = Ahead(Sight(subject, looked.start, faults=report.faults).along, jobs)
+    try:
+        while (path := frontier.next()) is not None:
+            if report.runs >= limit:
+                report.stopped = f"the limit of {limit:,} paths is reached; {_SMALLER}"
+                break
+            try:
+                seen = ahead.seen(path, report.runs, frontier.following(path))
+                looked.take(seen, path)
+                frontier.add(path, seen.further)
+                subject.calls.update(seen.calls)
+            except Unrepeatable as moved:
+                looked.declare(_unrepeatable(subject, moved))
+            if not looked.trustworthy:
+                report.stopped = "the rest means nothing before that is mended"
+                break
+            report.runs += 1
+            if progress is not None and report.runs % _TOLD_EVERY == 0:
+                progress(report.runs, report.runs + len(frontier))
+    finally:
+        ahead.close()
     if report.stopped:
         report.remaining = len(frontier) + 1
-    looked.conclude(everything=not report.remaining and faults >= 1 and not without)
-    return looked
 
 
 def replay(
@@ -124,8 +121,8 @@ def replay(
     report.subject = (call, _given(participants=participants, values=values, signals=signals))
     with _alone():
         start = _start(subject)
-        looked = survey.Survey(subject, start)
-        looked.take(played(subject, Path()), Path())
+        looked, sight = Survey(subject, start), Sight(subject, start, faults=0)
+        looked.take(sight.of(played(subject, Path())), Path())
         parts = _parts(path)
         for count in range(
             len(parts)
@@ -135,13 +132,14 @@ def replay(
         assert isinstance(run.path, Scripted)
         if run.path.wanted:
             _never_met(run.path)
-        looked.take(run, run.path)
+        seen = sight.of(run)
         if run.parked is None:
-            _replay(subject, run, looked)
+            seen.diverged = sight.divergence(run)
+        looked.take(seen, run.path)
         for found in Diagnosis(subject, run.path, start).findings():
             looked.declare(found)
     report.runs = 1
-    report.story = [survey.told(each) for each in run.log]
+    report.story = [told(each) for each in run.log]
     report.status = run.status
     report.journal = (run.root.live.header, run.root.rows)
     report.participants = run.participants
@@ -219,16 +217,6 @@ def _start(subject: Subject) -> Any:
     return first
 
 
-def _replay(subject: Subject, run: Run, looked: survey.Survey) -> None:
-    """Replay the whole journal with the saga's code, up to its last row."""
-    try:
-        run.replay()
-    except Parked as error:
-        found = finding("non-deterministic", subject.saga.name, evidence=[error.message])
-        found.replay, found.story = run.path.replay, [survey.told(call) for call in run.log]
-        looked.declare(found)
-
-
 def _unrepeatable(subject: Subject, moved: Unrepeatable) -> Finding:
     """A run went another way than before. If a replay of its journal diverges, it is the body's doing."""
     for _ in range(_REPLAYS):
@@ -240,7 +228,7 @@ def _unrepeatable(subject: Subject, moved: Unrepeatable) -> Finding:
     return finding("non-deterministic", subject.saga.name, evidence=said)
 
 
-def _fill(report: Report, looked: survey.Survey, accept: Collection[str]) -> None:
+def _fill(report: Report, looked: Survey, accept: Collection[str]) -> None:
     for found in essential(list(looked.findings.values())):
         accepted = found.name in accept or found.code in accept
         (report.accepted if accepted else report.findings).append(found)

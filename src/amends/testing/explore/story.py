@@ -42,3 +42,16 @@ class Called(msgspec.Struct, gc=False):
     def changed(self) -> bool:
         """Did the participants hold something else afterwards?"""
         return bool(self.before != self.after)
+
+
+def told(call: Called) -> str:
+    """One call as a line for people."""
+    what = {"do": "", "undo": "undo ", "late": "late: ", "probe": "probe of "}[call.direction]
+    line = f"{what}{call.step}"
+    if call.number > 1:
+        line += f" (attempt {call.number})"
+    if not call.begun:
+        return f"{line}: never reached the participant"
+    if call.error is not None:
+        return f"{line}: {type(call.error).__name__}: {call.error}" + (" (made)" if call.injected else "")
+    return f"{line}: done, the reply was lost" if call.injected else f"{line}: done"

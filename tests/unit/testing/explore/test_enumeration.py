@@ -62,7 +62,7 @@ def breadth_first(call: SagaCall[Any], budget: int) -> list[str]:
     subject, frontier, found = Subject(call, Service), Frontier(budget), []
     while (path := frontier.next()) is not None:
         run = played(subject, path)
-        frontier.add(run.path)
+        frontier.add(path, run.path.further(budget))
         found.append(run.path.replay)
     return found
 
