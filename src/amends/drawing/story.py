@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from ..kernel.replay import in_order
 from .diagram import State
 
 
@@ -39,6 +40,7 @@ def tell(history: Sequence[Mapping[str, Any]], items: Sequence[Mapping[str, Any]
     teller = _Teller()
     for row in history:
         teller.row(row)
+    teller.take(teller.pending)
     for item in items:
         teller.park(item)
     for deed in teller.deeds.values():
@@ -75,6 +77,15 @@ def lasted(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
+_Stands = tuple[Mapping[str, Any], int, float]
+"""An entry, with the position and time of the row in which it stands."""
+
+
+def _heeded(command: _Stands) -> int | None:
+    entry = command[0]
+    return int(entry["events"]) if entry["type"] == "heed" else None
+
+
 class _Teller:
     def __init__(self) -> None:
         self.deeds: dict[str, Deed] = {}
@@ -83,10 +94,20 @@ class _Teller:
         self.waiting: dict[str, list[str]] = {}
         self.kept: dict[str, int] = {}
         self.undone = 0
+        self.pending: list[_Stands] = []
 
     def row(self, row: Mapping[str, Any]) -> None:
-        self.position, self.now = int(row["position"]), float(row["now"])
-        for entry in (*row["events"], *row["commands"]):
+        place, now = int(row["position"]), float(row["now"])
+        self.pending += [(entry, place, now) for entry in row["events"]]
+        commands = [(entry, place, now) for entry in row["commands"]]
+        if [entry["type"] for entry in row["commands"]] == ["deferred"]:
+            return  # the next row applies these events before its own
+        for came, went in in_order(self.pending, commands, _heeded):
+            self.take((*came, *went))
+        self.pending = []
+
+    def take(self, entries: Iterable[_Stands]) -> None:
+        for entry, self.position, self.now in entries:
             act: Callable[[Mapping[str, Any]], None] | None = getattr(self, f"_{entry['type']}", None)
             if act is not None:
                 act(entry)

@@ -6,7 +6,7 @@ sides shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -115,13 +115,23 @@ def _fold_row(self: Instance, row: Row, events: list[Any], commands: list[Any]) 
     self.checksum = row.checksum
 
 
-def in_order(events: list[Any], commands: list[Any]) -> Iterator[tuple[list[Any], list[Any]]]:
-    """A row as its fold takes it: events, and the commands to issue once these are taken (see `taking`)."""
+def _heeded(command: Any) -> int | None:
+    return command.events if type(command) is e.Heed else None
+
+
+def in_order(
+    events: list[Any], commands: list[Any], heeded: Callable[[Any], int | None] = _heeded
+) -> Iterator[tuple[list[Any], list[Any]]]:
+    """A row as its fold takes it: events, and the commands to issue once these are taken (see `taking`).
+
+    heeded: how many events a command that is `Heed` names; None for all others.
+    """
     taken = issued = 0
     for place, command in enumerate(commands):
-        if type(command) is e.Heed:
-            yield events[taken : command.events], commands[issued:place]
-            taken, issued = command.events, place + 1
+        count = heeded(command)
+        if count is not None:
+            yield events[taken:count], commands[issued:place]
+            taken, issued = count, place + 1
     yield events[taken:], commands[issued:]
 
 
