@@ -174,6 +174,8 @@ class Claim(msgspec.Struct):
 
     `lost`: its last owner died while holding it, so open commands may have been dispatched.
     `deaths`: how many owners in a row died on the same journal head.
+    `slept`: it is lost since an earlier owner, and was let go asleep (`Release.lost`): nobody has dispatched
+    anything since.
     """
 
     header: Header
@@ -181,6 +183,11 @@ class Claim(msgspec.Struct):
     inbox: list[Message]
     lost: bool = False
     deaths: int = 0
+    slept: bool = False
+
+
+SLEPT = -1
+"""What stands for the head of the last death of an execution that was let go asleep and lost."""
 
 
 class History(msgspec.Struct):

@@ -125,7 +125,7 @@ class Loader:
         over = ledger.phase == FINISHED  # of one that was terminated, actions may be open for ever
         for action in () if over else list(ledger.actions.values()):
             if (action.id, action.outcome != OPEN) not in ended:
-                self._send_again(live, action, lost=claim.lost)
+                self._send_again(live, action, lost=claim.lost, slept=claim.slept)
         self._worker.receive(self.early.pop(uid, []))
         for event in kept:
             self._worker.deliver(live, event)
@@ -143,10 +143,11 @@ class Loader:
         events = [event(live) if callable(event) else event for event in kept]
         return [event for event in events if event is not None]
 
-    def _send_again(self, live: Live, action: Action, *, lost: bool) -> None:
+    def _send_again(self, live: Live, action: Action, *, lost: bool, slept: bool) -> None:
         """Dispatch what is open, unless it still runs here.
 
         That a waiting retry had not begun, only the clock could say, and that may have gone back meanwhile.
+        (One that slept has certainly not, so no attempt counts that is not in the journal.)
         """
         now = self._worker.clock.now()
         if action.outcome == OPEN and not action.hold:
@@ -159,7 +160,7 @@ class Loader:
                 return
             if lost and action.kind == "step" and self._acts_alone(live, action):
                 action.tainted = True
-                action.attempts += action.retry_at <= now
+                action.attempts += not slept and action.retry_at <= now
                 live.lost[action.id] = self._lost_until(live, action, now)
             if action.interrupted:
                 self._worker.dispatcher.interrupt(live, action)

@@ -242,6 +242,29 @@ def test_taint_outlives_the_worker_that_saw_it(world: World, how: str) -> None:
     world.book.audit(retried=True)
 
 
+def test_an_attempt_that_died_with_its_worker_counts_once(world: World) -> None:
+    """That it may have had an effect is remembered from sleep to sleep; each of them is no further attempt."""
+    world.settings = amends.Settings(linger=0.0, resident=0)
+    retry = Retry(attempts=5, delay=100, factor=1, jitter=0)
+    pay = world.book.step("pay", hang, ValueError("?"), retry=retry)
+
+    @saga(name="promise1")
+    async def one() -> str:
+        return await pay("x")
+
+    async def main() -> amends.Result[str]:
+        async with world.engine(one) as engine:
+            await engine.start(one(), id="one")
+            await world.book.begun("pay")
+            await world.crash(engine)
+        async with world.engine(one) as engine:
+            return await engine.handle(one, "one").outcome()
+
+    assert world.run(main).status == "compensated"
+    assert [c.attempt for c in world.book.of("pay")] == [1, 2, 3, 4, 5]
+    world.book.audit(crashes=1, retried=True)
+
+
 def test_a_cancelled_attempt_is_unknown(world: World) -> None:
     pay = world.book.step("pay", hang)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ...errors import Fenced
-from ..port import Release, Write
+from ..port import Change, Release, Write
 from .support import (
     Subject,
     all_committed,
@@ -351,8 +351,15 @@ async def release_can_stay_lost(subject: Subject) -> None:
     all_committed(await store.commit(me, [start("a")]))
     await subject.kill(store)
     store, me = await subject.worker()
-    same((await claim_one(store, me)).lost, True, "claimed from the dead")
-    all_committed(await store.commit(me, [Write("a", release=Release(7.0, 0, lost=True))]))
-    same((await claim_one(store, me)).lost, True, "claimed again")
+    claim = await claim_one(store, me)
+    same((claim.lost, claim.slept), (True, False), "claimed from the dead: lost and slept")
+    for change in (None, Change("running")):
+        all_committed(await store.commit(me, [Write("a", change=change, release=Release(7.0, 0, lost=True))]))
+        claim = await claim_one(store, me)
+        same((claim.lost, claim.slept), (True, True), "claimed again: lost and slept")
+    await store.retire(me)
+    store, me = await subject.worker()
+    claim = await claim_one(store, me)
+    same((claim.lost, claim.slept), (True, False), "after one who may have dispatched something")
     all_committed(await store.commit(me, [Write("a", row=row(1), release=Release(7.0, 0))]))
     same((await claim_one(store, me)).lost, False, "and after it was journaled")

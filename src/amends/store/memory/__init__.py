@@ -21,6 +21,7 @@ from ..port import (
     COMMITTED,
     FINAL,
     MISSING,
+    SLEPT,
     AuditRecord,
     Claim,
     Code,
@@ -160,6 +161,7 @@ class _WorkerPart(_Core):
         self._state.fences[incarnation] = False
         for execution in self._state.owned_by(incarnation):
             execution.lost = execution.header.uid not in settled
+            execution.death_head = max(execution.death_head, 0)
             self._state.let_sleep(execution, 0.0)
         if incarnation == self._worker:
             self._free_worker()
@@ -213,7 +215,8 @@ class _WorkerPart(_Core):
             lost, execution.lost = execution.lost, False
             deaths = execution.deaths if execution.death_head == execution.head else 0
             rows, inbox = execution.journal(), execution.waiting()
-            claims.append(Claim(copy.copy(header), rows, inbox, lost=lost, deaths=deaths))
+            slept = lost and execution.death_head == SLEPT
+            claims.append(Claim(copy.copy(header), rows, inbox, lost=lost, deaths=deaths, slept=slept))
         return claims
 
     async def next_wake(self) -> float | None:
@@ -259,6 +262,7 @@ class _WorkerPart(_Core):
         execution.parked = (header.status, header.cause, header.detail)
         header.status, header.cause, header.detail, header.updated_at = ATTENTION, cause, detail, now
         execution.lost = True  # its open commands may have been dispatched before
+        execution.death_head = max(execution.death_head, 0)
         self._state.let_sleep(execution, None)
 
 

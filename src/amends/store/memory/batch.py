@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from ..port import AWAKE, COMMITTED, Code, Header, Verdict, Write
+from ..port import AWAKE, COMMITTED, SLEPT, Code, Header, Verdict, Write
 from .state import Execution, State
 
 ID_EXISTS = Verdict(Code.CONFLICT, reason="an execution of that id exists")
@@ -70,6 +70,8 @@ def _release(state: State, write: Write) -> Verdict:
     if execution.header.inbox_seq != release.inbox_seq:
         return AWAKE
     execution.lost = release.lost
+    if release.lost:
+        execution.death_head = SLEPT
     state.let_sleep(execution, release.wake_at)
     _touch(execution, write)
     return COMMITTED

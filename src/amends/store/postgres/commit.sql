@@ -147,6 +147,7 @@ heads AS (
             ELSE e.wake_at
         END,
         lost = CASE WHEN x.released THEN x.lost ELSE e.lost END,
+        death_head = CASE WHEN x.released AND x.lost THEN -1 ELSE e.death_head END, -- see `port.SLEPT`
         status = CASE WHEN x.changes THEN x.status ELSE e.status END,
         cause = CASE WHEN x.changes THEN x.cause ELSE e.cause END,
         result = CASE WHEN x.changes THEN x.result ELSE e.result END,

@@ -84,7 +84,8 @@ WITH left_over AS MATERIALIZED (
     FOR NO KEY UPDATE
 ), returned AS (
     UPDATE {schema}.executions AS e
-    SET owner = NULL, wake_at = 0, lost = NOT (e.uid = ANY (%(settled)s::text[]))
+    SET owner = NULL, wake_at = 0, lost = NOT (e.uid = ANY (%(settled)s::text[])),
+        death_head = greatest(e.death_head, 0)
     FROM left_over AS o
     WHERE e.num = o.num
     RETURNING 1
@@ -264,7 +265,8 @@ ON CONFLICT DO NOTHING;
 WITH {fence}, parked AS (
     UPDATE {schema}.executions AS e
     SET parked = ARRAY[e.status, e.cause, e.detail], status = 'attention', cause = %(cause)s::text,
-        detail = %(detail)s::text, updated_at = %(now)s::float8, owner = NULL, wake_at = NULL, lost = true
+        detail = %(detail)s::text, updated_at = %(now)s::float8, owner = NULL, wake_at = NULL, lost = true,
+        death_head = greatest(e.death_head, 0)
     FROM fence
     WHERE e.uid = %(uid)s::text AND e.owner = %(me)s::bigint
     RETURNING 1

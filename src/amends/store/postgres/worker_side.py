@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import CommitUnknown, Fenced, Refused, UnknownName
 from ...kernel.entries import Row
-from ..port import Claim, Message, Transaction, Verdict, Write
+from ..port import SLEPT, Claim, Message, Transaction, Verdict, Write
 from . import reading, transact
 from .commit import NOT_OWNED, Batch, fenced
 from .core import Core
@@ -165,7 +165,8 @@ class WorkerPart(Core):
             history = found[num]
             self._owned[get(uid)] = num
             head = history.rows[-1].position + 1 if history.rows else 0
-            claims.append(Claim(*history, lost=lost, deaths=deaths if death_head == head else 0))
+            same_head = deaths if death_head == head else 0
+            claims.append(Claim(*history, lost=lost, deaths=same_head, slept=lost and death_head == SLEPT))
         return claims
 
     async def next_wake(self) -> float | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import apsw
 
-from ..port import Claim
+from ..port import SLEPT, Claim
 from . import reading
 from .commit import check_fence
 
@@ -56,7 +56,8 @@ class Claiming:
             self._owned[uid] = num
             head = history.rows[-1].position + 1 if history.rows else 0
             same_head = deaths if death_head == head else 0
-            self.claims.append(Claim(*history, lost=bool(lost), deaths=same_head))
+            slept = bool(lost) and death_head == SLEPT
+            self.claims.append(Claim(*history, lost=bool(lost), deaths=same_head, slept=slept))
 
 
 def due(db: apsw.Connection, now: float, limit: int, shares: Mapping[str, float]) -> list[tuple[Any, ...]]:

@@ -29,10 +29,11 @@ SET status = v.status, cause = v.cause, result = v.result, detail = v.detail, fi
 FROM v
 WHERE e.num = v.num;
 
+-- `death_head`: see `port.SLEPT`.
 -- name: release [5]
 WITH v (num, inbox_seq, wake_at, lost, now) AS (VALUES {rows})
 UPDATE OR FAIL amends_executions AS e
-SET owner = NULL, wake_at = v.wake_at, lost = v.lost, updated_at = coalesce(v.now, e.updated_at)
+SET owner = NULL, wake_at = v.wake_at, lost = v.lost, death_head = iif(v.lost, -1, e.death_head), updated_at = coalesce(v.now, e.updated_at)
 FROM v
 WHERE e.num = v.num AND e.inbox_seq = v.inbox_seq
 RETURNING num;
@@ -42,7 +43,8 @@ RETURNING num;
 WITH v (num, inbox_seq, wake_at, lost, status, cause, result, detail, finished_at, now) AS (VALUES {rows})
 UPDATE OR FAIL amends_executions AS e
 SET owner = iif(e.inbox_seq = v.inbox_seq, NULL, e.owner), wake_at = iif(e.inbox_seq = v.inbox_seq, v.wake_at, NULL),
-    lost = iif(e.inbox_seq = v.inbox_seq, v.lost, e.lost), status = v.status, cause = v.cause, result = v.result, detail = v.detail,
+    lost = iif(e.inbox_seq = v.inbox_seq, v.lost, e.lost),
+    death_head = iif(e.inbox_seq = v.inbox_seq AND v.lost, -1, e.death_head), status = v.status, cause = v.cause, result = v.result, detail = v.detail,
     finished_at = v.finished_at, updated_at = coalesce(v.now, e.updated_at)
 FROM v
 WHERE e.num = v.num

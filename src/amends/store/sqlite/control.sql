@@ -23,7 +23,7 @@ WHERE e.num = h.num;
 
 -- name: hand_back
 UPDATE amends_executions
-SET owner = NULL, wake_at = 0.0, lost = uid NOT IN (SELECT value FROM json_each(?2))
+SET owner = NULL, wake_at = 0.0, lost = uid NOT IN (SELECT value FROM json_each(?2)), death_head = max(death_head, 0)
 WHERE owner = ?1;
 
 -- name: state
@@ -33,7 +33,7 @@ SELECT num, owner, parked FROM amends_executions WHERE uid = ?;
 -- name: park
 UPDATE amends_executions
 SET parked = json_array(status, cause, detail), status = 'attention', cause = ?2, detail = ?3, updated_at = ?4,
-    owner = NULL, wake_at = NULL, lost = 1
+    owner = NULL, wake_at = NULL, lost = 1, death_head = max(death_head, 0)
 WHERE num = ?1;
 
 -- name: unpark
