@@ -52,8 +52,11 @@ mutate: $(VENV)/.ready-mutate ## change the kernel and the committer, see what n
 
 # ---------------------------------------------------------------- checks
 
+# Each check's output in one piece, where make can do that (since 4.0).
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
 check: $(VENV)/.ready-dev ## lint, format, types and layers; all are run before it fails
-	@$(MAKE) --no-print-directory --keep-going lint format types typing layers
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(JOBS) $(SYNC) types typing layers lint format
 
 lint: $(VENV)/.ready-dev
 	@$(BIN)/ruff check

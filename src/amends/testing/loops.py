@@ -139,7 +139,7 @@ class SimLoop(asyncio.BaseEventLoop):
         outside = _get_running_loop()
         _set_running_loop(self)  # what closes looks for its loop
         try:
-            for task in {*self._left, *asyncio.all_tasks(self)}:
+            for task in self._left if self._stopped else asyncio.all_tasks(self):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
                 with contextlib.suppress(RuntimeError):  # it waits for something even now
                     task.get_coro().close()

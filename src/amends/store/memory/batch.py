@@ -7,7 +7,7 @@ ones come; then releases, which thus see the messages of the whole batch.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -162,7 +162,17 @@ def unstorable(value: Any) -> str:
     elif isinstance(value, int):
         return "" if -(1 << 63) <= value < 1 << 63 else "an integer over 64 bits cannot be stored"
     elif isinstance(value, msgspec.Struct):
-        return next(filter(None, (unstorable(getattr(value, name)) for name in value.__struct_fields__)), "")
+        return _first_unstorable(getattr(value, name) for name in value.__struct_fields__)
     elif isinstance(value, (list, tuple)):
-        return next(filter(None, map(unstorable, value)), "")
+        return _first_unstorable(value)
+    return ""
+
+
+def _first_unstorable(values: Iterable[Any]) -> str:
+    for value in values:
+        if value is None or (type(value) is str and value.isascii()):
+            continue  # most are, and there are many
+        said = unstorable(value)
+        if said:
+            return said
     return ""
