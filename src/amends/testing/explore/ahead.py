@@ -15,6 +15,7 @@ It is done where forking is safe (Linux, no other threads) and worth it (many pa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -64,15 +65,18 @@ class Ahead:
 
     def _divide(self, paths: list[Path], number: int) -> None:
         self.close()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()  # else what is buffered now would be written by each child, too
-        self._children = [
-            _Child(
-                self._see, paths[first :: self._jobs], range(number + first, number + len(paths), self._jobs)
-            )
-            for first in range(self._jobs)
-        ]
-        self._promised.extend(self._children[place % self._jobs] for place in range(len(paths)))
+        _flush()  # else what is buffered now would be written by each child, too
+        jobs = self._jobs
+        try:
+            for first in range(jobs):
+                mine = range(first, len(paths), jobs)
+                child = _Child(self._see, [(paths[place], number + place) for place in mine])
+                self._children.append(child)
+        except OSError:  # no more processes can be had
+            self._jobs = 1
+            self.close()
+        else:
+            self._promised.extend(self._children[place % jobs] for place in range(len(paths)))
 
     def close(self) -> None:
         """No more of them is wanted."""
@@ -85,16 +89,20 @@ class Ahead:
 class _Child:
     """A process that plays paths and tells what it saw."""
 
-    def __init__(self, see: See, paths: Sequence[Path], numbers: Sequence[int]) -> None:
+    def __init__(self, see: See, paths: Sequence[tuple[Path, int]]) -> None:
         reader, writer = os.pipe()
-        self._pid = os.fork()
+        try:
+            self._pid = os.fork()
+        except OSError:
+            os.close(reader)
+            os.close(writer)
+            raise
         if not self._pid:
             try:
                 os.close(reader)
                 with os.fdopen(writer, "wb") as told:
-                    _work(see, paths, numbers, told)
-                for stream in (sys.stdout, sys.stderr):
-                    stream.flush()
+                    _work(see, paths, told)
+                _flush()
             finally:
                 os._exit(0)  # whatever it was: the parent plays what is missing
         os.close(writer)
@@ -109,12 +117,19 @@ class _Child:
     def end(self) -> None:
         """Stop it, and wait for its end."""
         self._told.close()
-        os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):  # where SIGCHLD is ignored
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
 
 
-def _work(see: See, paths: Sequence[Path], numbers: Sequence[int], told: BinaryIO) -> None:
-    for path, number in zip(paths, numbers, strict=True):
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+
+
+def _work(see: See, paths: Sequence[tuple[Path, int]], told: BinaryIO) -> None:
+    for path, number in paths:
         try:
             data = _encode(see(path, number))
         except Exception:  # noqa: BLE001 - the parent plays it, and raises

@@ -54,9 +54,9 @@ def test_what_a_process_leaves_undone_is_run_all_the_same(monkeypatch: pytest.Mo
     alone = plain(call, world, jobs=1)
     work, parent = ahead._work, os.getpid()
 
-    def dies(see: Any, paths: Any, numbers: Any, told: Any) -> None:
+    def dies(see: Any, paths: Any, told: Any) -> None:
         assert os.getpid() != parent
-        work(see, paths[:3], numbers[:3], told)
+        work(see, paths[:3], told)
         told.write(b"\0\0\1\0half of")
         raise SystemExit
 
@@ -93,6 +93,17 @@ def test_no_process_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_where_no_process_can_be_had_it_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_WORTHWHILE", 5)
+    alone = plain(two("x"), Service, jobs=1)
+
+    def refused() -> int:
+        raise BlockingIOError("too many processes")
+
+    monkeypatch.setattr(os, "fork", refused)
+    assert plain(two("x"), Service, jobs=2) == alone
 
 
 def test_few_paths_are_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
