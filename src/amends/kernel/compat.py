@@ -130,6 +130,7 @@ def wrap_future(future: Any, loop: Any) -> Any:
 
 
 # What follows runs in asyncio's own namespace, with the parameters of what it replaces.
+# pragma: no mutate start
 
 
 async def _wait_for(fut, timeout):  # type: ignore[no-untyped-def]
@@ -160,6 +161,9 @@ def _wrap_future(future, *, loop=None):  # type: ignore[no-untyped-def]
     from amends.kernel.compat import wrap_future as reroute  # noqa: PLC0415
 
     return reroute(future, loop)
+
+
+# pragma: no mutate end
 
 
 def _reroute(name: str, entry: Callable[..., Any]) -> None:
