@@ -18,7 +18,7 @@ help: ## show this list
 	@echo
 	@echo "  PYTHON=…   the interpreter of .venv (default: 3.11, else any later one)"
 	@echo "  PYTHONS=…  versions for test-all, such as PYTHONS=\"3.11 3.13\" (default: all that are present)"
-	@echo "  JOBS=…     parallel test processes (default: 4, since many tests only wait)"
+	@echo "  JOBS=…     processes for tests and checks (default: 4, since many tests only wait)"
 	@echo "  MINUTES=…  how long the soak plays seeds, and kills workers (default: 5 each; never fewer than 200 kills)"
 	@echo "  ARGS=…     more arguments for the demo, pytest or the benchmarks"
 
