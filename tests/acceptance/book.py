@@ -27,7 +27,7 @@ BEGUN, DONE, REJECTED, FAILED, CANCELLED, KILLED = (
 
 
 class Line(NamedTuple):
-    """One line. A mark of a kill has only an outcome.
+    """One line. A mark has only an outcome, what was done as its action, and to which process.
 
     place: where in the saga the action stands; what runs in parallel shares a place.
     """
@@ -38,6 +38,7 @@ class Line(NamedTuple):
     key: str  # the idempotency key
     direction: str
     outcome: str
+    pid: int = 0  # the process that wrote it
 
     @property
     def root(self) -> str:
@@ -108,9 +109,12 @@ class Book:
         if following is not None:
             self._begin_sync(following)
 
-    def killed(self) -> None:
-        """A worker was killed, and is gone."""
-        self.append(Line("", "", 0, "", "", KILLED))
+    def mark(self, what: str, pid: int = 0, *, place: int = 0) -> None:
+        """A worker was killed and is gone, or something else was done to it or to the store.
+
+        place: 1, it begins, 2, it is over, 0, both.
+        """
+        self.append(Line("", what, place, "", "", KILLED, pid))
         self.sync()
 
     # ------------------------------------------------------------ reading
@@ -130,4 +134,4 @@ class Book:
 def entry(action: str, place: int, outcome: str) -> Line:
     """The line that the running step writes."""
     now = amends.current()
-    return Line(now.id, action, place, now.idempotency_key, now.direction, outcome)
+    return Line(now.id, action, place, now.idempotency_key, now.direction, outcome, os.getpid())

@@ -26,16 +26,28 @@ FINAL = frozenset({"completed", "compensated", "partially_compensated", "termina
 
 
 class Process:
-    """One worker process."""
+    """One worker process. kennel: who forks it; otherwise it is started."""
 
-    def __init__(self, folder: Path, number: int, settings: dict[str, Any], crash_at: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        number: int,
+        settings: dict[str, Any],
+        crash_at: str = "",
+        kennel: Any = None,
+        **environment: str,
+    ) -> None:
         self.out, self.log = folder / f"worker-{number}.out", folder / f"worker-{number}.log"
         self.crash_at = crash_at
+        self.popen: Any
         with self.out.open("wb") as out, self.log.open("wb") as log:
+            if kennel is not None:
+                self.popen = kennel.start(self.out, self.log, settings)
+                return
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "tests.acceptance.worker", str(folder), json.dumps(settings)],
                 cwd=ROOT,
-                env={**os.environ, VARIABLE: crash_at},
+                env={**os.environ, VARIABLE: crash_at, **environment},
                 stdin=subprocess.PIPE,
                 stdout=out,
                 stderr=log,
@@ -50,9 +62,9 @@ class Process:
 
     def end(self) -> int:
         """Wait for its end; returns the exit code."""
-        code = self.popen.wait(PATIENCE)
-        assert self.popen.stdin is not None
-        self.popen.stdin.close()
+        code: int = self.popen.wait(PATIENCE)
+        if self.popen.stdin is not None:
+            self.popen.stdin.close()
         return code
 
 
@@ -66,6 +78,8 @@ class Shop:
         self.book = Book(folder)
         self.url = store_url(folder)
         self.workers: list[Process] = []
+        self.kennel: Any = None
+        self.environment: dict[str, str] = {}
         self.kills = 0
 
     def start_worker(self, *, wait: str = "working", crash_at: str = "", **settings: Any) -> Process:
@@ -73,7 +87,8 @@ class Shop:
 
         `crash_at`: where it kills itself (see amends.engine.crashes), `store`: options of the store's URL.
         """
-        process = Process(self.folder, len(self.workers) + 1, settings, crash_at)
+        number = len(self.workers) + 1
+        process = Process(self.folder, number, settings, crash_at, self.kennel, **self.environment)
         self.workers.append(process)
         if wait:
             until(lambda: process.said(wait), f"the worker to be {wait}")
@@ -85,7 +100,7 @@ class Shop:
         process.popen.kill()
         process.end()
         self.kills += 1
-        self.book.killed()
+        self.book.mark("kill", process.popen.pid)
 
     async def crashed(self, process: Process) -> None:
         """Wait until it has killed itself where it was told to; the mark stands in the book then."""
@@ -95,7 +110,7 @@ class Shop:
         assert process.end() == -signal.SIGKILL, said[-3000:]
         assert f"amends: crash point {name}\n" in said
         self.kills += 1
-        self.book.killed()
+        self.book.mark("kill", process.popen.pid)
 
     def stop(self, process: Process) -> int:
         """SIGTERM, and its exit code."""

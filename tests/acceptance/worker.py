@@ -20,11 +20,10 @@ from .sabotage import SABOTAGES
 from .shop import SAGAS
 
 
-def store_url(folder: Path, options: str = "") -> str:
+def store_url(folder: Path) -> str:
     """What the folder's file `url` says; without one, a file in the folder."""
     named = folder / "url"
-    url = named.read_text() if named.exists() else f"sqlite:///{folder / 'sagas.db'}"
-    return url + (f"?{options}" if options else "")
+    return named.read_text() if named.exists() else f"sqlite:///{folder / 'sagas.db'}"
 
 
 def settings(given: dict[str, Any]) -> Settings:
@@ -37,15 +36,20 @@ def settings(given: dict[str, Any]) -> Settings:
 async def serve(folder: Path, given: dict[str, Any]) -> None:
     """Work until SIGTERM. Says "open" when it is ready and "working" once it serves the store.
 
-    `store` among what is given are options of the store's URL; `everything`: it knows the newest saga, too,
-    `sabotage`: a safeguard to switch off.
+    `store` among what is given are options of the store's URL, `url` another one; `everything`: it knows the newest
+    saga, too, `release`: it has the sagas of that release; `sabotage`: a safeguard to switch off.
     """
-    url = store_url(folder, given.pop("store", ""))
+    url = given.pop("url", "") or store_url(folder)
+    if options := given.pop("store", ""):
+        url += f"{'&' if '?' in url else '?'}{options}"
     if sabotage := given.pop("sabotage", ""):
         SABOTAGES[sabotage]()
     if given.pop("everything", False):
         importlib.import_module("tests.acceptance.newest")
-    engine = Engine(url, sagas=SAGAS, resources=[Book(folder)], settings=settings(given))
+    sagas: list[Any] = SAGAS
+    if release := given.pop("release", 0):
+        sagas = importlib.import_module(f"tests.acceptance.releases.release_{release}").SAGAS
+    engine = Engine(url, sagas=sagas, resources=[Book(folder)], settings=settings(given))
     async with engine:
         telling = asyncio.create_task(tell(engine))
         await engine.serve()
