@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from amends.engine.retention import old_enough
+from amends.engine.schedules.schedules import OPEN
 from amends.store.kit.support import done, header, row, start, to
 from amends.store.port import AuditRecord, Query, Write
 from amends.store.postgres import PostgresStore, columns, reading
@@ -17,10 +19,16 @@ from amends.store.postgres.statement import Statements, named, read, statements
 from amends.store.where.parsing import parse
 from tests.stores import execute, new_schema
 
-FIRST_FEW = {"list: newest", "list: attention"}
+FIRST_FEW = {"list: newest", "list: attention", "list: an id's near ones"}
 """These take the first rows in the order of their index, and stop."""
 ATTENTION = "executions_attention"
 """This index holds what needs a person: whoever serves a definition looks through all of it, once."""
+ENLISTED = (
+    "uid", "namespace", "id", "partition", "saga", "version", "root", "deadline", "created_at", "updated_at",
+    "attributes", "input", "channel",
+)  # fmt: skip
+NOT_ASKED = {"groups", "mine", "history"}
+"""Parts of other statements."""
 LARGE = ("executions", "journal", "inbox", "audit", "attributes")
 
 
@@ -114,6 +122,17 @@ def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
         "park": {"me": 1, "uid": uids[0], "cause": "", "detail": "", "now": 1.0},
         "unpark": {"uid": uids[0], "told": uids[0], "at": 1.0, "channel": "c"}
         | dict.fromkeys(("by", "action", "reason", "detail"), ""),
+        "register": {"lease": 10.0, "place": "here"},
+        "renew": {"me": 1, "lease": 10.0, "owned": 7},
+        "expire": {"me": 1},
+        "retire_the_dead": {},
+        "unburied": {},
+        "retire": {"incarnation": 3},
+        "forget": {"incarnation": 3},
+        "hold": {"me": 1},
+        "taken": {"execution": 100, "position": 1},
+        "exists": {"namespace": "default", "id": "id-77", "uid": uids[0]},
+        "server": {},
         "bury": {"incarnation": 3, "limit": 1000, "now": 1.0},
         "hand_back": {"incarnation": 3, "limit": 1000, "settled": "{}"},
         "left_over": {"incarnation": 3},
@@ -126,8 +145,18 @@ def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
         if name in {"due", "attention"}:
             asked_for = text.replace("{schema}", sql.schema).replace("{groups}", sql["groups"])
             yield f"doctor: {name}", asked_for, {"now": 2e9}
+    for name, text in named(read("enlist.sql")).items():
+        asked_for = re.sub(r"\bCAST\(:(\w+) AS (\w+)\)", r"%(\1)s::\2", text).replace("{schema}", sql.schema)
+        yield f"enlist: {name}", asked_for, dict.fromkeys(ENLISTED, "1")
     queries = {
         "newest": Query(),
+        "to be cleared away": old_enough(Query(limit=1000), 40_000.0),
+        "to be cleared away, a page": old_enough(Query(limit=1000, after=uids[5]), 40_000.0),
+        "in bulk": Query(statuses=OPEN, limit=100, after=uids[5]),
+        "in bulk, by attribute": where('attributes.customer = "7"', statuses=OPEN, limit=100),
+        "parked below": Query(statuses=["attention"], id_prefix="id-777~", limit=1000),
+        "a schedule": Query(id_prefix="schedule:daily:", saga="amends.schedule", limit=1),
+        "an id's near ones": Query(limit=200),
         "attention": Query(statuses=["attention"]),
         "by prefix": Query(id_prefix="id-777"),
         "children": Query(parent=uids[4]),
@@ -140,6 +169,12 @@ def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for name, query in queries.items():
         text, found = reading.select(query, sql.schema)
         yield f"list: {name}", text, dict(found)
+
+
+def test_every_statement_is_asked_about() -> None:
+    sql = statements("s", reading.HEADER)
+    known = {name for file in ("control.sql", "read.sql") for name in named(read(file))}
+    assert known - NOT_ASKED <= {name for name, _, _ in asked(sql)}
 
 
 def scans(plan: Any, *, first: bool = False) -> list[str]:
