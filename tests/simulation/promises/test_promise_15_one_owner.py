@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +18,14 @@ from .world import World, unknown
 go = Signal[str]("go")
 
 
-def test_a_second_engine_stands_by_and_touches_nothing(world: World) -> None:
-    a, slow = world.book.step("a"), world.book.step("slow", lambda call: asyncio.sleep(50))
+@pytest.fixture(params=["memory", "sqlite"])
+def alone(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    """A store that has one worker at a time; others stand by."""
+    return World(request.param, tmp_path)
+
+
+def test_a_second_engine_stands_by_and_touches_nothing(alone: World) -> None:
+    a, slow = alone.book.step("a"), alone.book.step("slow", lambda call: asyncio.sleep(50))
 
     @saga(name="promise15")
     async def shop() -> str:
@@ -26,9 +33,9 @@ def test_a_second_engine_stands_by_and_touches_nothing(world: World) -> None:
         return await slow()
 
     async def main() -> None:
-        async with world.engine(shop) as first:
+        async with alone.engine(shop) as first:
             handle = await first.start(shop(), id="one")
-            async with world.engine(shop) as second:
+            async with alone.engine(shop) as second:
                 assert first.working
                 assert not second.working
                 other = await second.start(shop(), id="two")
@@ -37,14 +44,14 @@ def test_a_second_engine_stands_by_and_touches_nothing(world: World) -> None:
                 assert await handle.result() == await other.result() == "slow:"
                 assert not second.working
 
-    world.run(main)
-    world.book.audit()
+    alone.run(main)
+    alone.book.audit()
 
 
 @pytest.mark.parametrize("end", ["drain", "crash"])
-def test_a_standby_takes_over_when_the_owner_is_gone_and_not_before(world: World, end: str) -> None:
-    world.settings = Settings(grace=60)
-    steps = [world.book.step(f"s{n}", lambda call: asyncio.sleep(10)) for n in range(5)]
+def test_a_standby_takes_over_when_the_owner_is_gone_and_not_before(alone: World, end: str) -> None:
+    alone.settings = Settings(grace=60)
+    steps = [alone.book.step(f"s{n}", lambda call: asyncio.sleep(10)) for n in range(5)]
 
     @saga(name="promise15")
     async def shop() -> str:
@@ -53,9 +60,9 @@ def test_a_standby_takes_over_when_the_owner_is_gone_and_not_before(world: World
         return "done"
 
     async def main() -> None:
-        first = world.build(shop)
+        first = alone.build(shop)
         await first.__aenter__()
-        async with world.engine(shop) as second:
+        async with alone.engine(shop) as second:
             for number in range(5):
                 await first.start(shop(), id=f"{number}")
             await asyncio.sleep(25)
@@ -63,25 +70,25 @@ def test_a_standby_takes_over_when_the_owner_is_gone_and_not_before(world: World
             if end == "drain":
                 await first.close()
             else:
-                await world.crash(first)
+                await alone.crash(first)
             for number in range(5):
                 assert await second.handle(shop, f"{number}").result() == "done"
             assert second.working
 
-    world.run(main)
-    world.book.audit(crashes=1 if end == "crash" else 0)
+    alone.run(main)
+    alone.book.audit(crashes=1 if end == "crash" else 0)
 
 
-def test_of_many_standbys_one_takes_over(world: World) -> None:
-    world.settings = Settings(grace=60)
-    a = world.book.step("a", lambda call: asyncio.sleep(10))
+def test_of_many_standbys_one_takes_over(alone: World) -> None:
+    alone.settings = Settings(grace=60)
+    a = alone.book.step("a", lambda call: asyncio.sleep(10))
 
     @saga(name="promise15")
     async def shop() -> str:
         return await a()
 
     async def main() -> None:
-        engines = [world.build(shop) for _ in range(6)]
+        engines = [alone.build(shop) for _ in range(6)]
         for engine in engines:
             await engine.__aenter__()
         for number in range(6):
@@ -93,16 +100,16 @@ def test_of_many_standbys_one_takes_over(world: World) -> None:
             if owner is last:
                 assert await handle.result() == "a:"
             if number % 2:
-                await world.crash(owner)
+                await alone.crash(owner)
             else:
                 await owner.close()
             engines.remove(owner)
             if engines:
                 assert await engines[-1].handle(shop, f"{number}").result() == "a:"
 
-    world.run(main)
-    assert len({c.uid for c in world.book.calls}) == 6
-    world.book.audit(crashes=1)
+    alone.run(main)
+    assert len({c.uid for c in alone.book.calls}) == 6
+    alone.book.audit(crashes=1)
 
 
 def test_a_retired_owner_can_write_nothing_and_dispatches_nothing_more(world: World) -> None:
