@@ -50,6 +50,8 @@ PANELS: dict[str, dict[str, Entry]] = {
     "Act": {
         "cancel": Entry("operate:cancel", "Undo executions: compensate all that they did."),
         "retry": Entry("operate:retry", "Run again what is parked."),
+        "pause": Entry("operate:pause", "Let executions stand still, with all that is nested in them."),
+        "resume": Entry("operate:resume", "Let paused executions go on."),
         "resolve": Entry("operate:resolve", "Say that parked work was settled by hand."),
         "skip": Entry("operate:skip", "Give up on parked work; its effect stays."),
         "terminate": Entry("operate:terminate", "End executions at once; nothing is undone."),

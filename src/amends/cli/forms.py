@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ..engine.status import detail_of, status_of
+from ..engine.status import Status, detail_of, status_of
 from ..kernel.entries import NULL, Fault
 from ..store.port import AuditRecord, Header
 from .render.text import utc
@@ -36,7 +36,12 @@ def execution(header: Header) -> dict[str, Any]:
         "error": status.error,
         "items": status.items,
         "residue": status.residue,
+        "paused": _paused(status),
     }
+
+
+def _paused(status: Status) -> dict[str, Any] | None:
+    return None if status.paused is None else {**status.paused, "since": utc(status.paused.get("since"))}
 
 
 def outcome(header: Header) -> dict[str, Any]:

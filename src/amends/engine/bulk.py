@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import msgspec
 
 from ..errors import AmendsError, Refused, StoreError, UnknownName, did_you_mean
-from ..store.port import ATTENTION, Header, Query
+from ..store.port import ATTENTION, PAUSED, Header, Query
+from ..store.where.terms import FIELDS, All, Compare
 from .family import OPEN
 from .handle import Handle
 from .listing import pages
@@ -28,9 +29,10 @@ from .listing import pages
 if TYPE_CHECKING:
     from .backend import Backend
 
-BulkAction = Literal["cancel", "retry", "resolve", "skip", "terminate"]
+BulkAction = Literal["cancel", "pause", "resolve", "resume", "retry", "skip", "terminate"]
 ACTIONS: tuple[str, ...] = get_args(BulkAction)
 BATCH = 100
+_IS_PAUSED = Compare(FIELDS["cause"], "=", PAUSED)
 LARGEST_BATCH = 1000
 
 
@@ -72,6 +74,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
                 await handle.retry(action=self.action, reason=self.reason, by=self.by)
             case "resolve":
                 await handle.resolve(self.value, self.reason, action=self.action, by=self.by)
+            case "pause":
+                await handle.pause(self.reason, by=self.by)
+            case "resume":
+                await handle.resume(reason=self.reason, by=self.by)
             case "skip":
                 await handle.skip(self.reason, action=self.action, by=self.by)
             case _:
@@ -85,7 +91,9 @@ def check(request: Request) -> None:
             f"there is no bulk action {request.do!r}",
             hint=did_you_mean(str(request.do), ACTIONS) or f"known: {', '.join(ACTIONS)}",
         )
-    if request.do != "retry" and not (isinstance(request.reason, str) and request.reason.strip()):
+    if request.do not in {"retry", "resume"} and not (
+        isinstance(request.reason, str) and request.reason.strip()
+    ):
         raise Refused(f"{request.do} needs a reason: it is audited", hint='reason="the supplier is closed"')
 
 
@@ -96,10 +104,13 @@ def check_batch(batch: int) -> None:
 
 
 def meant(request: Request, query: Query) -> Query:
-    """The query, where it names no status: of those that the action is for."""
+    """The query, where it names no status: of those that the action is for; of them what is paused, to be
+    resumed."""
+    if request.do == "resume":
+        query = msgspec.structs.replace(query, where=All((query.where, _IS_PAUSED)))
     if query.statuses:
         return query
-    statuses = OPEN if request.do in {"cancel", "terminate"} else (ATTENTION,)
+    statuses = OPEN if request.do in {"cancel", "pause", "resume", "terminate"} else (ATTENTION,)
     return msgspec.structs.replace(query, statuses=statuses)
 
 

@@ -12,9 +12,10 @@ from ..definition.signal import Signal
 from ..errors import PayloadError, Refused, UnknownName, did_you_mean
 from ..kernel import entries as e
 from ..kernel.entries import NULL, Raw
+from ..kernel.holding import PauseRequested, ResumeRequested
 from ..store import port
 from ..store.port import AuditRecord
-from .backend import Stale, events_of, must_be_text
+from .backend import Stale, events_of, must_be_text, operator
 from .family import parked_below
 from .outcome import Result, elsewhere, result_of
 from .status import Status, damaged, status_of
@@ -236,6 +237,25 @@ class Handle(Generic[R]):
                 f"{name} returns {getattr(kind, '__name__', kind)}; {value!r:.200} is none: {error.message}",
                 hint="resolve with what the step would have returned; or skip it: the saga goes on with None",
             ) from error
+
+    async def pause(self, reason: str, *, by: str | None = None) -> None:
+        """Let it stand still, with all that is nested in it, until `resume` (durable when this returns).
+
+        What runs comes to its end, which is recorded; nothing more is begun, neither forwards nor backwards.
+        Signals are kept.  Timers and the deadline go on by the clock: what has become due in the pause is due
+        at its end.  `cancel` and `terminate` end the pause.  Paused twice is paused once.
+        """
+        _must_be_reason("pause", reason)
+        header = await self._backend.find(self.id)
+        self._still_open(header, "pause")
+        event = PauseRequested(self._backend.clock.now(), reason, by or operator())
+        await self._act(header, event, "pause", reason, by)
+
+    async def resume(self, *, reason: str = "", by: str | None = None) -> None:
+        """End a pause, also of what is nested in it. What is not paused just goes on."""
+        header = await self._backend.find(self.id)
+        self._still_open(header, "resume")
+        await self._act(header, ResumeRequested(reason, by or operator()), "resume", reason, by)
 
     async def terminate(self, reason: str, *, by: str | None = None) -> None:
         """End it now. Nothing is undone, and the status says so."""

@@ -35,12 +35,13 @@ class Operations:
         batch: int = BATCH,
         **filters: Unpack[Filters],
     ) -> AsyncIterator[BulkBatch]:
-        """Cancel, retry, resolve, skip or terminate all that the filters of `Engine.list` find.
+        """Cancel, pause, resume, retry, resolve, skip or terminate all that `Engine.list` would find.
 
         ``async for batch in client.operations.bulk("retry", where=…, reason=…)``: a batch's requests are
         durable when it comes.  Without a status among the filters: of those that have not ended (cancel,
-        terminate) or need attention (the others).  `limit`: at most so many (default: all); `after`: go on
-        after `BulkBatch.after` of a run that was interrupted.  The rest as for the methods of `Handle`.
+        pause, terminate), are paused (resume) or need attention (the others).  `limit`: at most so many
+        (default: all); `after`: go on after `BulkBatch.after` of a run that was interrupted.  The rest as for
+        the methods of `Handle`.
 
         Raises `UnknownName`, `Refused`, `QueryError` before anything is done; `StoreError` in between.
         """

@@ -15,6 +15,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot. `items` lists what is parked, `residue` what was not undone, `error` what went wrong.
+    `paused`: it stands still ``since`` (seconds since the epoch), ``by``, ``reason``, the cause ``before``.
 
     An item that belongs to a nested saga names it under ``execution``: act on its handle.  Times are UTC.
     """
@@ -35,6 +36,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     error: Mapping[str, Any] | None = None
     items: Sequence[Mapping[str, Any]] = ()
     residue: Sequence[Mapping[str, Any]] = ()
+    paused: Mapping[str, Any] | None = None
 
     @property
     def parked_whole(self) -> bool:
@@ -50,6 +52,7 @@ class _Detail(TypedDict, total=False):
     terminated: dict[str, Any]
     items: list[dict[str, Any]]
     residue: list[dict[str, Any]]
+    paused: dict[str, Any]
 
 
 def _time(value: float | None) -> datetime | None:
@@ -126,4 +129,5 @@ def status_of(header: Header, below: Sequence[Header] = ()) -> Status:
         error=detail.get("error") or broken,
         items=items_of(header, below),
         residue=detail.get("residue", ()),
+        paused=detail.get("paused"),
     )

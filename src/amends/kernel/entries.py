@@ -1,8 +1,7 @@
 """Journal entries: the events that came in and the commands that went out.
 
-One row per activation holds both: ``(position, now, events, commands)``.  Events are past-tense
-facts, commands are imperatives.  Both are arrays on the wire, tagged by name in first place, so that
-a row reads well in any database shell::
+One row per activation holds both: ``(position, now, events, commands)``.  Events are past-tense facts,
+commands are imperatives.  Both are arrays, tagged by name first, and read well in any database shell::
 
     events    [["completed","1",{"id":"p-7"}]]
     commands  [["run","2","shop.reserve",{"order":{…}},1,""]]
@@ -14,8 +13,7 @@ Ids.  An *action id* names what a task of the saga created: the task's path and 
 ``"2"`` or ``"3.1"`` (first thing that the task at ``"3"`` did).  They do not depend on the order in
 which tasks happen to run.
 
-Payloads stand in the row as raw JSON, encoded once and never parsed by the kernel except where the
-saga needs the value.
+Payloads stand in the row as raw JSON, parsed by the kernel only where the saga needs the value.
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ from zlib import crc32
 import msgspec
 
 from ..errors import CorruptJournal
+from .holding import Hold
 
 Raw = msgspec.Raw
 NULL = Raw(b"null")
@@ -231,6 +230,7 @@ Event = (
     | Skipped
     | Resolved
     | TerminateRequested
+    | Hold
 )
 
 # ---------------------------------------------------------------- commands

@@ -48,6 +48,8 @@ ATTENTION = "attention"
 TERMINATED = "terminated"
 MISSING = "missing_definition"
 """The cause of what was parked because its worker had no code of its saga."""
+PAUSED = "paused"
+"""The cause of what somebody told to stand still."""
 STATUSES = (
     RUNNING, COMPENSATING, ATTENTION, COMPLETED, COMPENSATED, PARTIALLY_COMPENSATED, TERMINATED,
 )  # fmt: skip

@@ -53,7 +53,7 @@ class Dispatcher:
 
     def run(self, live: Live, action: Action) -> None:
         """Begin (or, when a retry waits, schedule) the next attempt of an action."""
-        if action.hold or action.outcome or action.kind == "child" or self.worker.draining:
+        if action.hold or action.outcome or action.kind == "child" or self.worker.draining or live.paused:
             return
         key = (live.header.uid, action.id, "do")
         attempts = self.attempts
@@ -68,7 +68,7 @@ class Dispatcher:
 
     def undo(self, live: Live, action: Action) -> None:
         """Begin (or schedule) the next attempt of a compensation; a child hears of it by its inbox."""
-        if action.kind == "child" or self.worker.draining:
+        if action.kind == "child" or self.worker.draining or live.paused:
             return
         key = (live.header.uid, action.id, "undo")
         if self.attempts.adopt(key):
@@ -101,10 +101,14 @@ class Dispatcher:
 
     def forget(self, live: Live) -> None:
         """The execution leaves memory: its waiting retries are the store's business now."""
+        self.hold_back(live)
+        self.worker.transactions.forget(live)
+
+    def hold_back(self, live: Live) -> None:
+        """No attempt that waits for its time begins."""
         uid = live.header.uid
         for key in [k for k in self._later if k[0] == uid]:
             self._later.pop(key).cancel()
-        self.worker.transactions.forget(live)
 
     def close(self) -> None:
         """No further attempt begins."""

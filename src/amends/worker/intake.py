@@ -63,7 +63,7 @@ async def _serve(worker: Worker) -> int:
 def _ring(worker: Worker, now: float) -> None:
     """Deliver what is due by itself."""
     for live in worker.residency.due(now):
-        for event in live.instance.due(now):
+        for event in () if live.paused else live.instance.due(now):
             worker.deliver(live, event)
 
 

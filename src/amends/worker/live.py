@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from ..kernel.holding import PauseRequested
 from ..kernel.instance import Instance
 from ..store.port import Header
 
@@ -17,7 +18,8 @@ class Live:
     consumed: inbox numbers among them.  busy: a row (or a transactional step) is on its way to the
     store.  leaving: that row gives the execution up.  queued: waits for the next round of activations.
     resting: has nothing to do for now.  lost: action ids whose attempt died with an earlier worker, and
-    until when it may still run.  told: hears whether its start is durable.  exclusive: work that
+    until when it may still run.  paused: it stands still, because of this request.  holds: inbox numbers
+    of the requests to pause.  told: hears whether its start is durable.  exclusive: work that
     needs the journal's next position for itself.
     """
 
@@ -29,11 +31,13 @@ class Live:
         "fresh",
         "given",
         "header",
+        "holds",
         "inbox_seq",
         "instance",
         "last_seq",
         "leaving",
         "lost",
+        "paused",
         "queued",
         "resting",
         "tell_acceptance",
@@ -58,6 +62,8 @@ class Live:
         self.resting = False
         self.wake_at: float | None = None
         self.lost: dict[str, float] = {}
+        self.paused: PauseRequested | None = None
+        self.holds: list[int] = []
         self.exclusive: list[Callable[[], None]] = []
 
     def settle_start(self, *, accepted: bool | None) -> None:

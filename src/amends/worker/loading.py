@@ -9,6 +9,7 @@ read wait here for it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..definition.step import StepOptions
@@ -86,6 +87,8 @@ class Loader:
         live = Live(header, self.instance(header))
         live.lost |= self._worker.doubts.pop(header.uid, {})
         self._worker.lives[header.uid] = live
+        if self._worker.pausing.leave_alone(live, claim):
+            return
         if claim.deaths >= self._worker.settings.limits.deaths:
             error = Poison(
                 f"{claim.deaths} workers in a row died while this execution was at row {len(claim.rows)}",
@@ -120,22 +123,27 @@ class Loader:
         ledger = live.instance.ledger
         uid = live.header.uid
         kept = self.stashed(live)
-        waiting = (*kept, *live.instance.deferred)
-        ended = {(event.id, isinstance(event, _UNDO_ENDS)) for event in waiting if isinstance(event, _ENDS)}
-        over = ledger.phase == FINISHED  # of one that was terminated, actions may be open for ever
-        for action in () if over else list(ledger.actions.values()):
-            if (action.id, action.outcome != OPEN) not in ended:
-                self._send_again(live, action, lost=claim.lost, slept=claim.slept)
+        self.send_open(live, (*kept, *live.instance.deferred), lost=claim.lost, slept=claim.slept)
         self._worker.receive(self.early.pop(uid, []))
         for event in kept:
             self._worker.deliver(live, event)
         if ledger.next_args is not None and not any(type(x) is e.Started for x in live.instance.deferred):
             self._worker.begin_next(live, ledger.next_args)
-        for event in live.instance.due(self._worker.clock.now()):
+        for event in () if live.paused else live.instance.due(self._worker.clock.now()):
             self._worker.deliver(live, event)
         if live.instance.deferred:
             self._worker.schedule(live)
+        self._worker.pausing.over(live)
         self._worker.go_on(live)
+
+    def send_open(self, live: Live, waiting: Sequence[Any], *, lost: bool, slept: bool = False) -> None:
+        """Dispatch what is open, but for what has its end among the events that wait."""
+        ledger = live.instance.ledger
+        ended = {(event.id, isinstance(event, _UNDO_ENDS)) for event in waiting if isinstance(event, _ENDS)}
+        over = ledger.phase == FINISHED  # of one that was terminated, actions may be open for ever
+        for action in () if over else list(ledger.actions.values()):
+            if (action.id, action.outcome != OPEN) not in ended:
+                self._send_again(live, action, lost=lost, slept=slept)
 
     def stashed(self, live: Live) -> list[Any]:
         """The ends of attempts that came while it was not in memory; failures are judged by its journal."""

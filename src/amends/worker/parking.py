@@ -16,6 +16,7 @@ import msgspec
 
 from ..errors import AmendsError, CorruptJournal, Parked, Refused, StoreBusy, StoreFull
 from ..kernel import entries as e
+from ..kernel.holding import PauseRequested, ResumeRequested
 from ..kernel.phases import RETURNED
 from ..store import port
 from ..store.port import Claim, Message, Write
@@ -193,9 +194,10 @@ class Parking:
 
 
 def _ends(message: Message) -> bool:
-    """Does it ask for the end? (A damaged one says nothing, and is dropped with the code.)"""
+    """Does it ask for the end, or is it answered by that? (A damaged one says nothing, and goes with the
+    code.)"""
     event = _read(message)
-    return event is None or isinstance(event, ENDS)
+    return event is None or isinstance(event, (*ENDS, PauseRequested, ResumeRequested))
 
 
 def _read(message: Message) -> e.Event | None:

@@ -71,7 +71,7 @@ class Transactions:
 
     def _begin(self, live: Live, job: Job) -> None:
         over = live.instance.ledger.phase == FINISHED
-        if self.worker.draining or over or not job.wanted():
+        if self.worker.draining or over or live.paused or not job.wanted():
             self._under_way.discard(job.key)
             self.worker.go_on(live)
             return

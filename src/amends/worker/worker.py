@@ -39,6 +39,7 @@ from .handover import hand_over
 from .live import Live
 from .loading import READ_THE_LOG, Loader
 from .parking import Parking
+from .pausing import Pausing
 from .residency import Residency
 from .resources import Resources
 from .settings import Settings
@@ -89,6 +90,7 @@ class Worker:
             self.doubts |= predecessor.doubts
         self.residency = Residency(self)
         self.parking = Parking(self)
+        self.pausing = Pausing(self)
         self.transactions = Transactions(self)
         self.loader = Loader(self)
         self.watchdog = Watchdog(clock, settings.limits.seconds)
@@ -148,7 +150,9 @@ class Worker:
         if message.seq > live.last_seq:
             live.last_seq = message.seq
             live.consumed.append(message.seq)
-            self.deliver(live, e.decode_event(message.event))
+            event = e.decode_event(message.event)
+            if not self.pausing.hear(live, event):
+                self.deliver(live, event)
 
     def schedule(self, live: Live) -> None:
         """Put it in line for the next round."""
@@ -188,7 +192,7 @@ class Worker:
             live.queued = False
             if live.busy or live.instance.dead:
                 continue
-            special = live.exclusive or live.resting or live.instance.ledger.phase == FINISHED
+            special = live.exclusive or live.resting or live.paused or live.instance.ledger.phase == FINISHED
             if special and not self._turn_to(live):
                 continue
             live.given, live.events = live.events, []
@@ -210,6 +214,9 @@ class Worker:
         """It does not just go on: what must happen before its activation, or (False) instead of it?"""
         if live.exclusive and not live.events:
             live.exclusive.pop(0)()
+            return False
+        if live.paused is not None:
+            self.pausing.keep(live)
             return False
         self.residency.wanted(live)
         if live.instance.ledger.phase == FINISHED:
@@ -312,7 +319,7 @@ class Worker:
             return  # a transaction has begun: its end will bring it back
         if live.exclusive:
             live.exclusive.pop(0)()
-        elif live.events or live.instance.deferred:
+        elif live.paused is not None or live.events or live.instance.deferred:
             self.schedule(live)
         elif live.instance.next_wake is None and busy:
             return  # an attempt's end will bring it back

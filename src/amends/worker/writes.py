@@ -12,6 +12,7 @@ from ..kernel import entries as e
 from ..kernel.actions import OPEN
 from ..kernel.advance import PARENT_TERMINATED
 from ..kernel.entries import Row
+from ..kernel.holding import PauseRequested, ResumeRequested
 from ..kernel.instance import Decision
 from ..kernel.ledger import Ledger
 from ..kernel.phases import BACKWARD, FINISHED, FORWARD, UNWINDING
@@ -213,6 +214,8 @@ _REQUESTS: dict[type, str] = {
     e.Resolved: "resolve",
     e.CancelRequested: "cancel",
     e.TerminateRequested: "terminate",
+    PauseRequested: "pause",
+    ResumeRequested: "resume",
 }
 _OUTWARD: dict[type, Any] = {
     e.StartChild: _start_child,

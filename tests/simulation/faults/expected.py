@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 
 from amends.kernel import entries as e
+from amends.kernel.holding import PauseRequested, ResumeRequested
 
 _RARE = {
     e.Patch,
@@ -12,7 +13,10 @@ _RARE = {
     e.Heed,
 }  # no program patches; rows that only keep events are read together with the next one; and few rows need to tell an order
 
-EVENTS = {f"event {kind.__struct_config__.tag}" for kind in typing.get_args(e.Event)}
+_INBOX_ONLY = {PauseRequested, ResumeRequested}  # never journaled
+EVENTS = {
+    f"event {kind.__struct_config__.tag}" for kind in typing.get_args(e.Event) if kind not in _INBOX_ONLY
+}
 COMMANDS = {
     f"command {kind.__struct_config__.tag}" for kind in typing.get_args(e.Command) if kind not in _RARE
 }
@@ -28,6 +32,7 @@ MARKS = {
     "a worker gave up: fenced",
     "a worker gave up: commit_unknown",
     "a drain ended in store",
+    "an execution stood still",
     "attention because of corrupt",
     "attention because of divergence",
     "attention because of failed",

@@ -116,6 +116,7 @@ ALL = [
     Kind("cancel", "people", TIMELINE, "somebody cancels, perhaps as it completes"),
     Kind("deadline", "people", PROGRAM, "the deadline passes, perhaps as it completes"),
     Kind("terminate", "people", TIMELINE, "an operator ends it without compensation", weight=4),
+    Kind("pause", "people", TIMELINE, "an operator lets it stand still for a while"),
     Kind("started_twice", "people", TIMELINE, "the same id is started again"),
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import apsw
@@ -166,6 +166,13 @@ class Operator:
         self.run.chaos.count(kind)
         self._do(self.run.handle(self._somebody()).terminate, "somebody says so", by="sim")
 
+    def _pause(self, kind: str) -> None:
+        self.run.chaos.count(kind)
+        handle = self.run.handle(self._somebody())
+        self._do(handle.pause, "not now", by="sim")
+        later = self.run.simulation.outside.loop.call_later
+        later(self.chance.choice((0.2, 3.0, 20.0)), lambda: self._do(handle.resume, by="sim"))
+
     def _signal_duplicated(self, kind: str) -> None:
         self.run.chaos.count(kind)
         key = f"k{self.chance.randrange(2)}"
@@ -191,11 +198,19 @@ class Operator:
 
     async def help(self, header: Header) -> None:
         """Decide about an execution that needs attention."""
+        await self._in_the_client(self._decide(header))
+
+    async def resume(self, header: Header) -> None:
+        """End a pause, once the faults are over: who would have done it may have been told of an error."""
+        sometimes("an execution stood still")
+        await self._in_the_client(self.run.handle(header.id).resume(by="sim"))
+
+    async def _in_the_client(self, work: Coroutine[Any, Any, None]) -> None:
         done: asyncio.Future[None] = self.run.simulation.outside.loop.create_future()
 
         async def decide() -> None:
             try:
-                await self._decide(header)
+                await work
             except AmendsError as error:
                 sometimes(f"an operator was told {error.code}")
             except Exception as error:

@@ -24,7 +24,7 @@ from amends.engine.backend import Backend
 from amends.engine.handle import Handle
 from amends.errors import AmendsError, StoreBusy, StoreError
 from amends.kernel.entries import Row
-from amends.store.port import ATTENTION, FINAL, Code, Header, Message, Query, Store, Verdict, Write
+from amends.store.port import ATTENTION, FINAL, PAUSED, Code, Header, Message, Query, Store, Verdict, Write
 from amends.testing.marks import sometimes
 from amends.testing.schedule import Fifo, order_named
 from amends.testing.seams import SeededIds, VirtualClock, VirtualEngine
@@ -478,7 +478,9 @@ class Run:
                 self.broken(16, f"these never end: {waiting}")
                 return
             for header in self.headers:
-                if header.status == ATTENTION:
+                if header.cause == PAUSED:
+                    await self.operator.resume(header)
+                elif header.status == ATTENTION:
                     await self.operator.help(header)
             await asyncio.sleep(5.0)
         await asyncio.sleep(LATE)

@@ -84,8 +84,8 @@ def facts(**changes: Any) -> checkup.Facts:
         (store.serving(None), WARNING),
         (store.late(facts(due=2, due_since=990.0), 7, 1000.0), OK),
         (store.late(facts(due=2, due_since=960.0), 7, 1000.0), PROBLEM),
-        (store.attention({"completed": 1}), OK),
-        (store.attention({"completed": 1, "attention": 1}), PROBLEM),
+        (store.attention({"completed": 1}, 0), OK),
+        (store.attention({"completed": 1, "attention": 1}, 0), PROBLEM),
     ],
 )
 def test_findings(finding: Finding, level: Level) -> None:

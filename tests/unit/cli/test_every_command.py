@@ -35,6 +35,8 @@ STATES = {
     "show": "stuck",
     "send": "waiting",
     "retry": "stuck",
+    "pause": "waiting",
+    "resume": "waiting",
     "resolve": "held",
     "skip": "stuck",
     "terminate": "waiting",
@@ -253,7 +255,7 @@ def test_the_tables_of_errors_reach_every_command() -> None:
         "init", "completion", "version", "explore",
     }  # fmt: skip
     assert with_parameter("id", "ids") == [
-        "run", "start", "send", "show", "history", "graph", "cancel", "retry", "resolve", "skip", "terminate",
+        "run", "start", "send", "show", "history", "graph", "cancel", "retry", "pause", "resume", "resolve", "skip", "terminate",
     ]  # fmt: skip
 
 

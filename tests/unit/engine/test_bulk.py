@@ -156,3 +156,23 @@ def test_a_store_that_fails_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> Non
             monkeypatch.undo()
 
     asyncio.run(main())
+
+
+def test_to_be_resumed_is_only_what_is_paused(store: Any) -> None:
+    async def main() -> None:
+        async with Engine(store, sagas=[place_order]) as engine:
+            handles = await started(engine, 4)
+            do = engine.operations.bulk
+            await all_of(do("pause", reason="closed", where="attributes.even = true"))
+            for handle in handles[::2]:
+                while (await handle.status()).cause != "paused":
+                    await asyncio.sleep(0.01)
+            assert {s.id for s in await engine.list(where='cause = "paused"')} == {"order-0", "order-2"}
+            for handle in handles:
+                await handle.send(go, "now")
+            assert [await handle.result() for handle in handles[1::2]] == ["now", "now"]
+            resumed = await all_of(do("resume"))
+            assert sorted(item.id for page in resumed for item in page.items) == ["order-0", "order-2"]
+            assert [await handle.result() for handle in handles[::2]] == ["now", "now"]
+
+    asyncio.run(main())

@@ -1,4 +1,4 @@
-"""``amends bulk``: cancel, retry, resolve, skip or terminate all that a query finds."""
+"""``amends bulk``: cancel, pause, resume, retry, resolve, skip or terminate all that a query finds."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ async def bulk(
     """Do something to all executions that a query finds.
 
     Each request is audited like that of a single command, and durable before the next batch. Without
-    --status: those that have not ended (cancel, terminate) or need attention (retry, resolve, skip). Asks
-    first, with their number.
+    --status: those that have not ended (cancel, pause, terminate), are paused (resume) or need attention
+    (retry, resolve, skip). Asks first, with their number.
     """
     if not (status or condition or saga or prefix or everything):
         raise Problem(

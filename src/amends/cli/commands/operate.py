@@ -1,4 +1,4 @@
-"""What operators do to executions; each is audited. ``cancel retry resolve skip terminate``."""
+"""What operators do to executions; each is audited. ``cancel pause resume retry resolve skip terminate``."""
 
 from __future__ import annotations
 
@@ -48,6 +48,34 @@ async def cancel(where: Where, *, ids: tuple[str, ...], reason: str, by: str, wa
     nothing.
     """
     return await _each(where, ids, "cancel", wait, lambda handle: handle.cancel(reason, by=by))
+
+
+@command("""amends pause order-1001 --reason 'the bank is closed'
+amends bulk pause --saga place_order --reason 'the bank is closed'""")
+@some_ids
+@reason_option(required=True)
+@by_option
+async def pause(where: Where, *, ids: tuple[str, ...], reason: str, by: str) -> Exit:
+    """Let executions stand still, with all that is nested in them.
+
+    What runs comes to its end; nothing more is begun until `amends resume`. Signals are kept; timers and
+    deadlines go on by the clock. Cancel and terminate end the pause. Durable when this returns.
+    """
+    return await _each(where, ids, "pause", False, lambda handle: handle.pause(reason, by=by))
+
+
+@command("""amends resume order-1001
+amends bulk resume --saga place_order""")
+@some_ids
+@reason_option(required=False)
+@by_option
+@wait_option
+async def resume(where: Where, *, ids: tuple[str, ...], reason: str, by: str, wait: bool) -> Exit:
+    """Let paused executions go on.
+
+    What has become due in the pause (timers, the deadline) is due now.
+    """
+    return await _each(where, ids, "resume", wait, lambda handle: handle.resume(reason=reason, by=by))
 
 
 @command("amends retry order-1001\namends list --status attention --ids | xargs amends retry")

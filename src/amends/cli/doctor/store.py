@@ -27,7 +27,7 @@ def examine_store(url: str, file: Path, facts: Facts, worker: int | None, now: f
     yield clock(facts.latest, now)
     yield serving(worker)
     yield late(facts, worker, now)
-    yield attention(facts.statuses)
+    yield attention(facts.statuses, facts.paused)
 
 
 def schema(facts: Facts) -> Finding:
@@ -110,10 +110,11 @@ def late(facts: Facts, worker: int | None, now: float) -> Finding:
     return problem("due work", seen, do)
 
 
-def attention(statuses: dict[str, int]) -> Finding:
-    """Is anything stuck?"""
+def attention(statuses: dict[str, int], paused: int) -> Finding:
+    """Is anything stuck, or told to stand still?"""
     stuck = statuses.get(port.ATTENTION, 0)
     counts = ", ".join(f"{count} {status}" for status, count in statuses.items()) or "no executions"
+    counts += f" ({paused} paused)" * bool(paused)
     if stuck:
         return problem("executions", counts, "amends list --status attention, then amends show ID")
     return fine("executions", counts)

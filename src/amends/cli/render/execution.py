@@ -95,6 +95,9 @@ def _rows(view: View) -> Iterator[tuple[str, str | Text]]:
         yield "result", text.compact(msgspec.Raw(str(header.result).encode()), 400)
     if status.attributes:
         yield "attributes", text.compact(status.attributes, 400)
+    if status.paused:
+        said = f"since {text.moment(status.paused.get('since'))} by {status.paused.get('by') or 'unknown'}"
+        yield "paused", f"{said}: {status.paused.get('reason')}"
     yield "error", Text(text.fault(status.error), style="bad")
     ended = detail_of(header).get("terminated")
     if ended:

@@ -32,6 +32,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     file_size: int
     wal_size: int
     statuses: dict[str, int]
+    paused: int = 0
     due: int
     due_since: float | None
     inbox: int
@@ -90,6 +91,9 @@ def _read(db: apsw.Connection, path: str, schema: int, now: float, *, thorough: 
         file_size=Path(path).stat().st_size,
         wal_size=wal.stat().st_size if wal.exists() else 0,
         statuses=dict(ask("SELECT status, count(*) FROM amends_executions GROUP BY status ORDER BY status")),
+        paused=ask("SELECT count(*) FROM amends_executions WHERE cause = 'paused' AND finished_at IS NULL")[
+            0
+        ][0],
         due=due,
         due_since=since,
         inbox=ask("SELECT count(*) FROM amends_inbox")[0][0],
