@@ -11,6 +11,8 @@ import pytest
 
 import amends
 from amends import Handle, Refused, Rejected, Settings, Signal, saga
+from amends.worker.dispatcher import Dispatcher
+from amends.worker.live import Live
 from amends.worker.pausing import Pausing
 
 from .book import Call
@@ -282,6 +284,47 @@ def test_nested_sagas_stand_still_and_go_on_with_it(world: World) -> None:
             await handle.resume()
             assert await handle.result() == "done"
         world.book.audit()
+
+    world.run(main)
+
+
+async def paused_during_a_commit(world: World) -> list[str]:
+    """The row with the intent of the second step is on its way when the pause is heard. What was dispatched?"""
+    go = asyncio.Event()
+    two = two_steps(world, go)
+    wire = world.wire()
+    async with world.engine(two, wire=wire) as engine:
+        handle = await engine.start(two(), id="p")
+        await world.book.begun("pausing.first")
+        wire.hold()
+        go.set()
+        await world.passes(0.5)
+        await handle.pause("not now")
+        await world.passes(1)
+        wire.release()
+        await paused(handle)
+        return steps(world)
+
+
+def test_what_becomes_durable_in_a_pause_is_not_dispatched(world: World) -> None:
+    async def main() -> None:
+        assert await paused_during_a_commit(world) == ["pausing.first"]
+
+    world.run(main)
+
+
+def test_without_the_dispatchers_look_it_would_be(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The safeguard off."""
+
+    def run(self: Dispatcher, live: Live, action: Any, look: Any = Dispatcher.run) -> None:
+        live.paused, request = None, live.paused
+        look(self, live, action)
+        live.paused = request
+
+    monkeypatch.setattr(Dispatcher, "run", run)
+
+    async def main() -> None:
+        assert await paused_during_a_commit(world) == ["pausing.first", "pausing.second"]
 
     world.run(main)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,25 @@ def test_cancel_undoes(order: Order, amends: Amends) -> None:
         done = amends("cancel", "order-1001", "-r", "called", "--wait")
     assert done.out == "order-1001 compensated (cancelled)\n"
     assert "cancel requested: called" in amends("show", "order-1001").out
+
+
+def test_pause_and_resume(order: Order, amends: Amends) -> None:
+    folder = order("waiting")
+    amends("pause", "order-1001", "-r", "the bank is closed", "--by", "ann")
+    with shop.worker(folder):
+        while "order-1001" not in amends("list", "--where", 'cause = "paused"', "--ids").out:
+            time.sleep(0.05)
+        shown = amends("show", "order-1001").out
+        assert "running (paused)" in shown
+        assert "by ann: the bank is closed" in shown
+        assert "1 paused" in amends("doctor").out
+        amends("resume", "order-1001", "--by", "bob")
+        amends("send", "order-1001", "approved", "--value", '{"by": "ada"}')
+        while "completed" not in amends("show", "order-1001").out:
+            time.sleep(0.05)
+    assert [(record["action"], record["by"]) for record in audit(amends)] == [
+        ("pause", "ann"), ("resume", "bob"),
+    ]  # fmt: skip
 
 
 def test_terminate_undoes_nothing(order: Order, amends: Amends) -> None:
