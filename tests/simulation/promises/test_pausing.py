@@ -288,6 +288,31 @@ def test_nested_sagas_stand_still_and_go_on_with_it(world: World) -> None:
     world.run(main)
 
 
+def test_nested_sagas_of_one_that_is_terminated_go_on_by_themselves(world: World) -> None:
+    async def main() -> None:
+        go = asyncio.Event()
+        two = two_steps(world, go)
+
+        @saga(name="pausing.outer")
+        async def outer() -> str:
+            return await two()
+
+        async with world.engine(outer, two) as engine:
+            handle = await engine.start(outer(), id="p")
+            await world.book.begun("pausing.first")
+            await handle.pause("not now")
+            await paused(handle)
+            go.set()
+            await world.passes(10)
+            assert {status.cause for status in await engine.list()} == {"paused"}
+            await handle.terminate("enough")
+            assert (await handle.outcome()).status == "terminated"
+            (child,) = await engine.list(saga="pausing.two")
+            assert await engine.handle(two, child.id).result() == "done"
+
+    world.run(main)
+
+
 async def paused_during_a_commit(world: World) -> list[str]:
     """The row with the intent of the second step is on its way when the pause is heard. What was dispatched?"""
     go = asyncio.Event()
