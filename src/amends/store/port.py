@@ -223,6 +223,44 @@ class Query(msgspec.Struct, kw_only=True):
     after: str = ""
 
 
+class Key(msgspec.Struct, kw_only=True):
+    """A data key as the store keeps it: `wrapped` by the master key of that name; None once it is forgotten
+    (its subject then is, too)."""
+
+    id: str
+    namespace: str
+    subject: str
+    wrapped: bytes | None
+    master: str
+    created_at: float
+    forgotten_at: float | None = None
+
+
+class KeyQuery(msgspec.Struct, kw_only=True):
+    """A filter over keys; empty fields match all. By id; `after` is the last id of a page.
+
+    `subjects`: of the namespace, which must be named.  `living`: only what is not forgotten.  `master_not`:
+    and wrapped by another master key than that.
+    """
+
+    namespace: str = ""
+    ids: Sequence[str] = ()
+    subjects: Sequence[str] = ()
+    living: bool = False
+    master_not: str = ""
+    limit: int = 100
+    after: str = ""
+
+
+class Rewrap(msgspec.Struct):
+    """A key that shall be wrapped otherwise, if it still is as it `was`."""
+
+    id: str
+    was: bytes
+    wrapped: bytes
+    master: str
+
+
 def trees_over(members: Sequence[tuple[str, str, str, bool]], asked: Collection[str]) -> set[str]:
     """Of the asked uids: roots all of whose tree is over. A member is uid, root, parent, is it over."""
     held = {(root if parent else uid) for uid, root, parent, over in members if not over}
@@ -375,8 +413,29 @@ class ClientSide(Protocol):
         ...
 
 
+class KeySide(Protocol):
+    """What envelopes need of a database (see `amends.encryption`)."""
+
+    async def add_key(self, key: Key) -> Key:
+        """Add a key, unless its subject has one that is not forgotten; returns the one that it has."""
+        ...
+
+    async def keys(self, query: KeyQuery) -> list[Key]:
+        """Keys that match, by id."""
+        ...
+
+    async def rewrap(self, changes: Sequence[Rewrap]) -> list[str]:
+        """Replace wrapped keys, each only if it is as it was, in one transaction; returns which."""
+        ...
+
+    async def forget(self, namespace: str, subject: str, audit: AuditRecord) -> str | None:
+        """Delete a subject's key, with its name, and add the audit record under ``key <id>``, in one
+        transaction; returns the key's id. None: that subject has no key."""
+        ...
+
+
 @runtime_checkable
-class Store(WorkerSide, ClientSide, Protocol):
+class Store(WorkerSide, ClientSide, KeySide, Protocol):
     """What the worker, the engine and clients need of a database."""
 
     async def open(self) -> None:

@@ -140,6 +140,7 @@ CALLS = (
     "open", "tidy", "register", "retire", "commit", "serve", "claim", "next_wake", "news", "changed",
     "transact", "park",
     "create", "send", "unpark", "find", "headers", "read", "audited", "prune", "restore",
+    "add_key", "keys", "rewrap", "forget",
 )  # fmt: skip
 for _name in CALLS:
     setattr(Wire, _name, _passing(_name))

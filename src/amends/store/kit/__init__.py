@@ -16,6 +16,7 @@ from . import (
     archiving,
     inbox,
     journal,
+    keys,
     ownership,
     parking,
     reading,
@@ -41,6 +42,7 @@ _MODULES = (
     reading,
     wheres,
     archiving,
+    keys,
 )  # importing them registers cases
 
 

@@ -27,14 +27,18 @@ from ..port import (
     Code,
     Header,
     History,
+    Key,
+    KeyQuery,
     Message,
     Query,
+    Rewrap,
     Transaction,
     Verdict,
     Write,
     trees_over,
 )
 from ..where.matching import matches
+from . import keys
 from .batch import NOT_OWNED, commit, unstorable
 from .state import Execution, State
 
@@ -373,7 +377,33 @@ class _ClientPart(_Core):
         return True
 
 
-class MemoryStore(_WorkerPart, _ClientPart):
+class _KeyPart(_Core):
+    """Keys of envelopes."""
+
+    async def add_key(self, key: Key) -> Key:
+        """Add a key, unless its subject has one; returns the one that it has."""
+        self._check_open()
+        _check_storable(key)
+        return keys.add(self._state, key)
+
+    async def keys(self, query: KeyQuery) -> list[Key]:
+        """Keys that match, by id."""
+        self._check_open()
+        return keys.find(self._state, query)
+
+    async def rewrap(self, changes: Sequence[Rewrap]) -> list[str]:
+        """Replace wrapped keys, each only if it is as it was."""
+        self._check_open()
+        return keys.rewrap(self._state, changes)
+
+    async def forget(self, namespace: str, subject: str, audit: AuditRecord) -> str | None:
+        """Delete a subject's key, with its name."""
+        self._check_open()
+        _check_storable(audit)
+        return keys.forget(self._state, namespace, subject, audit)
+
+
+class MemoryStore(_WorkerPart, _ClientPart, _KeyPart):
     """A store that ends with the process. `capacity` limits rows, executions and messages together."""
 
 

@@ -14,7 +14,7 @@ import msgspec
 
 from ...errors import StoreFull
 from ...kernel.entries import Row
-from ..port import AuditRecord, Header, Message
+from ..port import AuditRecord, Header, Key, Message
 
 
 class Execution:
@@ -55,6 +55,7 @@ class State:
         self.uids: dict[tuple[str, str], str] = {}
         self.fences: dict[int, bool] = {}  # by incarnation: is it alive?
         self.audit: list[AuditRecord] = []
+        self.keys: dict[str, Key] = {}
         self.used = 0
         self._created = 0
         self._messages = 0
