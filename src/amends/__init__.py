@@ -32,6 +32,7 @@ from .errors import (
     StoreError,
     Terminated,
     UnknownName,
+    Unopened,
 )
 from .lazily import loader as _loader
 
@@ -59,6 +60,7 @@ if typing.TYPE_CHECKING:
     from .engine.client import Client
     from .engine.engine import Engine
     from .engine.handle import Handle
+    from .engine.keys import Keys, KeyStatus, RotateBatch
     from .engine.operations import Operations
     from .engine.outcome import Result
     from .engine.retention import RetainBatch
@@ -93,6 +95,8 @@ __all__ = [
     "Handle",
     "IdInUse",
     "ImportItem",
+    "KeyStatus",
+    "Keys",
     "Kind",
     "Limits",
     "NeedsAttention",
@@ -112,6 +116,7 @@ __all__ = [
     "Result",
     "RetainBatch",
     "Retry",
+    "RotateBatch",
     "Saga",
     "SagaCall",
     "ScheduleStatus",
@@ -126,6 +131,7 @@ __all__ = [
     "Terminated",
     "Transaction",
     "UnknownName",
+    "Unopened",
     "__version__",
     "continue_as_new",
     "current",
@@ -166,6 +172,7 @@ _HOMES = {
     ".engine.client": ("Client",),
     ".engine.engine": ("Engine",),
     ".engine.handle": ("Handle",),
+    ".engine.keys": ("Keys", "KeyStatus", "RotateBatch"),
     ".engine.operations": ("Operations",),
     ".engine.retention": ("RetainBatch",),
     ".engine.schedules.schedules": ("Schedules", "ScheduleStatus"),

@@ -259,6 +259,12 @@ class Stuck(Parked):
     code = cause = "stuck"
 
 
+class Unopened(Parked):
+    """Payloads are in envelopes that this process cannot open: no key, the key was forgotten, or altered."""
+
+    code = cause = "unopened"
+
+
 class LimitExceeded(Parked):
     """The journal is as long as the engine's settings allow."""
 
@@ -320,6 +326,12 @@ class StoreBusy(StoreError):
     """Another process holds the store longer than the patience given."""
 
     code = "store_busy"
+
+
+class KeyUnavailable(StoreBusy):
+    """A master key cannot be used for now (its service does not answer). Nothing was changed."""
+
+    code = "key_unavailable"
 
 
 class CommitUnknown(StoreError):

@@ -25,6 +25,11 @@ class RandomIds:
         return f"{int(now * 1000):012x}{os.urandom(10).hex()}"
 
 
+def noise(count: int) -> bytes:
+    """So many bytes that nobody can predict, for keys and nonces."""
+    return os.urandom(count)
+
+
 def idempotency_key(uid: str, run: int, action: str, direction: str) -> str:
     """The key of one action in one direction (``do`` or ``undo``), the same for every attempt."""
     return f"{uid}/{run}/{action}/{direction}"

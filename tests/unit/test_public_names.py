@@ -36,6 +36,8 @@ NAMES = {
         "Client",
         "Engine",
         "Handle",
+        "KeyStatus",
+        "Keys",
         "Limits",
         "Operations",
         "Result",
@@ -44,7 +46,7 @@ NAMES = {
         "Settings",
         "Status",
     ],
-    "many at a time": ["BulkBatch", "BulkItem", "ImportItem", "RetainBatch"],
+    "many at a time": ["BulkBatch", "BulkItem", "ImportItem", "RetainBatch", "RotateBatch"],
     "errors": [
         "AmendsError",
         "Compensated",
@@ -70,6 +72,7 @@ NAMES = {
         "StoreError",
         "Terminated",
         "UnknownName",
+        "Unopened",
     ],
     "the release": ["__version__"],
 }

@@ -60,6 +60,7 @@ PANELS: dict[str, dict[str, Entry]] = {
     "Keep": {
         "retain": Entry("retain:retain", "Delete executions that ended long ago."),
         "export": Entry("transfer:export", "Write executions with their journals to a file."),
+        "keys": Entry("keys:keys", "Keys of subjects: list, forget, wrap anew."),
         "import": Entry("transfer:import_", "Bring in executions that `export` or `retain` wrote."),
     },
     "More": {

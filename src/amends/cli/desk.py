@@ -12,9 +12,12 @@ from typing import Any, Self
 import msgspec
 
 from ..clock import SystemClock
+from ..encryption.codec import Codec
+from ..encryption.environment import codec_from_environment
 from ..engine.backend import Backend
 from ..engine.family import parked_below
 from ..engine.handle import Handle
+from ..engine.keys import Keys
 from ..engine.listing import MOST, pages
 from ..engine.operations import Operations
 from ..engine.schedules.schedules import Schedules
@@ -23,6 +26,7 @@ from ..ids import RandomIds
 from ..kernel.entries import Row
 from ..kernel.limits import Limits
 from ..store import open_store
+from ..store.enclosed import enclosed
 from ..store.port import AuditRecord, Header, Message, Query, Store
 from ..store.sqlite.checkup import must_be_store
 from ..store.sqlite.liveness import holder
@@ -34,12 +38,16 @@ PAGE = 200
 class Desk:
     """``async with Desk(place, "default") as desk: header = await desk.find("order-1001")``"""
 
-    def __init__(self, place: Place, namespace: str, store: Store | None = None) -> None:
+    def __init__(
+        self, place: Place, namespace: str, store: Store | None = None, codec: Codec | None = None
+    ) -> None:
         self.place = place
         self.namespace = namespace
         self.clock = SystemClock()
         self._mine = store is None
-        self.store = open_store(place.url) if store is None else store
+        kept = open_store(place.url) if store is None else store
+        self.codec = codec or codec_from_environment()
+        self.store = kept if self.codec is None else enclosed(kept, self.codec, self.clock)
         self._backend = Backend(self.store, namespace, self.clock, RandomIds(), Limits())
 
     async def __aenter__(self) -> Self:
@@ -102,6 +110,11 @@ class Desk:
     def schedules(self) -> Schedules:
         """What is started by the clock."""
         return Schedules(self._backend)
+
+    @property
+    def keys(self) -> Keys:
+        """The keys of subjects."""
+        return Keys(self._backend, self.codec)
 
     def handle(self, id: str) -> Handle[Any]:
         """A handle that needs no definition; results are plain JSON values."""

@@ -7,6 +7,7 @@ them, so it refuses to begin with what is plainly the wrong module.
 from __future__ import annotations
 
 from ..definition.registry import REGISTRY
+from ..encryption.environment import codec_from_environment
 from ..engine.engine import Engine
 from ..store import open_store, port
 from ..store.port import Header, Query
@@ -28,7 +29,9 @@ def engine_of(where: Where, app: App) -> tuple[Engine, Place]:
     if engine is None:
         if not app.sagas:
             raise Problem(f"{app.name} holds no sagas", hint="decorate a function with @amends.saga")
-        return Engine(where.place.url, sagas=list(app.sagas.values()), namespace=where.namespace), where.place
+        codec = codec_from_environment()
+        sagas = list(app.sagas.values())
+        return Engine(where.place.url, sagas=sagas, namespace=where.namespace, codec=codec), where.place
     own = _place_of(engine, app)
     if where.place.typed or where.place.said_by == "AMENDS_STORE":
         named = open_store(where.place.url)

@@ -29,6 +29,7 @@ class SagaOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     deadline: float | None = None
     recovery: RecoveryPolicy = {}
+    subject: Callable[..., str] | None = None
 
 
 class Saga(Generic[P, R]):
@@ -140,6 +141,7 @@ def saga(
     version: str = "",
     deadline: Duration | None = None,
     recovery: RecoveryPolicy | None = None,
+    subject: Callable[..., str] | None = None,
 ) -> _SagaDecorator: ...
 def saga(
     fn: Callable[..., Any] | None = None,
@@ -149,16 +151,25 @@ def saga(
     version: str = "",
     deadline: Duration | None = None,
     recovery: RecoveryPolicy | None = None,
+    subject: Callable[..., str] | None = None,
 ) -> Any:
     """Make a saga of an ``async def``: its steps are journaled, and undone if it does not complete.
 
     name: the durable name (default: module and qualified name; a rename strands running
     executions).  version: tells definitions of the same name apart; an execution stays with its
     version.  deadline: seconds until an execution that has neither returned nor passed its pivot is
-    undone.  recovery: what to do per exception class once a step has finally failed.  Raises
-    `DefinitionError`.
+    undone.  recovery: what to do per exception class once a step has finally failed.  subject: says of
+    the saga's arguments whose data they are; with a codec that has keys, that subject's key encrypts the
+    execution and all that is nested in it.  Raises `DefinitionError`.
     """
-    options = SagaOptions(deadline=seconds(deadline, "deadline"), recovery=recovery_policy(recovery))
+    if subject is not None and not callable(subject):
+        raise DefinitionError(
+            f"subject= is a function of the saga's arguments, got {subject!r}",
+            hint="subject=lambda order: order.customer_id",
+        )
+    options = SagaOptions(
+        deadline=seconds(deadline, "deadline"), recovery=recovery_policy(recovery), subject=subject
+    )
 
     def declare(given: Callable[..., Any]) -> Saga[..., Any]:
         return Saga(given, name, version, options)

@@ -18,12 +18,14 @@ from .. import codec
 from ..clock import Clock
 from ..definition.naming import RESERVED
 from ..definition.saga import Saga, SagaCall
+from ..encryption.envelope import why_of
 from ..errors import AmendsError, EngineClosed, IdInUse, PayloadTooLarge, Refused, UnknownName, did_you_mean
 from ..ids import Ids
 from ..kernel import entries as e
 from ..kernel.entries import Row
 from ..kernel.limits import Limits
 from ..store import port
+from ..store.enclosed.hands import error_of
 from ..store.port import AuditRecord, Header, Message, Query, Store
 from ..worker.writes import encode_event
 from .family import ancestors, parked_below
@@ -366,6 +368,8 @@ def must_be_the_same(found: Header, wanted: Header, call: SagaCall[Any]) -> Head
             f"the id {wanted.id!r} belongs to an execution of {found.saga}, not of {wanted.saga}",
             hint="choose another id",
         )
+    if (closed := why_of(found.input)) is not None:
+        raise error_of(closed, f"whether {wanted.id} was started with the same arguments cannot be told")
     if found.input != wanted.input and not _same_values(found, call):
         raise IdInUse(
             f"the id {wanted.id!r} was started with other arguments\n"

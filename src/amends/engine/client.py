@@ -8,14 +8,17 @@ from typing import Any, Self, TypeVar, Unpack
 
 from ..clock import SystemClock
 from ..definition.saga import Saga, SagaCall
+from ..encryption.codec import Codec
 from ..ids import RandomIds
 from ..kernel.limits import Limits
 from ..store import open_store
+from ..store.enclosed import enclosed
 from ..store.port import Store
 from .backend import Backend
 from .crashes import arm_store
 from .handle import Handle
 from .joining import enlistment, joined
+from .keys import Keys, begin
 from .listing import Filters, listing
 from .operations import Operations
 from .schedules.schedules import Schedules
@@ -28,13 +31,23 @@ class Client:
     """``async with Client("sqlite:///orders.db") as client: await client.start(place_order(order), id=…)``
 
     Its attribute `operations` acts on many executions at a time (see `Operations`), `schedules` starts sagas
-    by the clock (see `Schedules`).
+    by the clock (see `Schedules`), `keys` are those of a `codec` (see `Keys`).  codec: that of the engines.
     """
 
-    def __init__(self, url: str | Store, *, namespace: str = "default", limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        url: str | Store,
+        *,
+        namespace: str = "default",
+        limits: Limits | None = None,
+        codec: Codec | None = None,
+    ) -> None:
         self._store = open_store(url) if isinstance(url, str) else url
         arm_store(self._store)
-        self._backend = Backend(self._store, namespace, SystemClock(), RandomIds(), limits or Limits())
+        clock = SystemClock()
+        store = self._store if codec is None else enclosed(self._store, codec, clock)
+        self._backend = Backend(store, namespace, clock, RandomIds(), limits or Limits())
+        self.keys = Keys(self._backend, codec)
         self.operations = Operations(self._backend)
         self.schedules = Schedules(self._backend)
 
@@ -59,8 +72,11 @@ class Client:
         id: str | None = None,
         attributes: Mapping[str, Any] | None = None,
         connection: object | None = None,
+        subject: str | None = None,
     ) -> Handle[R]:
         """Begin an execution; durable when this returns. A worker takes it from there.
+
+        subject: whose key encrypts its payloads (default: as the saga says); needs a codec with keys.
 
         connection: your own, to the store's database (psycopg, asyncpg, SQLAlchemy, Django; apsw or sqlite3),
         with a transaction open. The execution is then part of that: it exists exactly when you commit, and
@@ -68,10 +84,13 @@ class Client:
         `StoreError` when it leads to another database.
         """
         header = self._backend.header_for(call, id, attributes)
+        store = self._backend.store
+        if store is not self._store or subject is not None:
+            await begin(store, header, call, subject)
         if connection is None:
             header = await self._backend.create(header, call)
         else:
-            header = await joined(await enlistment(self._store), header, call, connection)
+            header = await joined(await enlistment(store), header, call, connection)
         return Handle(self._backend, call.saga, header.id, header.uid, local=False)
 
     async def run(self, call: SagaCall[R], *, id: str | None = None) -> R:

@@ -19,9 +19,11 @@ from ..clock import Clock, SystemClock
 from ..definition.registry import REGISTRY, Registry
 from ..definition.saga import Saga, SagaCall
 from ..dialects.graph import Graph
+from ..encryption.codec import Codec
 from ..errors import AmendsError, DefinitionError, EngineClosed, StoreError
 from ..ids import Ids, RandomIds
 from ..store import open_store
+from ..store.enclosed import enclosed
 from ..store.enlisting import Enlistment
 from ..store.port import Header, Store
 from ..worker.intake import intake
@@ -35,6 +37,7 @@ from .handle import Handle
 from .health import health as answering
 from .health import report_of
 from .joining import enlistment, joined
+from .keys import Keys, begin
 from .listing import Filters, listing
 from .operations import Operations
 from .outcome import result_of
@@ -58,7 +61,8 @@ class Engine:
     to steps by type.  namespace: keeps ids apart.  settings: see `Settings`.
 
     Its attribute `operations` acts on many executions at a time (see `Operations`), `schedules` starts sagas
-    by the clock (see `Schedules`).
+    by the clock (see `Schedules`), `keys` are those of a `codec` (see `Keys`).  codec: compresses and
+    encrypts payloads (see `amends.encryption`).
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Engine:
         resources: Sequence[Any] = (),
         namespace: str = "default",
         settings: Settings | None = None,
+        codec: Codec | None = None,
         clock: Clock | None = None,
         ids: Ids | None = None,
     ) -> None:
@@ -78,8 +83,11 @@ class Engine:
         self._store: Store = open_store(url) if isinstance(url, str) else _must_be_store(url)
         crashes.arm_store(self._store)
         self._registry = _registry(sagas, steps)
-        self._backend = Backend(self._store, namespace, self._clock, ids or RandomIds(), self.settings.limits)
+        store = self._store if codec is None else enclosed(self._store, codec, self._clock)
+        self._backend = Backend(store, namespace, self._clock, ids or RandomIds(), self.settings.limits)
         self._backend.resident = self._resident
+        self.codec = codec
+        self.keys = Keys(self._backend, codec)
         self.operations = Operations(self._backend)
         self.schedules = Schedules(self._backend, self._stir)
         self._resources = Resources(tuple(resources), (Starter(self._backend, self._stir),))
@@ -99,7 +107,7 @@ class Engine:
         try:
             await self._store.open()
             await self._resources.open()
-            incarnation = await self._store.register(self._clock.now(), wait=False)
+            incarnation = await self._backend.store.register(self._clock.now(), wait=False)
             if incarnation is None:
                 _log.info("another worker serves this store; standing by")
                 self._spawn(self._stand_by())
@@ -211,7 +219,7 @@ class Engine:
 
     def _work(self, incarnation: int, predecessor: Worker | None = None) -> None:
         self._worker = worker = Worker(
-            self._store,
+            self._backend.store,
             incarnation,
             self._registry,
             self._resources,
@@ -254,7 +262,7 @@ class Engine:
         while not self._closing:
             try:
                 await self._store.retire(old.incarnation)
-                incarnation = await self._store.register(self._clock.now(), wait=True)
+                incarnation = await self._backend.store.register(self._clock.now(), wait=True)
             except AmendsError as error:
                 _log.error("cannot register again yet: %s", error)
                 await asyncio.sleep(pause)
@@ -269,7 +277,7 @@ class Engine:
         incarnation = None
         while incarnation is None and not self._closing:
             try:
-                incarnation = await self._store.register(self._clock.now(), wait=True)
+                incarnation = await self._backend.store.register(self._clock.now(), wait=True)
             except StoreError as error:
                 _log.error("cannot stand by yet: %s", error)
                 await asyncio.sleep(pause)
@@ -299,20 +307,22 @@ class Engine:
         id: str | None = None,
         attributes: Mapping[str, Any] | None = None,
         connection: object | None = None,
+        subject: str | None = None,
     ) -> Handle[R]:
         """Begin an execution; durable when this returns. The same id again is the same execution.
 
         connection: your own, to the store's database, with a transaction open: the execution exists exactly
-        when you commit that, and workers take it then (see `Client.start`).
+        when you commit that, and workers take it then (see `Client.start`).  subject: whose key encrypts its
+        payloads (default: as the saga says); needs a codec with keys.
 
         Raises `IdInUse` when the id belongs to another saga or other arguments, `PayloadError`,
         `PayloadTooLarge`, `EngineClosed`.
         """
         self._must_be_open()
         if connection is not None:
-            header = await joined(*await self.enlist(call, id, attributes), call, connection)
+            header = await joined(*await self.enlist(call, id, attributes, subject), call, connection)
             return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
-        header = self._backend.header_for(call, id, attributes)
+        header = await self._header_for(call, id, attributes, subject)
         worker = self._worker
         if worker is not None and not worker.dead and not worker.draining:
             self._registry.add_saga(call.saga)
@@ -321,13 +331,25 @@ class Engine:
             accepted = await told
             if accepted:
                 return Handle(self._backend, call.saga, header.id, header.uid, local=True)
-            return await self._start_again(header, call, attributes, accepted=accepted)
+            return await self._start_again(header, call, attributes, subject, accepted=accepted)
         header = await self._backend.create(header, call)
         self._stir()
         return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
 
+    async def _header_for(
+        self, call: SagaCall[Any], id: str | None, attributes: Any, subject: str | None
+    ) -> Header:
+        header = self._backend.header_for(call, id, attributes)
+        if self.codec is not None or subject is not None:
+            await begin(self._backend.store, header, call, subject)
+        return header
+
     async def enlist(
-        self, call: SagaCall[Any], id: str | None, attributes: Mapping[str, Any] | None
+        self,
+        call: SagaCall[Any],
+        id: str | None,
+        attributes: Mapping[str, Any] | None,
+        subject: str | None = None,
     ) -> tuple[Enlistment, Header]:
         """What it takes to start it on a connection of the caller's (`start` and `Sync.start` do so).
 
@@ -335,7 +357,8 @@ class Engine:
         """
         self._must_be_open()
         self._registry.add_saga(call.saga)
-        return await enlistment(self._store), self._backend.header_for(call, id, attributes)
+        header = await self._header_for(call, id, attributes, subject)
+        return await enlistment(self._backend.store), header
 
     async def run(
         self,
@@ -343,13 +366,14 @@ class Engine:
         *,
         id: str | None = None,
         attributes: Mapping[str, Any] | None = None,
+        subject: str | None = None,
     ) -> R:
         """`start`, then `Handle.result`; both in one wait, where this process does the work."""
         self._must_be_open()
         worker = self._worker
-        if worker is None or worker.dead or worker.draining or self._backend.shared:
-            return await (await self.start(call, id=id, attributes=attributes)).result()
-        header = self._backend.header_for(call, id, attributes)
+        if worker is None or worker.dead or worker.draining or self._backend.shared or self.codec is not None:
+            return await (await self.start(call, id=id, attributes=attributes, subject=subject)).result()
+        header = await self._header_for(call, id, attributes, subject)
         self._registry.add_saga(call.saga)
         ended = self._backend.expect(header.id)
         try:
@@ -360,16 +384,23 @@ class Engine:
         if isinstance(found, Header) and found.uid == header.uid:
             return result_of(found, call.saga).unwrap()
         self._backend.must_not_be_closed(header.id)
-        return await (await self._start_again(header, call, attributes, accepted=found)).result()
+        again = await self._start_again(header, call, attributes, subject, accepted=found)
+        return await again.result()
 
     async def _start_again(
-        self, tried: Header, call: SagaCall[R], attributes: Mapping[str, Any] | None, *, accepted: object
+        self,
+        tried: Header,
+        call: SagaCall[R],
+        attributes: Mapping[str, Any] | None,
+        subject: str | None,
+        *,
+        accepted: object,
     ) -> Handle[R]:
         """This worker could not say that it is durable: by its id the store knows."""
         if accepted is False:
             header = await self._backend.existing(tried, call)
         else:  # a header of its own: the one that was tried has seen what may not be durable
-            header = self._backend.header_for(call, tried.id, attributes)
+            header = await self._header_for(call, tried.id, attributes, subject)
             header = await self._backend.create(header, call)
             self._stir()
         return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)

@@ -15,6 +15,7 @@ from ..errors import AmendsError, Refused, StoreError
 from ..participants.barrier.drivers import Driver, NoTransaction
 from ..participants.barrier.flow import Flow, operation
 from ..participants.barrier.sql import Statement
+from ..store.enclosed import as_kept
 from ..store.enlisting import Enlistment, Enlists
 from ..store.port import Header, Store
 from .backend import must_be_the_same
@@ -22,13 +23,14 @@ from .backend import must_be_the_same
 
 async def enlistment(store: Store) -> Enlistment:
     """What the store says. Raises `Refused` when it has no database that a caller could share."""
-    if not isinstance(store, Enlists):
+    kept = as_kept(store)
+    if not isinstance(kept, Enlists):
         raise Refused(
-            f"connection= needs a store in a database that you share with it; a {type(store).__name__} has"
+            f"connection= needs a store in a database that you share with it; a {type(kept).__name__} has"
             " none",
             hint="use postgresql://… or sqlite:///file.db",
         )
-    return await store.enlistment()
+    return await cast("Enlists", store).enlistment()
 
 
 class Joining:

@@ -8,8 +8,10 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from ..definition.saga import Saga
+from ..encryption.envelope import why_of
 from ..errors import Compensated, NeedsAttention, Terminated
 from ..store import port
+from ..store.enclosed.hands import error_of
 from ..store.port import Header
 from .status import detail_of, items_of, stand
 
@@ -19,8 +21,9 @@ R = TypeVar("R")
 class Result(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     """The end of an execution (or its stop in ``attention``): `Handle.outcome()` never raises for it.
 
-    status: one of the seven.  value: what the saga returned, if completed.  cause, error: why not.
-    residue: effects that remain. items: what is parked and why.
+    status: one of the seven.  value: what the saga returned, if completed.  cause, error: why not. residue:
+    effects that remain. items: what is parked and why.  unopened: why the value cannot be read, though there
+    is one (see docs/encryption.md).
     """
 
     id: str
@@ -30,9 +33,12 @@ class Result(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
     error: Mapping[str, Any] | None = None
     residue: Sequence[Mapping[str, Any]] = ()
     items: Sequence[Mapping[str, Any]] = ()
+    unopened: str = ""
 
     def unwrap(self) -> R:
         """The value, or the exception that `status` stands for."""
+        if self.unopened:
+            raise error_of(self.unopened, f"the result of {self.id} (it is completed)")
         if self.status == port.COMPLETED:
             return self.value  # type: ignore[return-value]
         if self.status == port.TERMINATED:
@@ -68,6 +74,12 @@ def _one_line(item: Mapping[str, Any]) -> str:
     )
 
 
+def _value_of(result: str, saga: Saga[..., Any] | None) -> Any:
+    if saga is not None and result != "null":
+        return saga.signature.result.decode(result.encode(), f"result of {saga.name}")
+    return msgspec.json.decode(result)
+
+
 def result_of(header: Header, saga: Saga[..., R] | None, below: Sequence[Header] = ()) -> Result[R]:
     """The outcome that a header tells, with what holds it from below. Without a saga the value stays plain
     JSON values.
@@ -75,11 +87,11 @@ def result_of(header: Header, saga: Saga[..., R] | None, below: Sequence[Header]
     detail = detail_of(header)
     status, cause = stand(header, below)
     value: Any = None
+    closed: str | None = None
     if header.status == port.COMPLETED and header.result is not None:
-        if saga is not None and header.result != "null":
-            value = saga.signature.result.decode(header.result.encode(), f"result of {saga.name}")
-        else:
-            value = msgspec.json.decode(header.result)
+        closed = why_of(header.result)
+        if closed is None:
+            value = _value_of(header.result, saga)
     return Result(
         id=header.id,
         status=status,
@@ -88,4 +100,5 @@ def result_of(header: Header, saga: Saga[..., R] | None, below: Sequence[Header]
         error=detail.get("error"),
         residue=detail.get("residue", ()),
         items=items_of(header, below),
+        unopened=closed or "",
     )

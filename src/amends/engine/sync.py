@@ -114,14 +114,15 @@ class Sync:
         id: str | None = None,
         attributes: Mapping[str, Any] | None = None,
         connection: object | None = None,
+        subject: str | None = None,
     ) -> Handle[R]:
         """Start a saga; durable when this returns.
 
         connection: as in `Engine.start`, but a blocking one; it is used in this thread.
         """
         if connection is None:
-            return self.wait(self.engine.start(call, id=id, attributes=attributes))
-        said, header = self.wait(self.engine.enlist(call, id, attributes))
+            return self.wait(self.engine.start(call, id=id, attributes=attributes, subject=subject))
+        said, header = self.wait(self.engine.enlist(call, id, attributes, subject))
         return self.engine.handle(call.saga, joined_here(said, header, call, connection).id)
 
     def call(self, function: Callable[..., T], *args: Any) -> T:

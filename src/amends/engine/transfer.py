@@ -10,6 +10,7 @@ import msgspec
 from ..errors import CorruptJournal, Refused
 from ..kernel.ledger import Ledger
 from ..kernel.phases import BACKWARD, UNWINDING
+from ..store.enclosed import as_kept
 from ..store.port import ATTENTION, COMPENSATING, FINAL, RUNNING, Header, History, Query, Store
 from ..store.where.terms import FIELDS, All, Compare
 from .journals import Writing, of_one_tree, read, verified
@@ -43,7 +44,8 @@ def of_roots(query: Query) -> Query:
 
 
 async def tree_of(store: Store, root: Header) -> list[History]:
-    """A root execution and all that is nested in it, oldest last."""
+    """A root execution and all that is nested in it, oldest last; as the store keeps it, in its envelopes."""
+    store = as_kept(store)
     found = []
     nested = Query(namespace=root.namespace, root=root.uid, limit=MOST)
     uids = [root.uid]

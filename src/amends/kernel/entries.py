@@ -9,9 +9,8 @@ commands are imperatives.  Both are arrays, tagged by name first, and read well 
 Entries never change meaning once released; a new need is a new entry or a new trailing field with a
 default, so that journals written by older versions replay.
 
-Ids.  An *action id* names what a task of the saga created: the task's path and a sequence within it,
-``"2"`` or ``"3.1"`` (first thing that the task at ``"3"`` did).  They do not depend on the order in
-which tasks happen to run.
+Ids.  An *action id* names what a task of the saga created: the task's path and a sequence within it, ``"2"``
+or ``"3.1"`` (first thing that the task at ``"3"`` did).  They do not depend on the order in which tasks run.
 
 Payloads stand in the row as raw JSON, parsed by the kernel only where the saga needs the value.
 """
@@ -455,10 +454,14 @@ def seal(position: int, now: float, events: list[Any], commands: list[Any], prev
     return Row(position, now, came.decode(), went.decode(), sum_)
 
 
-def opened(row: Row, position: int, previous: int) -> tuple[bytes, bytes]:
-    """The row's events and commands as JSON.
+def checksum(position: int, now: float, came: bytes, went: bytes, previous: int) -> int:
+    """The checksum of a row with these events and commands, chained to the `previous` one."""
+    return crc32(went, crc32(came, crc32(_place(position, now), previous)))
 
-    Raises `CorruptJournal` unless it stands at `position` and its checksum chains to the `previous` one.
+
+def opened(row: Row, position: int, previous: int) -> tuple[bytes, bytes]:
+    """The row's events and commands as JSON. Raises `CorruptJournal` unless it stands at `position` and its
+    checksum chains to the `previous` one.
     """
     if row.position != position:
         raise CorruptJournal(
@@ -466,7 +469,7 @@ def opened(row: Row, position: int, previous: int) -> tuple[bytes, bytes]:
             hint="restore the journal from a backup, or terminate this execution",
         )
     came, went = row.events.encode(), row.commands.encode()
-    sum_ = crc32(went, crc32(came, crc32(_place(position, row.now), previous)))
+    sum_ = checksum(position, row.now, came, went, previous)
     if sum_ != row.checksum:
         raise CorruptJournal(
             f"journal row {position} does not match its checksum (stored {row.checksum}, computed {sum_})",
@@ -494,7 +497,6 @@ def decode_commands(text: str | bytes) -> list[Command]:
 def decode_event(data: bytes | str) -> Event:
     """One event, as an inbox row carries it."""
     try:
-        event: Event = _event.decode(data)
-        return event
+        return _event.decode(data)  # type: ignore[no-any-return]
     except msgspec.MsgspecError as error:
         raise CorruptJournal(f"an inbox message cannot be read: {error}", hint=RESTORE) from error

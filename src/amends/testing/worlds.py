@@ -13,6 +13,7 @@ import msgspec
 
 from ..definition.saga import Saga
 from ..dialects.graph import Graph
+from ..encryption.codec import Codec
 from ..engine.engine import Engine
 from ..errors import Refused
 from ..store import open_store
@@ -84,6 +85,7 @@ class World:
         steps: Sequence[Any] = (),
         resources: Sequence[Any] = (),
         settings: Settings | None = None,
+        codec: Codec | None = None,
     ) -> AsyncIterator[Engine]:
         """An engine of this world, with the arguments of `Engine`. All of a world's engines share one store.
 
@@ -99,6 +101,7 @@ class World:
             steps=steps,
             resources=resources,
             settings=msgspec.structs.replace(given, poll=max(given.poll, _RARELY)),
+            codec=codec,
             clock=self._clock,
             ids=self._ids,
             chance=self._chance,

@@ -19,6 +19,7 @@ from ..kernel.actions import OPEN, UNDO_RUNNING, UNKNOWN, Action
 from ..kernel.instance import PYTHON, Instance
 from ..kernel.phases import FINISHED
 from ..store import port
+from ..store.enclosed import unopened
 from ..store.port import Claim, Header, Message
 from .live import Live
 
@@ -95,6 +96,9 @@ class Loader:
                 hint="find what kills the process (memory, a native crash), then retry",
             )
             self._worker.parking.park(live, error, claim.inbox)
+            return
+        if (closed := unopened(self._worker.store, header, claim.rows, claim.inbox)) is not None:
+            self._worker.parking.unable(live, closed, claim)
             return
         try:
             with self._worker.watchdog:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import AmendsError, CorruptJournal, Parked, Refused, StoreBusy, StoreFull
+from ..errors import AmendsError, CorruptJournal, Parked, Refused, StoreBusy, StoreFull, Unopened
 from ..kernel import entries as e
 from ..kernel.holding import PauseRequested, ResumeRequested
 from ..kernel.phases import RETURNED
 from ..store import port
+from ..store.enclosed import unopened
 from ..store.port import Claim, Message, Write
 from . import writes
 from .live import Live
@@ -83,10 +84,11 @@ class Parking:
     def unable(self, live: Live, error: Parked, claim: Claim) -> None:
         """The journal cannot be replayed, or a message not read. If somebody asked for an end, give it from
         the journal alone."""
+        error = unopened(self._worker.store, claim.header, claim.rows, claim.inbox) or error
         if not self._end_from_journal(live, claim, error):
             self.park(live, error, claim.inbox)
 
-    def unreadable(self, live: Live, error: CorruptJournal) -> None:
+    def unreadable(self, live: Live, error: CorruptJournal | Unopened) -> None:
         """A message to a resident execution is damaged: park as soon as no row is on its way."""
         if live.busy:
             live.exclusive.append(lambda: self.park(live, error, []))
@@ -108,6 +110,8 @@ class Parking:
         if not requests:
             return False
         terminated = any(isinstance(event, e.TerminateRequested) for event in requests)
+        if isinstance(error, Unopened) and not terminated:
+            return False  # what is to be undone cannot be read
         ledger = instance.ledger
         if not terminated and (ledger.pivoted or ledger.phase == RETURNED):
             return False  # recorded and refused once the code is back; until then only a person can help

@@ -25,11 +25,12 @@ from typing import Any
 
 from ..clock import Clock
 from ..definition.registry import Registry
-from ..errors import AmendsError, CorruptJournal, Parked, Poison, StoreError
+from ..errors import AmendsError, CorruptJournal, Parked, Poison, StoreError, Unopened
 from ..kernel import entries as e
 from ..kernel.instance import PYTHON, Decision
 from ..kernel.loop import Stage
 from ..kernel.phases import FINISHED
+from ..store.enclosed import unopened_message
 from ..store.port import COMMITTED, Code, Message, Release, Store, Verdict, Write, is_shared
 from . import writes
 from .attempts import Attempts
@@ -142,13 +143,15 @@ class Worker:
                 live.inbox_seq += 1
                 try:
                     self.take(live, message)
-                except CorruptJournal as error:
+                except (CorruptJournal, Unopened) as error:
                     self.parking.unreadable(live, error)
 
     def take(self, live: Live, message: Message) -> None:
         """One inbox message, unless it was taken already."""
         if message.seq > live.last_seq:
             live.last_seq = message.seq
+            if (closed := unopened_message(self.store, message)) is not None:
+                raise closed
             live.consumed.append(message.seq)
             event = e.decode_event(message.event)
             if not self.pausing.hear(live, event):

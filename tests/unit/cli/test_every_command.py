@@ -4,6 +4,8 @@ form that is pinned, and a clear error for whatever can be wrong with what it ta
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import re
 import shlex
 from collections.abc import Callable
@@ -15,9 +17,11 @@ import click
 import msgspec
 import pytest
 
+from amends import Client
 from amends.cli import main
 from amends.cli.app import FOREIGN, PANELS, cli
 from amends.cli.exits import Exit
+from amends.encryption import Codec, KeyRing, MasterKey
 from tests.unit.cli import shop
 from tests.unit.cli.conftest import Done
 
@@ -45,6 +49,7 @@ STATES = {
     "retain": "completed",
     "export": "completed",
     "import": "completed",
+    "keys": "completed",
     "doctor": "completed",
 }
 
@@ -61,9 +66,27 @@ def example(name: str) -> list[str]:
     return shlex.split(examples(name)[0])[1:]
 
 
+MASTER = base64.b64encode(b"a master key for tests, no other").decode()
+
+
+async def _make_a_key() -> None:
+    codec = Codec(keys=KeyRing(MasterKey(MASTER)))
+    async with Client("sqlite:///orders.db", codec=codec) as client:
+        await client.keys.prepare("customer-42")
+
+
+@pytest.fixture(autouse=True)
+def _with_a_master_key(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and callspec.params.get("name") == "keys":
+        monkeypatch.setenv("AMENDS_MASTER_KEY", MASTER)
+
+
 def prepare(name: str, order: Order, tmp_path: Path) -> None:
     if name in STATES:
         order(STATES[name])
+        if name == "keys":
+            asyncio.run(_make_a_key())
         if name == "import":
             assert main(["export", "journals.jsonl"]) == Exit.OK
     elif name in {"run", "start", "explore"}:
@@ -317,6 +340,10 @@ def _history(found: Any) -> Any:
     return [{**found[0], "events": [{**started, "python": ""}]}, *found[1:]]
 
 
+def _keys(found: Any) -> Any:
+    return [{**each, "id": "", "master": ""} for each in found]
+
+
 def _version(found: Any) -> Any:
     return [dict.fromkeys(found[0], "")]
 
@@ -337,5 +364,6 @@ VARIES: dict[str, Callable[[Any], Any]] = {
     "explore": _explore,
     "graph": _graph,
     "history": _history,
+    "keys": _keys,
     "version": _version,
 }

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import AsyncIterator
 
 from ...clock import SystemClock
+from ...encryption.codec import Codec
+from ...encryption.environment import codec_from_environment
 from ...engine.engine import Engine
 from ...errors import AmendsError
 from ...store import Store, open_store
+from ...store.enclosed import as_kept
 from ...store.sqlite import checkup
 from ...store.sqlite.liveness import holder
 from .. import apps
 from ..desk import Desk
-from ..doctor import Finding, Level, examine_machine, examine_server, examine_store
+from ..doctor import Finding, Level, examine_keys, examine_machine, examine_server, examine_store
 from ..doctor.finding import careful, fine, problem
 from ..exits import Exit, Problem
 from ..options import Where, app_option, command
@@ -40,6 +44,9 @@ async def doctor(where: Where, app: str | None) -> Exit:
             code = Exit.STORE
         elif serving and (place.file is not None or not bad):  # a look must not bring a server up to date
             found.append(await _definitions(where, place, serving[0]))
+        codec = serving[0].codec if serving and serving[0].codec else codec_from_environment()
+        if codec is not None and not bad:
+            found += await _keys(where, place, serving[0] if serving else None, codec)
     except AmendsError as error:
         found.append(problem("store", error.message, error.hint))
         code = Exit.STORE
@@ -82,14 +89,24 @@ async def _server(store: Store, now: float) -> list[Finding]:
     return list(examine_server(await server.facts(store, now), now))
 
 
-async def _definitions(where: Where, place: Place, engine: Engine) -> Finding:
+@contextlib.asynccontextmanager
+async def _desk(where: Where, place: Place, engine: Engine | None) -> AsyncIterator[Desk]:
     async with contextlib.AsyncExitStack() as stack:
         store = None
-        if place.file is None:  # the engine's own URL may say more than can be shown
+        if place.file is None and engine is not None:  # its own URL may say more than can be shown
             store = engine.store
             await store.open()
             stack.push_async_callback(store.close)
-        desk = await stack.enter_async_context(Desk(place, where.namespace, store))
+        yield await stack.enter_async_context(Desk(place, where.namespace, store))
+
+
+async def _keys(where: Where, place: Place, engine: Engine | None, codec: Codec) -> list[Finding]:
+    async with _desk(where, place, engine) as desk:
+        return [found async for found in examine_keys(as_kept(desk.store), codec)]
+
+
+async def _definitions(where: Where, place: Place, engine: Engine) -> Finding:
+    async with _desk(where, place, engine) as desk:
         foreign, count = await unknown(desk, engine)
     if not foreign:
         return fine("definitions", f"the module defines the sagas of all {count} unfinished executions")

@@ -92,7 +92,7 @@ async def _run(
     attributes: dict[str, str],
     timeout: float | None,
 ) -> Header:
-    async with engine, Desk(place, engine.namespace, engine.store) as desk:
+    async with engine, Desk(place, engine.namespace, engine.store, engine.codec) as desk:
         if not engine.working:
             where.output.note(f"{_somebody(desk)} serves {place.url} and does the work", style="quiet")
         handle = await engine.start(call, id=id, attributes=attributes)
@@ -158,9 +158,9 @@ async def start(
             hint="name a file: --store sqlite:///orders.db, or use `amends run`",
         )
     _new_store(where, place)
-    async with Client(place.url, namespace=engine.namespace) as client:
+    async with Client(place.url, namespace=engine.namespace, codec=engine.codec) as client:
         handle = await client.start(call, id=id, attributes=pairs(attributes))
-    async with Desk(place, engine.namespace) as desk:
+    async with Desk(place, engine.namespace, codec=engine.codec) as desk:
         header, worker = await desk.find(handle.id), desk.worker()
     if where.json:
         where.output.data(forms.execution(header))

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import msgspec
 import rich_click as click
 
+from ...encryption.environment import codec_from_environment
 from ...engine.client import Client
 from ...engine.schedules.schedules import ScheduleStatus
 from ...engine.schedules.spec import CatchUp, Overlap
@@ -85,7 +86,8 @@ async def _add(where: Where, name: str, target: str, given: dict[str, Any]) -> N
     _must_be_named(name, "add")
     app = apps.load(target or None)
     call = values.call(app.saga(target), given.pop("args"), None)
-    async with Client(where.place.url, namespace=where.namespace) as client:
+    codec = codec_from_environment()
+    async with Client(where.place.url, namespace=where.namespace, codec=codec) as client:
         await client.schedules.add(name, call, **given)
     told = {"name": name, "action": "add", "saga": call.saga.name}
     _say(where, told, f"{name}: starts {call.saga.name}")
