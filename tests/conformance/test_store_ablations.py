@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from amends.store import SqliteStore, Store, kit
-from amends.store.sqlite import commit, reading, worker_side
+from amends.store.sqlite import commit, keys, reading, worker_side
 from amends.store.sqlite.sql import Bulk, Statements
 
 
@@ -110,6 +110,9 @@ ABLATIONS = [
         "retired = retired",
         "zombie_of_a_takeover_after_a_crash_is_fenced",
     ),
+    Ablation(keys._SQL, "rewrap", "AND wrapped = ?2", "AND ?2 <> ''", "rewrap_replaces_what_is_as_it_was"),
+    Ablation(keys._SQL, "forget", "wrapped = NULL,", "", "forgotten_is_gone"),
+    Ablation(keys._SQL, "forget", "subject = '',", "", "forgotten_is_gone"),
 ]
 
 

@@ -90,6 +90,10 @@ ABLATIONS = [
     Ablation(("trees",), "AND coalesce(e.finished_at, %(before)s::float8) < %(before)s::float8", "", PRUNING),
     Ablation(("trees",), "OR (e.parent <> '' AND e.root = ANY (%(uids)s::text[]))", "", PRUNING),
     Ablation(
+        ("rewrap_keys",), "AND k.wrapped = decode(v.was, 'hex')", "", "rewrap_replaces_what_is_as_it_was"
+    ),
+    Ablation(("forget_key",), "wrapped = NULL,", "", "forgotten_is_gone"),
+    Ablation(
         ("prune",),
         "attributes AS ( DELETE FROM",
         "attributes AS ( SELECT 1 FROM",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,21 @@ import apsw
 import msgspec
 import pytest
 
-from amends import Client, Engine, IdInUse, Refused, Retry, Signal, StoreError, UnknownName, saga, step
+from amends import (
+    Client,
+    Engine,
+    IdInUse,
+    Refused,
+    Resource,
+    Retry,
+    Signal,
+    StoreError,
+    Transaction,
+    UnknownName,
+    injected,
+    saga,
+    step,
+)
 from amends.encryption import Codec, KeyRing, Kms, MasterKey
 from amends.encryption.codec import DataKey
 from amends.engine.journals import verified
@@ -22,9 +37,10 @@ from amends.kernel import entries as e
 from amends.kernel.entries import Row
 from amends.store import MemoryStore, Store, open_store
 from amends.store.enclosed import Enclosed
+from amends.store.enclosed.keeping import Keeping
 from amends.store.port import History, KeyQuery, Query
 from amends.testing import world
-from tests.stores import all_of, execute
+from tests.stores import all_of, execute, new_schema, url_of
 
 NAME = "Marigold Featherstone"  # stands nowhere in a store
 LONG = f"{NAME} lives at 12 Lavender Mews. " * 20
@@ -50,6 +66,20 @@ class Odd(Exception):
 @step(name="encryption.break", retry=Retry(attempts=1))
 async def breaks(text: str) -> None:
     raise Odd(f"nobody called {text}", text)
+
+
+@step(name="encryption.note", transaction=True)
+def note(text: str, tx: Resource[Transaction] = injected) -> str:
+    tx.execute("CREATE TABLE IF NOT EXISTS notes (length integer)")
+    tx.execute(f"INSERT INTO notes VALUES ({len(text)})")
+    return text
+
+
+@saga(name="encryption.noted", subject=lambda text: "c-1")
+async def noted(text: str) -> str:
+    first = await note(text)
+    await charge("c-1", first)
+    return await note(first)
 
 
 @saga(name="encryption.child")
@@ -237,6 +267,33 @@ def test_only_compressed(store: MemoryStore | str) -> None:
     assert bytes_of(store).count(b"Lavender Mews") < 40  # of some hundred
 
 
+def test_a_dump_of_the_server_has_nothing_in_the_clear(postgres: str) -> None:
+    """As `pg_dump` writes it, before and after forgetting."""
+    ((folder,),) = execute(postgres, "SELECT setting FROM pg_config() WHERE name = 'BINDIR'")
+    dump = Path(folder) / "pg_dump"
+    if not dump.exists():
+        pytest.skip("the server is elsewhere, or brings no pg_dump")
+    with new_schema(postgres) as schema:
+
+        async def main() -> None:
+            async with Engine(url_of(postgres, schema), sagas=SAGAS, codec=codec()) as engine:
+                await every_ending(engine)
+                dumped = await asyncio.to_thread(dumped_by, dump, postgres, schema)
+                assert b"encryption.charge" in dumped
+                assert b"Marigold" not in dumped
+                await engine.keys.forget("c-1", "asked for")
+                dumped = await asyncio.to_thread(dumped_by, dump, postgres, schema)
+                assert b"Marigold" not in dumped
+
+        asyncio.run(main())
+
+
+def dumped_by(dump: Path, server: str, schema: str) -> bytes:
+    done = subprocess.run([dump, "-n", schema, server], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 # ---------------------------------------------------------------- the same request
 
 
@@ -399,6 +456,13 @@ def test_a_worker_hears_of_it_in_time() -> None:
     asyncio.run(main())
 
 
+def test_a_worker_that_never_asks_again_would_not_hear_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The safeguard of the test above, taken out."""
+    monkeypatch.setattr(Keeping, "fresh", lambda self, key: True)
+    with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
+        test_a_worker_hears_of_it_in_time()
+
+
 def test_a_key_that_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
     file = tmp_path / "x.db"
 
@@ -411,6 +475,15 @@ def test_a_key_that_is_forgotten_is_in_no_file(tmp_path: Path) -> None:
             await engine.keys.forget("c-1", "asked for")
             assert kept["c-1"] not in files_in(tmp_path)  # type: ignore[operator]
             assert kept["c-2"] in files_in(tmp_path)  # type: ignore[operator]
+            for n in range(10, 200):  # pages fill up and are split
+                await engine.keys.prepare(f"c-{n}")
+            await engine.store.tidy()
+            kept = {key.subject: key.wrapped for key in await engine.store.keys(KeyQuery(limit=1000))}
+            for n in range(10, 200, 19):
+                await engine.keys.forget(f"c-{n}", "asked for")
+            there = files_in(tmp_path)
+            gone = {subject for subject, wrapped in kept.items() if wrapped and wrapped not in there}
+            assert gone == {f"c-{n}" for n in range(10, 200, 19)}
 
     asyncio.run(main())
 
@@ -662,10 +735,7 @@ def test_rows_are_chained_as_they_are_stored(store: MemoryStore | str) -> None:
         async with Engine(store, sagas=SAGAS, codec=codec()) as engine:
             await every_ending(engine)
             for history in await kept(engine.store):
-                checksum = 0
-                for place, row in enumerate(history.rows):
-                    e.opened(row, place, checksum)
-                    checksum = row.checksum
+                _chained(history.rows)
                 seen = await engine._backend.store.read(history.header.uid)
                 assert seen is not None
                 _chained(seen[1])
@@ -678,6 +748,21 @@ def _chained(rows: list[Row]) -> None:
     for place, row in enumerate(rows):
         e.opened(row, place, checksum)
         checksum = row.checksum
+
+
+def test_transactional_steps(tmp_path: Path) -> None:
+    """Their rows are written inside of their transaction."""
+
+    async def main() -> None:
+        async with Engine(f"sqlite:///{tmp_path}/x.db", sagas=[noted], codec=codec()) as engine:
+            assert await engine.run(noted(NAME), id="a") == NAME
+            assert NAME in str(await engine.handle(noted, "a").history())
+            (history,) = await kept(engine.store)
+            _chained(history.rows)
+            assert "Marigold" not in str(history)
+
+    asyncio.run(main())
+    assert b"Marigold" not in files_in(tmp_path)
 
 
 def test_an_engine_without_a_codec_has_its_store_bare() -> None:
