@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, assert_type
 
 import amends
 from amends import Client, Engine, Handle, Result, Settings, Signal, Status, saga, step
+from amends.encryption import Codec, KeyRing, MasterKey
 from amends.engine.sync import Sync
 from amends.store.port import AuditRecord
 
@@ -66,6 +68,17 @@ async def engines(order: Order) -> None:
         await engine.run(place_order(order), "order-1")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Engine(sagas=[charge])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     Engine(sagas=place_order)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+async def keys(order: Order) -> None:
+    codec = Codec(keys=KeyRing(MasterKey.from_environment(), lifetime=timedelta(seconds=10)))
+    async with Engine(codec=codec) as engine, Client("sqlite:///orders.db", codec=codec) as client:
+        assert_type(await engine.start(place_order(order), subject="c-1"), Handle[Receipt])
+        assert_type(await client.run(place_order(order), subject="c-1"), Receipt)
+        assert_type(await engine.keys.list(subject="c-1"), list[amends.KeyStatus])
+        assert_type(await client.keys.forget("c-1", "asked for"), str)
+        async for batch in client.keys.rotate():
+            assert_type(batch, amends.RotateBatch)
 
 
 async def clients(order: Order) -> None:

@@ -93,9 +93,9 @@ class Client:
             header = await joined(await enlistment(store), header, call, connection)
         return Handle(self._backend, call.saga, header.id, header.uid, local=False)
 
-    async def run(self, call: SagaCall[R], *, id: str | None = None) -> R:
+    async def run(self, call: SagaCall[R], *, id: str | None = None, subject: str | None = None) -> R:
         """`start`, then `Handle.result`."""
-        return await (await self.start(call, id=id)).result()
+        return await (await self.start(call, id=id, subject=subject)).result()
 
     def handle(self, saga: Saga[..., R], id: str) -> Handle[R]:
         """A handle of an execution that exists (checked at its first use)."""
