@@ -6,12 +6,10 @@ commands are imperatives.  Both are arrays, tagged by name first, and read well 
     events    [["completed","1",{"id":"p-7"}]]
     commands  [["run","2","shop.reserve",{"order":{…}},1,""]]
 
-Entries never change meaning once released; a new need is a new entry or a new trailing field with a
-default, so that journals written by older versions replay.
+Entries never change meaning: a new need is a new entry, or a last field with a default (old rows replay).
 
 Ids.  An *action id* names what a task of the saga created: the task's path and a sequence within it, ``"2"``
-or ``"3.1"`` (first thing that the task at ``"3"`` did).  They do not depend on the order in which tasks run.
-
+or ``"3.1"`` (first thing that the task at ``"3"`` did), whatever the order in which tasks run.
 Payloads stand in the row as raw JSON, parsed by the kernel only where the saga needs the value.
 """
 

@@ -16,7 +16,8 @@ ENTRIES = (*typing.get_args(e.Event), *typing.get_args(e.Command))
 # into it? (`reason`, `refusal`: what operators and the library say.)
 CLEAR = {
     "id", "run", "python", "kernel", "deadline", "outcome", "hold", "attempt", "tainted", "retry_at", "paused", "name",
-    "key", "reason", "cause", "by", "status", "refusal", "critical", "step", "undo", "scope", "due", "saga", "version",
+    "key", "reason", "cause", "at",
+    "by", "status", "refusal", "critical", "step", "undo", "scope", "due", "saga", "version",
     "uid", "change", "events",
 }  # fmt: skip
 
