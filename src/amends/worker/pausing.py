@@ -165,7 +165,8 @@ class Pausing:
         worker = self._worker
         found = await worker.store.read(claim.header.uid)
         if found is not None and not worker.dead and found[0].owner == worker.incarnation:
-            worker.loader.adopt(Claim(*found, lost=claim.lost, deaths=claim.deaths))
+            header, rows, inbox = found
+            worker.loader.adopt(msgspec.structs.replace(claim, header=header, rows=rows, inbox=inbox))
 
     # ------------------------------------------------------------ afterwards
 

@@ -29,6 +29,7 @@ from amends import (
     saga,
     step,
 )
+from amends.clock import SystemClock
 from amends.encryption import Codec, KeyRing, Kms, MasterKey
 from amends.encryption.codec import DataKey
 from amends.engine.journals import verified
@@ -36,9 +37,9 @@ from amends.errors import KeyUnavailable, Unopened
 from amends.kernel import entries as e
 from amends.kernel.entries import Row
 from amends.store import MemoryStore, Store, open_store
-from amends.store.enclosed import Enclosed
+from amends.store.enclosed import Enclosed, enclosed
 from amends.store.enclosed.keeping import Keeping
-from amends.store.port import History, KeyQuery, Query
+from amends.store.port import Claim, Header, History, KeyQuery, Query
 from amends.testing import world
 from tests.stores import all_of, execute, new_schema, url_of
 
@@ -748,6 +749,26 @@ def _chained(rows: list[Row]) -> None:
     for place, row in enumerate(rows):
         e.opened(row, place, checksum)
         checksum = row.checksum
+
+
+class Claiming(MemoryStore):
+    """Its one claim says all that a claim can say."""
+
+    async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
+        header = Header(uid="u", id="one", saga="encryption.order", input="{}", created_at=0.0)
+        return [Claim(header, [], [], lost=True, deaths=3, slept=True)]
+
+
+def test_what_a_claim_says_reaches_the_worker() -> None:
+    async def main() -> None:
+        kept = Claiming()
+        await kept.open()
+        (bare,) = await kept.claim(1, 0.0, 1)
+        (claim,) = await enclosed(kept, codec(), SystemClock()).claim(1, 0.0, 1)
+        assert claim == bare
+        await kept.close()
+
+    asyncio.run(main())
 
 
 def test_transactional_steps(tmp_path: Path) -> None:

@@ -386,7 +386,7 @@ class Enclosed:
         if trouble is not None:
             header.input = envelope.missing_raw(trouble.why, trouble.id).decode()
         head = Head(keys.get(id), claim.rows[-1].checksum if claim.rows else 0)
-        return head, Claim(header, rows, inbox, claim.lost, claim.deaths)
+        return head, msgspec.structs.replace(claim, header=header, rows=rows, inbox=inbox)
 
     def _message(self, message: Message, keys: Mapping[str, Found], missing: set[str]) -> Message:
         hand = Opening(self._codec, message.uid, keys, missing)
