@@ -2,64 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-import time
-from pathlib import Path
+from functools import partial
 
-from .environment import describe
-from .measure import Report
-from .probe import ProbeFailed
-from .report import configurations, render, short, verdict, write_json
+from . import command
+from .probe import ROOT
 from .scenarios import SCENARIOS
 from .sizes import FULL, QUICK
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="Benchmarks of amends.")
-    parser.add_argument("names", nargs="*", metavar="name", help=f"scenarios: {', '.join(SCENARIOS)} (all)")
-    parser.add_argument(
-        "--quick", action="store_true", help="small sizes: nothing broke, figures not to quote"
-    )
-    parser.add_argument("--strict", action="store_true", help="exit with 1 when a bar is missed")
-    parser.add_argument("--json", type=Path, default=Path(__file__).parent / "results.json", metavar="FILE")
-    given = parser.parse_args()
-    unknown = sorted(set(given.names) - set(SCENARIOS))
-    if unknown:
-        parser.error(f"no scenario {', '.join(unknown)}; there are {', '.join(SCENARIOS)}")
-    return given
-
-
 def main() -> int:
     """Run what was asked for."""
-    given = arguments()
-    sizes = QUICK if given.quick else FULL
-    mode = "quick" if given.quick else "full"
-    where = describe()
-    print(f"amends benchmarks ({mode})\n  {short(where)}\n", flush=True)
-    if where["load_at_start"] > where["cores"]:
-        print("  BUSY: others use this machine; repeat before believing a pass or a miss\n", flush=True)
-    reports: list[Report] = []
-    broken: list[str] = []
-    for name in given.names or SCENARIOS:
-        began = time.perf_counter()
-        try:
-            report = SCENARIOS[name](sizes)
-        except ProbeFailed as error:
-            print(f"{name}: FAILED\n{error}", flush=True)
-            broken.append(name)
-            continue
-        report.notes.append(f"took {time.perf_counter() - began:.0f} s, {sizes.rounds} rounds")
-        reports.append(report)
-        print(render(report), flush=True)
-        write_json(given.json, where, mode, reports)
-    print(configurations(reports))
-    print(verdict(reports))
-    missed = [bar for report in reports for bar in report.bars if not bar.passed]
-    print(f"{len(missed)} bar(s) missed; every figure is in {given.json}")
-    if broken:
-        print(f"could not be measured: {', '.join(broken)}")
-    return 1 if broken or (missed and given.strict) else 0
+    results = ROOT / "bench" / "results.json"
+    options = command.given(
+        command.parser("python -m bench", "Benchmarks of amends.", SCENARIOS, results), SCENARIOS
+    )
+    sizes = QUICK if options.quick else FULL
+    scenarios = {name: partial(scenario, sizes) for name, scenario in SCENARIOS.items()}
+    return command.run("amends benchmarks", options, scenarios, sizes.rounds)
 
 
 if __name__ == "__main__":

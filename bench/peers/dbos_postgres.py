@@ -11,15 +11,13 @@ import asyncio
 import logging
 import os
 import platform
-from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
 from dbos import DBOS, DBOSConfig
 
-from bench.driving import Window, answer, asked, in_flight
-from bench.peers import dbos_work as work
-from bench.peers.dbos_program import WARM_UP, load_sync
+from bench.driving import Window, answer, asked
+from bench.peers.dbos_program import load_async, load_sync
 
 
 def launch(url: str, pool: int) -> None:
@@ -32,28 +30,11 @@ def launch(url: str, pool: int) -> None:
     DBOS.launch()
 
 
-async def load_async(what: str, count: int, width: int, pool: int, window: Window) -> None:
-    if pool:
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(pool))
-    workflow, expected = work.ASYNC[what], work.EXPECTED[what]
-
-    async def one(number: int) -> None:
-        if width == 1:
-            assert await workflow(0) == expected
-            return
-        handle = await DBOS.start_workflow_async(workflow, 0)
-        assert await handle.get_result() == expected
-
-    await in_flight(WARM_UP, width, one, Window())
-    with window:
-        await in_flight(count, width, one, window)
-
-
 def load(what: str, url: str, pool: int, api: str, count: int, width: int) -> dict[str, Any]:
     launch(url, pool)
     window = Window()
     if api == "async":
-        asyncio.run(load_async(what, count, width, pool, window))
+        asyncio.run(load_async(what, count, width, window, pool))
     else:
         load_sync(what, count, width, window)
     return {

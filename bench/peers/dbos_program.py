@@ -71,13 +71,14 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def limit_threads() -> None:
-    """`asyncio.to_thread` inside DBOS uses the loop's default executor."""
-    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS))
+def limit_threads(threads: int = THREADS) -> None:
+    """`asyncio.to_thread` inside DBOS uses the loop's default executor (0: as it comes)."""
+    if threads:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
 
 
-async def load_async(what: str, count: int, width: int, window: Window) -> None:
-    limit_threads()
+async def load_async(what: str, count: int, width: int, window: Window, threads: int = THREADS) -> None:
+    limit_threads(threads)
     workflow, expected = work.ASYNC[what], work.EXPECTED[what]
 
     async def one(number: int) -> None:
