@@ -39,6 +39,17 @@ def two_steps(world: World, go: asyncio.Event) -> Any:
     return two
 
 
+def around(inner: Any) -> Any:
+    """A saga that does nothing but wait for another."""
+
+    @saga(name="pausing.outer")
+    async def outer() -> str:
+        found: str = await inner()
+        return found
+
+    return outer
+
+
 async def paused(handle: Handle[Any]) -> amends.Status:
     """Wait until it stands still."""
     while (status := await handle.status()).paused is None:
@@ -266,11 +277,7 @@ def test_nested_sagas_stand_still_and_go_on_with_it(world: World) -> None:
     async def main() -> None:
         go = asyncio.Event()
         two = two_steps(world, go)
-
-        @saga(name="pausing.outer")
-        async def outer() -> str:
-            return await two()
-
+        outer = around(two)
         async with world.engine(outer, two) as engine:
             handle = await engine.start(outer(), id="p")
             await world.book.begun("pausing.first")
@@ -292,11 +299,7 @@ def test_nested_sagas_of_one_that_is_terminated_go_on_by_themselves(world: World
     async def main() -> None:
         go = asyncio.Event()
         two = two_steps(world, go)
-
-        @saga(name="pausing.outer")
-        async def outer() -> str:
-            return await two()
-
+        outer = around(two)
         async with world.engine(outer, two) as engine:
             handle = await engine.start(outer(), id="p")
             await world.book.begun("pausing.first")
