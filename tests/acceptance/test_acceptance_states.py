@@ -156,7 +156,11 @@ def test_killed_while_a_compensation_fails_and_while_it_is_parked(tmp_path: Path
 
 def others_undone(shop: Shop, id: str) -> bool:
     """A failing compensation stops nothing else."""
-    undone = {line.place for line in shop.book.lines() if line.id == id and line[4:] == ("undo", DONE)}
+    undone = {
+        line.place
+        for line in shop.book.lines()
+        if line.id == id and (line.direction, line.outcome) == ("undo", DONE)
+    }
     return undone == {1, 3}
 
 
