@@ -209,12 +209,13 @@ def template(folder: Path) -> Path:
     """An empty database: copying it is quicker than making one."""
     path = folder / "template.db"
     if not path.exists():
-        from amends.store.sqlite.connection import open_writer
+        from amends.store.sqlite.connection import checkpoint_on_close, open_writer
         from amends.store.sqlite.schema import bring_up_to_date
 
         making = folder / f"template-{os.getpid()}.db"
         connection = open_writer(str(making), "OFF", None, lambda _tries: False)
         bring_up_to_date(connection, str(making))
+        checkpoint_on_close(connection, wanted=True)  # the schema would stay in the log, which is not copied
         connection.close()
         making.rename(path)
     return path
