@@ -51,7 +51,7 @@ KINDS: dict[str, Any] = {
 }
 WATCH = """
 CREATE TABLE {s}.zombies (said text);
-CREATE TABLE {s}.burials (incarnation bigint, at timestamptz);
+CREATE TABLE {s}.burials (incarnation bigint, at timestamptz, place text, undertaker text);
 CREATE FUNCTION {s}.watch_rows() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
     INSERT INTO {s}.zombies
     SELECT format('%s wrote row %s of %s, which belongs to %s', w.name, NEW.position, e.id, l.place)
@@ -69,7 +69,8 @@ CREATE FUNCTION {s}.watch_owners() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
     RETURN NEW;
 END$$;
 CREATE FUNCTION {s}.watch_burials() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
-    INSERT INTO {s}.burials VALUES (NEW.incarnation, clock_timestamp());
+    INSERT INTO {s}.burials SELECT NEW.incarnation, clock_timestamp(),
+        (SELECT place FROM {s}.leases WHERE incarnation = NEW.incarnation), current_setting('application_name');
     RETURN NEW;
 END$$;
 CREATE TRIGGER watch BEFORE INSERT ON {s}.journal FOR EACH ROW EXECUTE FUNCTION {s}.watch_rows();
@@ -94,6 +95,7 @@ class Storm:
     suspects: set[int] = field(default_factory=set)
     living: list[Process] = field(default_factory=list)
     deaths: list[tuple[int, Any]] = field(default_factory=list)
+    killed: dict[int, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)
@@ -189,6 +191,7 @@ class Storm:
         self.living.remove(worker)
         now = self.sql("SELECT clock_timestamp()")[0][0]
         self.deaths += [(each, now) for each in self.incarnations(worker)]
+        self.killed[worker.popen.pid] = now
         self.shop.kill(worker)
         self.worker()
 
@@ -295,10 +298,21 @@ class Storm:
         self.living.clear()
 
     def judge(self, statuses: dict[str, str]) -> Judgement:
-        for worker in self.shop.workers:
-            if "retired by others" in worker.log.read_text():  # its lease ran out on a busy machine
-                self.suspects.add(worker.popen.pid)
+        deposed = self._deposed()
+        assert self.suspects <= deposed, "the server saw that others took over from those that stood still"
+        self.suspects = deposed
         return judge(self.book.lines(), statuses, self.wanted, self.suspects)
+
+    def _deposed(self) -> set[int]:
+        """Workers that lived when others took over from them (on a busy machine a lease runs out): so the
+        server saw it, though they may have been killed before they could say so themselves.
+        """
+        found = set()
+        for place, undertaker, at in self.sql("SELECT place, undertaker, at FROM storm.burials"):
+            pid = int(place.split(":")[1])
+            if undertaker != f"w{pid}" and (pid not in self.killed or at < self.killed[pid]):
+                found.add(pid)
+        return found
 
     def zombies(self) -> list[str]:
         return [str(said) for (said,) in self.sql("SELECT said FROM storm.zombies")]
