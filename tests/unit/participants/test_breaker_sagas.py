@@ -162,14 +162,14 @@ def test_without_the_rule_of_one_probe_many_knock_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ablation: a breaker that forgets that somebody probes lets all of them through."""
-    monkeypatch.setattr(
-        Breaker, "_probing", property(lambda self: False, lambda self, value: None), raising=False
-    )
+    forgets = property(lambda self: False, lambda self, value: None)
 
     async def main() -> None:
         gate = Gate()
         async with participant(reset) as bank:
             await outage(tmp_path, bank)
+            # Not before: during the outage, a saga that is always let through never comes to hold.
+            monkeypatch.setattr(Breaker, "_probing", forgets, raising=False)
             bank.play(gate)
             again = breaker(tmp_path)
             async with engine(tmp_path, bank, again) as second:
