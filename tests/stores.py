@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from amends.store import Store, kit
+import msgspec
+
+from amends.store import MemoryStore, Store, kit
 from amends.store.postgres import PostgresStore
 
 T = TypeVar("T")
@@ -44,6 +47,25 @@ def execute(url: str, sql: str, *values: Any) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, autocommit=True) as connection:
         cursor = connection.execute(sql, values or None)
         return cursor.fetchall() if cursor.description else []
+
+
+def bytes_of(store: MemoryStore | str) -> bytes:
+    """The files of a store, or all rows of all its tables."""
+    if isinstance(store, MemoryStore):
+        state = store._state
+        kept = [(each.header, each.journal(), each.waiting()) for each in state.executions.values()]
+        tasks = [[each.task, each.progress] for each in state.tasks._by_key.values()]
+        return msgspec.json.encode((kept, tasks, state.audit, list(state.keys.values())))
+    if store.startswith("sqlite:///"):
+        file = Path(store.removeprefix("sqlite:///"))
+        return b"".join(each.read_bytes() for each in file.parent.glob(f"{file.name}*"))
+    server, _, options = store.partition("schema=")
+    server, schema = server.rstrip("?&"), options.partition("&")[0]
+    tables = execute(server, "SELECT tablename FROM pg_tables WHERE schemaname = %s", schema)
+    rows = [
+        row for (table,) in tables for row in execute(server, f"SELECT t::text FROM {schema}.{table} AS t")
+    ]
+    return "\n".join(text for (text,) in rows).encode()
 
 
 def subject(url: str, schema: str, **options: Any) -> kit.Subject:

@@ -63,12 +63,15 @@ if typing.TYPE_CHECKING:
     from .engine.keys import Keys, KeyStatus, RotateBatch
     from .engine.operations import Operations
     from .engine.outcome import Result
+    from .engine.queue_worker import QueueWorker
+    from .engine.queues import Queues
     from .engine.retention import RetainBatch
     from .engine.schedules.schedules import Schedules, ScheduleStatus
     from .engine.status import Status
     from .engine.transfer import ImportItem
     from .kernel.limits import Limits
     from .store.port import Transaction
+    from .store.queueing import QueueLimits, QueueStatus, TaskStatus
     from .worker.settings import Settings
 
 __version__ = "0.1.0.dev0"
@@ -109,6 +112,10 @@ __all__ = [
     "PayloadTooLarge",
     "PivotRefused",
     "QueryError",
+    "QueueLimits",
+    "QueueStatus",
+    "QueueWorker",
+    "Queues",
     "Recovery",
     "Refused",
     "Rejected",
@@ -128,6 +135,7 @@ __all__ = [
     "StepCall",
     "StepFailed",
     "StoreError",
+    "TaskStatus",
     "Terminated",
     "Transaction",
     "UnknownName",
@@ -174,6 +182,8 @@ _HOMES = {
     ".engine.handle": ("Handle",),
     ".engine.keys": ("Keys", "KeyStatus", "RotateBatch"),
     ".engine.operations": ("Operations",),
+    ".engine.queue_worker": ("QueueWorker",),
+    ".engine.queues": ("Queues",),
     ".engine.retention": ("RetainBatch",),
     ".engine.schedules.schedules": ("Schedules", "ScheduleStatus"),
     ".engine.transfer": ("ImportItem",),
@@ -181,6 +191,7 @@ _HOMES = {
     ".engine.status": ("Status",),
     ".kernel.limits": ("Limits",),
     ".store.port": ("Transaction",),
+    ".store.queueing": ("QueueLimits", "QueueStatus", "TaskStatus"),
     ".worker.settings": ("Settings",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

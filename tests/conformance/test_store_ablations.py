@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from amends.store import SqliteStore, Store, kit
-from amends.store.sqlite import commit, keys, reading, worker_side
+from amends.store.sqlite import commit, keys, reading, tasks, worker_side
 from amends.store.sqlite.sql import Bulk, Statements
 
 
@@ -26,6 +26,7 @@ class Ablation:
     holder: str = ""  # the module's own name for a statement over many rows
 
 
+DEAD = "dead_task_is_reported"
 ABLATIONS = [
     Ablation(commit.SQL, "fence", "AND retired = 0", "", "commit_by_the_retired_is_fenced"),
     Ablation(
@@ -113,6 +114,13 @@ ABLATIONS = [
     Ablation(keys._SQL, "rewrap", "AND wrapped = ?2", "AND ?2 <> ''", "rewrap_replaces_what_is_as_it_was"),
     Ablation(keys._SQL, "forget", "wrapped = NULL,", "", "forgotten_is_gone"),
     Ablation(keys._SQL, "forget", "subject = '',", "", "forgotten_is_gone"),
+    Ablation(tasks.SQL, "renew", "tries = ?2", "?2 > 0", "late_report_is_refused"),
+    Ablation(tasks.SQL, "held", "tries = ?2", "?2 > 0", "late_report_is_refused"),
+    Ablation(tasks.SQL, "promote", "lapses = lapses + (state = 'leased')", "lapses = lapses", DEAD),
+    Ablation(tasks.SQL, "promote", "cancelled, lapses", "0, lapses", "cancelled_while_it_runs"),
+    Ablation(tasks.SQL, "candidates", "d.state <> 'done'", "false", "compensation_waits_for_its_action"),
+    Ablation(tasks.SQL, "candidates", "t.priority DESC,", "", "priority_goes_first_then_age"),
+    Ablation(tasks.SQL, "save", "tokens = ?3", "tokens = ?3 + 9", "rate_is_limited"),
 ]
 
 

@@ -61,6 +61,15 @@ ABLATIONS = [
     _unfenced("audited"),
     _unfenced("locked", "heads"),
     _unfenced("locked", "posted", "heads"),
+    Ablation(("queued",), "{fenced}", "", "retired_adds_and_drops_no_task"),
+    Ablation(("dropped",), "{fenced}", "", "retired_adds_and_drops_no_task"),
+    Ablation(("queued",), "{dropped_first}", "", "ended_task_stays_until_its_owner_drops_it"),
+    Ablation(("queued",), "WHERE {gate}", "WHERE true", "task_comes_with_its_row"),
+    Ablation(("task_renew",), "AND t.tries = v.tries", "", "late_report_is_refused"),
+    Ablation(
+        ("task_promote",), "CASE WHEN t.state = 'leased' THEN 1 ELSE 0 END", "0", "dead_task_is_reported"
+    ),
+    Ablation(("task_candidates",), "d.state <> 'done'", "false", "compensation_waits_for_its_action"),
     Ablation(("posted",), "{first}", "", "key_is_free_again_within_one_commit"),
     Ablation(("posted",), "ORDER BY v.place", "ORDER BY v.place DESC", "duplicates_within_one_sending"),
     Ablation(("heads",), SEEN, "v.seen IS NOT NULL AS released", "release_is_refused_when_a_message_came"),

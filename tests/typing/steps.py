@@ -50,6 +50,15 @@ def weigh(order: Order) -> float:
     return 1.0
 
 
+def customer(order: Order) -> str:
+    return order.id
+
+
+@step(queue="mails", priority=2, delay=timedelta(seconds=1), key=customer, pool="relay")
+async def mail(order: Order) -> str:
+    return order.id
+
+
 @step
 async def notify(order: Order) -> None:
     return None
@@ -76,6 +85,7 @@ async def resources_are_left_out(order: Order) -> None:
 
 
 async def calls(order: Order) -> None:
+    _ = assert_type(mail(order).options(priority=1, delay=2), StepCall[str])
     call = charge(order)
     _ = assert_type(call, StepCall[Payment])
     assert_type(await call, Payment)

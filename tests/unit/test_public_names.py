@@ -46,6 +46,7 @@ NAMES = {
         "Settings",
         "Status",
     ],
+    "queues": ["QueueLimits", "QueueStatus", "QueueWorker", "Queues", "TaskStatus"],
     "many at a time": ["BulkBatch", "BulkItem", "ImportItem", "RetainBatch", "RotateBatch"],
     "errors": [
         "AmendsError",

@@ -37,6 +37,7 @@ PANELS: dict[str, dict[str, Entry]] = {
         "schedule": Entry(
             "schedule:schedule", "Start sagas by the clock: add, list, pause, resume, remove, preview."
         ),
+        "queue": Entry("queue:queue", "Look at queues and steer them: list, pause, resume, limit."),
         "send": Entry("send:send", "Send a signal to an execution."),
     },
     "Look": {

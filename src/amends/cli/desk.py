@@ -20,6 +20,7 @@ from ..engine.handle import Handle
 from ..engine.keys import Keys
 from ..engine.listing import MOST, pages
 from ..engine.operations import Operations
+from ..engine.queues import Queues
 from ..engine.schedules.schedules import Schedules
 from ..engine.status import stand
 from ..ids import RandomIds
@@ -28,6 +29,7 @@ from ..kernel.limits import Limits
 from ..store import open_store
 from ..store.enclosed import enclosed
 from ..store.port import AuditRecord, Header, Message, Query, Store
+from ..store.queueing import TaskStatus
 from ..store.sqlite.checkup import must_be_store
 from ..store.sqlite.liveness import holder
 from .resolve import Place, must_exist
@@ -115,6 +117,15 @@ class Desk:
     def keys(self) -> Keys:
         """The keys of subjects."""
         return Keys(self._backend, self.codec)
+
+    @property
+    def queues(self) -> Queues:
+        """Steps that run elsewhere."""
+        return Queues(self._backend)
+
+    async def tasks(self, header: Header) -> list[TaskStatus]:
+        """What of an execution is with a queue, oldest first."""
+        return await self.store.tasks_of(header.uid)
 
     def handle(self, id: str) -> Handle[Any]:
         """A handle that needs no definition; results are plain JSON values."""

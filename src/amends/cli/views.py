@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
 from ..store.port import Header
 from . import forms
 from .desk import Desk
@@ -28,6 +30,7 @@ async def look(where: Where, desk: Desk, id: str) -> View:
         children=children,
         nested=nested,
         audit=await desk.audit(header),
+        tasks=await desk.tasks(header),
         worker=desk.worker(),
         now=desk.clock.now(),
         again=where.again,
@@ -45,4 +48,5 @@ async def _nest(desk: Desk, children: Sequence[Header], nested: dict[str, Story]
 def form(view: View) -> dict[str, Any]:
     """The same for programs."""
     children = [forms.execution(child) for child in view.children]
-    return forms.shown(view.header, view.story, children, list(view.audit), view.worker)
+    tasks = [msgspec.structs.asdict(task) for task in view.tasks]
+    return {**forms.shown(view.header, view.story, children, list(view.audit), view.worker), "tasks": tasks}

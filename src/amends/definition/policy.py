@@ -150,8 +150,12 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         self, attempt: int, error: BaseException, since: float, now: float, chance: random.Random
     ) -> float | None:
         """When (seconds since the epoch) to try again after `attempt` failed; None: give up."""
-        if not self.allows(error):
-            return None
+        return self.after(attempt, error, since, now, chance) if self.allows(error) else None
+
+    def after(
+        self, attempt: int, error: BaseException, since: float, now: float, chance: random.Random
+    ) -> float | None:
+        """The same for an error of which it is known that it may be retried."""
         if self.attempts is not None and attempt >= self.attempts:
             return None
         due = now + max(self.wait(attempt, chance), retry_after(error))

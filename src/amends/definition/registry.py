@@ -23,10 +23,13 @@ class Registry:
         self.parent = parent
         self.steps: dict[str, Step[..., Any]] = {}
         self.sagas: dict[tuple[str, str], Saga[..., Any]] = {}
+        self._queues: set[str] = set()
 
     def add_step(self, step: Step[..., Any]) -> None:
         """Make a step known."""
         self.steps[step.name] = step
+        if step.options.queue:
+            self._queues.add(step.options.queue)
 
     def add_saga(self, saga: Saga[..., Any]) -> None:
         """Make a saga known under its name and version."""
@@ -77,6 +80,11 @@ class Registry:
     def definitions(self) -> list[tuple[str, str]]:
         """Name and version of every saga that is known here."""
         return sorted(set(self._keys()))
+
+    @property
+    def queues(self) -> set[str]:
+        """The queues of all steps that are known here."""
+        return self._queues | (self.parent.queues if self.parent is not None else set())
 
     @property
     def count(self) -> int:

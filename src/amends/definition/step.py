@@ -40,6 +40,9 @@ S = TypeVar("S")
 R_co = TypeVar("R_co", covariant=True)
 
 
+MOST_PRIORITY = 1_000_000
+
+
 class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Policies of a step (times in seconds). See `step` for what each means."""
 
@@ -54,6 +57,11 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     transaction: bool = False
     limit: int | None = None
     recovery: RecoveryPolicy = {}
+    queue: str = ""
+    priority: int = 0
+    delay: float = 0.0
+    key: Callable[..., object] | None = None
+    pool: str = ""
 
 
 class _CompensationDecorator(Protocol[P, R_co]):
@@ -91,6 +99,7 @@ class Step(Generic[P, R]):
         self.options = options or StepOptions()
         self.fallback = _alternatives(fallback)
         self.is_async = inspect.iscoroutinefunction(fn)
+        self.elsewhere = self.options.transaction or bool(self.options.queue)
         self.instance: Any = None
         self.undo: Compensation | None = None
         self.verifier: Callable[..., Any] | None = None
@@ -203,6 +212,10 @@ class Step(Generic[P, R]):
         """Call the plain function with bound arguments (a coroutine, or the value of a `def` step)."""
         return invoke(self.fn, self.signature, self.instance, (), args, resources)
 
+    def call_with(self, fn: Callable[..., Any], args: msgspec.Struct) -> Any:
+        """Call `fn` with the step's arguments, as the step itself would be called (without its object)."""
+        return invoke(fn, self.signature, None, (), args, None)
+
     def bound(self, args: msgspec.Struct, resources: dict[str, Any] | None = None) -> Callable[[], Any]:
         """`invoke`, to be called later."""
         if resources or self.instance is not None or self.signature.plan[1]:
@@ -256,14 +269,26 @@ class StepCall(Call[R]):
         schedule_to_close: Duration | None = None,
         retry: Retry | None = None,
         heartbeat: Duration | None = None,
+        priority: int | None = None,
+        delay: Duration | None = None,
     ) -> StepCall[R]:
-        """The same call with other policies (None: as the step says)."""
+        """The same call with other policies (None: as the step says).
+
+        priority and delay are for steps with a queue. Raises `DefinitionError`.
+        """
         changed: dict[str, Any] = {
             "timeout": seconds(timeout, "timeout"),
             "schedule_to_close": seconds(schedule_to_close, "schedule_to_close"),
             "heartbeat": seconds(heartbeat, "heartbeat"),
             "retry": retry,
+            "priority": priority,
+            "delay": seconds(delay, "delay"),
         }
+        if (priority is not None or delay is not None) and not self.step.options.queue:
+            raise DefinitionError(
+                f"{self.step.name} has no queue, so it takes no priority and no delay",
+                hint='@step(queue="…"), or amends.sleep before the step',
+            )
         changed = {key: value for key, value in changed.items() if value is not None}
         policy = msgspec.structs.replace(self.overrides or self.step.options, **changed)
         self._used = True
@@ -348,6 +373,11 @@ def step(
     fallback: Sequence[Step[..., Any]] = (),
     limit: int | None = None,
     recovery: RecoveryPolicy | None = None,
+    queue: str | None = None,
+    priority: int = 0,
+    delay: Duration | None = None,
+    key: Callable[..., object] | None = None,
+    pool: str | None = None,
 ) -> _StepDecorator: ...
 def step(
     fn: Callable[..., Any] | None = None,
@@ -366,6 +396,11 @@ def step(
     fallback: Sequence[Step[..., Any]] = (),
     limit: int | None = None,
     recovery: RecoveryPolicy | None = None,
+    queue: str | None = None,
+    priority: int = 0,
+    delay: Duration | None = None,
+    key: Callable[..., object] | None = None,
+    pool: str | None = None,
 ) -> Any:
     """Make a durable step of an ``async def`` (or a ``def``, which runs in a thread).
 
@@ -376,11 +411,16 @@ def step(
     attempt.  irreversible: there is no undo; what it did is residue. transaction: a `def` step
     whose effect commits together with the journal.  fallback: steps with the same parameters, tried
     in order once this one has failed and is settled.  limit: at most so many at a time in this
-    worker.  recovery: what to do per exception class once it has finally failed.  Raises
-    `DefinitionError`.
+    worker.  recovery: what to do per exception class once it has finally failed.
+
+    queue: run it where that queue is served (see `docs/queues.md`); then also priority: higher comes first.
+    delay: seconds before its first attempt may begin.  key: of the step's arguments, a text; how many of one
+    key run at once is a limit of the queue.  pool: a named pool, perhaps shared with other queues, of which
+    it takes a place while it runs.  Raises `DefinitionError`.
     """
     if limit is not None and limit < 1:
         raise DefinitionError(f"limit must be at least 1, got {limit}")
+    _check_queue(queue, priority, delay, key, pool, here=transaction or limit is not None)
     options = StepOptions(
         timeout=seconds(timeout, "timeout"),
         schedule_to_close=seconds(schedule_to_close, "schedule_to_close"),
@@ -393,6 +433,11 @@ def step(
         transaction=transaction,
         limit=limit,
         recovery=recovery_policy(recovery),
+        queue=queue or "",
+        priority=priority,
+        delay=seconds(delay, "delay") or 0.0,
+        key=key,
+        pool=pool or "",
     )
 
     def declare(given: Callable[..., Any]) -> Step[..., Any]:
@@ -404,3 +449,42 @@ def step(
         return Step(given, name, options, fallback)
 
     return declare if fn is None else declare(fn)
+
+
+def _check_queue(
+    queue: str | None, priority: int, delay: object, key: object, pool: str | None, *, here: bool
+) -> None:
+    if queue is None:
+        if priority or not (delay is key is pool is None):
+            raise DefinitionError(
+                "priority, delay, key and pool are of steps with a queue", hint='@step(queue="…")'
+            )
+        return
+    for what, name in (("queue", queue), ("pool", pool)):
+        if name is not None and not _is_name(name):
+            raise DefinitionError(
+                f"the name of a {what} is visible text without a colon, got {name!r}", hint=f'{what}="emails"'
+            )
+    if here:
+        raise DefinitionError(
+            f"a step in the queue {queue!r} runs elsewhere: it has no transaction and no limit of its own",
+            hint="limits of a queue hold for all who serve it: amends queue limit NAME --concurrency 10",
+        )
+    if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > MOST_PRIORITY:
+        raise DefinitionError(
+            f"priority is a whole number from {-MOST_PRIORITY} to {MOST_PRIORITY}, got {priority!r}"
+        )
+    if key is not None and not callable(key):
+        raise DefinitionError(
+            f"key is a function of the step's arguments, got {key!r}", hint="key=lambda order: order.customer"
+        )
+
+
+def _is_name(name: object) -> bool:
+    return (
+        isinstance(name, str)
+        and bool(name.strip())
+        and name == name.strip()
+        and name.isprintable()
+        and ":" not in name
+    )

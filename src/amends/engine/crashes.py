@@ -181,8 +181,8 @@ POINTS: dict[str, Point] = {
     ),
     "writer.checkpoint.after": Point("the log is copied", "store", after("_writer._copy_log")),
     "activation.decided": Point("a decision is made and not committed", "worker", before("_journal")),
-    "decision.durable": Point("a decision is durable, nothing carried out", "worker", before("_committed")),
-    "decision.carried_out": Point("all that it commands is dispatched", "worker", after("_committed")),
+    "decision.durable": Point("a decision is durable, nothing carried out", "worker", before("committed")),
+    "decision.carried_out": Point("all that it commands is dispatched", "worker", after("committed")),
     "action.dispatch": Point("an action is about to be dispatched", "worker", _attempts("do", _dispatched)),
     "action.effect": Point(
         "an action took effect, its end is not reported", "worker", _attempts("do", _took_effect)

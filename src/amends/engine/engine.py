@@ -16,11 +16,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from ..clock import Clock, SystemClock
-from ..definition.registry import REGISTRY, Registry
 from ..definition.saga import Saga, SagaCall
 from ..dialects.graph import Graph
 from ..encryption.codec import Codec
-from ..errors import AmendsError, DefinitionError, EngineClosed, StoreError
+from ..errors import AmendsError, EngineClosed, StoreError
 from ..ids import Ids, RandomIds
 from ..store import open_store
 from ..store.enclosed import enclosed
@@ -28,11 +27,13 @@ from ..store.enlisting import Enlistment
 from ..store.port import Header, Store
 from ..worker.intake import intake
 from ..worker.live import Live
+from ..worker.queues.server import Server
 from ..worker.resources import Resources
 from ..worker.settings import Settings
 from ..worker.worker import Worker
 from . import collector, crashes
 from .backend import Backend, Resident
+from .given import must_be_store, registry_of
 from .handle import Handle
 from .health import health as answering
 from .health import report_of
@@ -41,6 +42,7 @@ from .keys import Keys, begin
 from .listing import Filters, listing
 from .operations import Operations
 from .outcome import result_of
+from .queues import Queues, names, server_of, serving
 from .retention import keep_clear
 from .schedules.running import Starter
 from .schedules.schedules import Schedules
@@ -58,11 +60,12 @@ class Engine:
     url: where executions are kept (``sqlite:///file.db``, ``memory://``), or a `Store`.  sagas:
     definitions this worker serves; bound methods serve their object's steps too.  steps: objects
     whose methods are steps.  resources: (async) context managers opened with the worker and given
-    to steps by type.  namespace: keeps ids apart.  settings: see `Settings`.
+    to steps by type.  queues: whose steps run here, too (see `QueueWorker` for processes that do only that).
+    namespace: keeps ids apart.  settings: see `Settings`.
 
     Its attribute `operations` acts on many executions at a time (see `Operations`), `schedules` starts sagas
-    by the clock (see `Schedules`), `keys` are those of a `codec` (see `Keys`).  codec: compresses and
-    encrypts payloads (see `amends.encryption`).
+    by the clock (see `Schedules`), `queues` shows and limits queues (see `Queues`), `keys` are those of a
+    `codec` (see `Keys`).  codec: compresses and encrypts payloads (see `amends.encryption`).
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Engine:
         sagas: Sequence[Saga[..., Any] | Graph] = (),
         steps: Sequence[Any] = (),
         resources: Sequence[Any] = (),
+        queues: Sequence[str] = (),
         namespace: str = "default",
         settings: Settings | None = None,
         codec: Codec | None = None,
@@ -80,9 +84,9 @@ class Engine:
     ) -> None:
         self.settings = settings or Settings()
         self._clock = clock or SystemClock()
-        self._store: Store = open_store(url) if isinstance(url, str) else _must_be_store(url)
+        self._store: Store = open_store(url) if isinstance(url, str) else must_be_store(url)
         crashes.arm_store(self._store)
-        self._registry = _registry(sagas, steps)
+        self._registry = registry_of(sagas, steps)
         store = self._store if codec is None else enclosed(self._store, codec, self._clock)
         self._backend = Backend(store, namespace, self._clock, ids or RandomIds(), self.settings.limits)
         self._backend.resident = self._resident
@@ -90,6 +94,9 @@ class Engine:
         self.keys = Keys(self._backend, codec)
         self.operations = Operations(self._backend)
         self.schedules = Schedules(self._backend, self._stir)
+        self.queues = Queues(self._backend, self._stir_server)
+        self._served = names(queues)
+        self._server: Server | None = None
         self._resources = Resources(tuple(resources), (Starter(self._backend, self._stir),))
         self._worker: Worker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,6 +114,7 @@ class Engine:
         try:
             await self._store.open()
             await self._resources.open()
+            self._begin_serving()
             incarnation = await self._backend.store.register(self._clock.now(), wait=False)
             if incarnation is None:
                 _log.info("another worker serves this store; standing by")
@@ -146,6 +154,8 @@ class Engine:
             collector.restore()
         worker = self._worker
         try:
+            if self._server is not None:
+                await self._server.drain(self.settings.grace)
             if worker is not None and not worker.dead:
                 settled = await worker.drain()
                 await self._store.retire(worker.incarnation, settled)
@@ -228,12 +238,32 @@ class Engine:
             on_lost=self._lost,
             on_change=self._changed,
             on_doubt=self._backend.look_again,
+            on_tasks=self._stir_server,
             predecessor=predecessor,
         )
         if (age := self.settings.retention) is not None:
             self._spawn(keep_clear(self._backend, age, lambda: not worker.dead))
         crashes.arm_worker(worker)
         self._set_to_work(worker)
+
+    def _begin_serving(self) -> None:
+        """Run the steps of its queues (standing by or not: that is another matter)."""
+        if self._served:
+            self._server = server_of(
+                self._backend.store,
+                self._registry,
+                self._resources,
+                self._clock,
+                self.settings,
+                self._served,
+                namespace=self.namespace,
+                told=self._stir,
+            )
+            self._spawn(serving(self._server))
+
+    def _stir_server(self) -> None:
+        if self._server is not None:
+            self._server.stir.set()
 
     def _set_to_work(self, worker: Worker) -> None:
         worker.watchdog.start()
@@ -444,32 +474,3 @@ class Engine:
     def _stir(self) -> None:
         if self._worker is not None:
             self._worker.stir.set()
-
-
-def _must_be_store(given: Any) -> Store:
-    if not isinstance(given, Store):
-        raise DefinitionError(
-            f"Engine() takes a URL or a Store, got {given!r}", hint=f'for example "sqlite:///{given}"'
-        )
-    return given
-
-
-def _registry(sagas: Sequence[Saga[..., Any] | Graph], steps: Sequence[Any]) -> Registry:
-    registry = Registry(REGISTRY)
-    if isinstance(sagas, Saga):
-        raise DefinitionError(
-            "Engine(sagas=…) takes a list, got one saga", hint=f"sagas=[{sagas.fn.__name__}]"
-        )
-    for given in sagas:
-        saga = given.saga if isinstance(given, Graph) else given
-        if not isinstance(saga, Saga):
-            raise DefinitionError(
-                f"Engine(sagas=[…]) takes sagas and graphs, got {given!r}",
-                hint="decorate it with @amends.saga",
-            )
-        if saga.instance is not None:
-            registry.add_instance(saga.instance)
-        registry.add_saga(saga)
-    for item in steps:
-        registry.add_instance(item)
-    return registry

@@ -15,6 +15,7 @@ from ..kernel.entries import NULL, Raw
 from ..kernel.holding import PauseRequested, ResumeRequested
 from ..store import port
 from ..store.port import AuditRecord
+from ..store.queueing import TaskStatus
 from .backend import Stale, events_of, must_be_text, operator
 from .family import parked_below
 from .outcome import Result, elsewhere, result_of
@@ -79,6 +80,12 @@ class Handle(Generic[R]):
         header = await self._backend.find(self.id)
         found = await self._backend.store.read(header.uid)
         return events_of(found[1]) if found else []
+
+    async def tasks(self) -> list[TaskStatus]:
+        """What of it is in a queue: attempts that wait or run elsewhere, how far they are, oldest first."""
+        header = await self._backend.find(self.id)
+        found = await self._backend.store.tasks_of(header.uid)
+        return [task for task in found if task.state != "done"]
 
     async def audit(self) -> list[AuditRecord]:
         """What operators did to it."""

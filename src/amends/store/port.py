@@ -37,6 +37,7 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 import msgspec
 
 from ..kernel.entries import Row
+from .queueing import Queueing, Task
 from .where.terms import ALL, Term
 
 RUNNING = "running"
@@ -138,6 +139,9 @@ class Write(msgspec.Struct):
     `messages` go to executions that exist, or that this write starts.  A batch has one write per execution;
     its effects do not depend on the order of the writes, except that of two starts with one id the first
     wins.
+    `dropped` are tasks of this execution (action and direction) whose end the row journals, `tasks` those it
+    issues (one for each action and direction), in this order; one that is there already stays (see
+    `queueing`).
     """
 
     uid: str
@@ -149,6 +153,8 @@ class Write(msgspec.Struct):
     messages: Sequence[Message] = ()
     consumed: Sequence[int] = ()
     audit: Sequence[AuditRecord] = ()
+    tasks: Sequence[Task] = ()
+    dropped: Sequence[tuple[str, str]] = ()
 
 
 class Code(enum.Enum):
@@ -435,7 +441,7 @@ class KeySide(Protocol):
 
 
 @runtime_checkable
-class Store(WorkerSide, ClientSide, KeySide, Protocol):
+class Store(WorkerSide, ClientSide, KeySide, Queueing, Protocol):
     """What the worker, the engine and clients need of a database."""
 
     async def open(self) -> None:

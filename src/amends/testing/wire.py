@@ -141,6 +141,8 @@ CALLS = (
     "transact", "park",
     "create", "send", "unpark", "find", "headers", "read", "audited", "prune", "restore",
     "add_key", "keys", "rewrap", "forget",
+    "take_tasks", "renew_tasks", "report_tasks", "return_tasks", "cancel_tasks",
+    "queues", "set_queue", "tasks_of",
 )  # fmt: skip
 for _name in CALLS:
     setattr(Wire, _name, _passing(_name))

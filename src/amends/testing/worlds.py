@@ -84,6 +84,7 @@ class World:
         sagas: Sequence[Saga[..., Any] | Graph] = (),
         steps: Sequence[Any] = (),
         resources: Sequence[Any] = (),
+        queues: Sequence[str] = (),
         settings: Settings | None = None,
         codec: Codec | None = None,
     ) -> AsyncIterator[Engine]:
@@ -100,6 +101,7 @@ class World:
             sagas=sagas,
             steps=steps,
             resources=resources,
+            queues=queues,
             settings=msgspec.structs.replace(given, poll=max(given.poll, _RARELY)),
             codec=codec,
             clock=self._clock,
@@ -131,6 +133,8 @@ class World:
             running = [
                 attempt.task for attempt in worker.attempts.running.values() if attempt.task is not None
             ]
+        if engine._server is not None:
+            running += engine._server.cut_off()
         tasks = [*engine._tasks, *running]
         for task in tasks:
             task.cancel()

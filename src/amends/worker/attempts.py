@@ -117,7 +117,8 @@ class Attempts:
         context = self._context.copy()
         if attempt.heartbeat is not None:
             attempt.beat_at = self._clock.monotonic()
-            attempt.current._beat = lambda progress: self._beat(attempt)
+            told = attempt.current._beat
+            attempt.current._beat = lambda progress: self._beat(attempt, progress, told)
         if attempt.is_async:
             attempt.task = task = start_eagerly(
                 self._drive(attempt), self._loop, context, attempt.current.step
@@ -182,8 +183,10 @@ class Attempts:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="amends-step")
         return self._pool
 
-    def _beat(self, attempt: Attempt) -> None:
+    def _beat(self, attempt: Attempt, progress: Any, told: Callable[[Any], None] | None) -> None:
         attempt.beat_at = self._clock.monotonic()
+        if told is not None:
+            told(progress)
 
     def _check_time(self, attempt: Attempt, waited: float) -> None:
         """The timer rang: is it the timeout, a silent heartbeat, or too early?"""

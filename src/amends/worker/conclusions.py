@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..definition.compensation import CompensationOptions
-from ..definition.policy import Recovery, retry_after
+from ..definition.policy import Recovery, Retry, retry_after
 from ..definition.step import Step, StepOptions
 from ..errors import DefinitionError, NotSent, PayloadError, Rejected
 from ..kernel import entries as e
 from ..kernel.actions import REJECTED, UNKNOWN, Action
 from ..kernel.failures import fault_of
+from ..store.queueing import Told
 
 CALM = 0.1
 """Shortest wait (seconds) between attempts that go on for ever."""
@@ -40,6 +41,50 @@ class Unreadable(PayloadError):
     code = "unreadable_result"
 
 
+class Reported(Exception):
+    """What an attempt raised where its queue is served. Its classes are known by their full names."""
+
+    def __init__(self, told: Told) -> None:
+        super().__init__(told.message)
+        self.kinds = frozenset(told.kinds or ("builtins.Exception",))
+        self.order = tuple(told.kinds)
+        self.fault = e.Fault(told.type, told.message, e.Raw(told.details))
+        self.rejected = told.rejected
+        self.unsent = told.unsent
+        self.stopped = told.stopped
+        self.counts = not told.uncounted
+        self.retry_after = told.retry_after
+
+
+def full_name(type_: type) -> str:
+    """How a class is called in reports."""
+    return f"{type_.__module__}.{type_.__qualname__}"
+
+
+def is_a(error: BaseException, types: tuple[type[BaseException], ...]) -> bool:
+    """`isinstance`, also for what was raised elsewhere."""
+    if type(error) is Reported:
+        return any(full_name(type_) in error.kinds for type_ in types)
+    return isinstance(error, types)
+
+
+def told_of(error: BaseException) -> Told:
+    """An exception as a report carries it."""
+    fault = fault_of(error)
+    kinds = [full_name(type_) for type_ in type(error).__mro__ if type_ is not object]
+    return Told(
+        fault.type,
+        fault.message,
+        fault.details,
+        kinds,
+        rejected=isinstance(error, Rejected),
+        uncounted=not counts(error),
+        unsent=isinstance(error, CERTAINLY_NOT_SENT),
+        stopped=isinstance(error, Interrupted),
+        retry_after=retry_after(error),
+    )
+
+
 def refusal(error: Exception) -> str:
     """Why an action could not even be attempted: its `arguments`, a `resource`, or a `missing_definition`."""
     if isinstance(error, PayloadError):
@@ -49,7 +94,19 @@ def refusal(error: Exception) -> str:
 
 def is_rejection(error: BaseException, policy: StepOptions) -> bool:
     """Did the participant certainly do nothing?"""
-    return isinstance(error, (Rejected, *policy.rejects))
+    return is_a(error, (Rejected, *policy.rejects)) or (type(error) is Reported and error.rejected)
+
+
+def _fault_of(error: BaseException) -> e.Fault:
+    return error.fault if type(error) is Reported else fault_of(error)
+
+
+def _was_stopped(error: BaseException) -> bool:
+    return error.stopped if type(error) is Reported else isinstance(error, Interrupted)
+
+
+def _was_not_sent(error: BaseException) -> bool:
+    return error.unsent if type(error) is Reported else isinstance(error, CERTAINLY_NOT_SENT)
 
 
 def counts(error: BaseException) -> bool:
@@ -72,13 +129,13 @@ def conclude(
     """What a failed attempt means: another attempt, or the action's final outcome."""
     rejected = is_rejection(error, policy)
     queued = isinstance(error, Interrupted) and not error.began
-    certain = rolled_back or rejected or queued or isinstance(error, CERTAINLY_NOT_SENT)
+    certain = rolled_back or rejected or queued or _was_not_sent(error)
     tainted = action.tainted or not certain
     if policy.remembers_rejections and rejected:
         tainted = False
     outcome = UNKNOWN if tainted else REJECTED
-    fault = fault_of(error)
-    if action.interrupted or isinstance(error, Interrupted):
+    fault = _fault_of(error)
+    if action.interrupted or _was_stopped(error):
         return e.Failed(action.id, fault, outcome)
     wanted = _recovery(error, recovery)
     if not rejected:
@@ -101,17 +158,28 @@ def _retry_at(
     now: float,
     chance: random.Random,
 ) -> float | None:
-    if isinstance(error, PayloadError):
+    if is_a(error, (PayloadError,)) or not _may_retry(policy.retry, error):
         return None
-    due = policy.retry.next(attempt, error, action.opened_at, now, chance)
+    due = policy.retry.after(attempt, error, action.opened_at, now, chance)
     limit = policy.schedule_to_close
     if due is not None and limit is not None and due > action.opened_at + limit:
         return None
     return due
 
 
+def _may_retry(retry: Retry, error: BaseException) -> bool:
+    return (
+        is_a(error, retry.on) and not is_a(error, retry.never)
+        if type(error) is Reported
+        else retry.allows(error)
+    )
+
+
 def _recovery(error: BaseException, policy: Mapping[type[BaseException], Any]) -> Recovery:
     """The most specific class of the error that the policy names."""
+    if type(error) is Reported:
+        named = {full_name(type_): way for type_, way in policy.items()}
+        return Recovery(next((named[kind] for kind in error.order if kind in named), Recovery.BACKWARD))
     for type_ in type(error).__mro__:
         if type_ in policy:
             return Recovery(policy[type_])
@@ -148,7 +216,7 @@ def conclude_undo(
     chance: random.Random,
 ) -> e.UndoAttemptFailed | e.UndoFailed:
     """What a failed compensation attempt means: another one, an alternate, or a person."""
-    fault = fault_of(error)
+    fault = _fault_of(error)
     if not counts(error):
         wait = max(CALM, retry_after(error))
         return e.UndoAttemptFailed(action.id, attempt - 1, fault, now + wait, wait)
@@ -158,7 +226,9 @@ def conclude_undo(
     retry = options.retry
     each = retry.attempts
     within = attempt if each is None else (attempt - 1) % each + 1
-    due = retry.next(within, error, action.undo_opened_at, now, chance)
+    due = None
+    if _may_retry(retry, error):
+        due = retry.after(within, error, action.undo_opened_at, now, chance)
     if due is None and each is not None and attempt // each < candidates:
         due = now
     if due is not None and (each is None or attempt < each * candidates):

@@ -89,11 +89,15 @@ class Dispatcher:
             return
         key = (live.header.uid, action.id, "do")
         reason = Interrupted("the saga no longer waits for this step")
-        if self.attempts.stop(key, reason):
+        if self.attempts.stop(key, reason) or self.worker.queued.recall(live, action, "do"):
             return
         handle = self._later.pop(key, None)
         if handle is not None:
             handle.cancel()
+        self.give_up(live, action, reason)
+
+    def give_up(self, live: Live, action: Action, reason: Interrupted) -> None:
+        """Nothing runs of an action that the saga no longer waits for: it is over."""
         if action.outcome:  # an operator has decided
             return
         outcome = UNKNOWN if action.tainted else REJECTED
@@ -109,6 +113,7 @@ class Dispatcher:
         uid = live.header.uid
         for key in [k for k in self._later if k[0] == uid]:
             self._later.pop(key).cancel()
+        self.worker.queued.forget(live)
 
     def close(self) -> None:
         """No further attempt begins."""
@@ -142,8 +147,8 @@ class Dispatcher:
             step, policy = definition_of(live.instance, action, self.worker.registry)
             signature = step.signature
             args = signature.decode_args(action.args)
-            if step.options.transaction:
-                self._begin_transaction(live, action, step, policy, args)
+            if step.elsewhere:
+                self._begin_elsewhere(live, action, step, policy, args)
                 return
             resources = self.worker.resources.for_function(signature) if signature.plan[2] else None
         except AmendsError as error:
@@ -164,6 +169,14 @@ class Dispatcher:
             step.name,
         )
         self.attempts.start(attempt)
+
+    def _begin_elsewhere(
+        self, live: Live, action: Action, step: Step[..., Any], policy: StepOptions, args: Any
+    ) -> None:
+        if step.options.queue:
+            self.worker.queued.ensure(live, action, "do")
+        else:
+            self._begin_transaction(live, action, step, policy, args)
 
     def _begin_transaction(
         self, live: Live, action: Action, step: Step[..., Any], policy: StepOptions, args: Any
@@ -233,14 +246,14 @@ class Dispatcher:
             else:
                 self.worker.deliver_to(uid, e.Completed(action.id, raw))
                 return
-        conclusion = partial(self._concluded, action, step, policy, current, error, rolled_back)
+        conclusion = partial(self.concluded, action, step, policy, current, error, rolled_back)
         live = self.worker.lives.get(uid)
         if live is None:  # what it means depends on what the journal holds by now: whoever loads it says so
             self.worker.deliver_to(uid, conclusion)
         elif (event := conclusion(live)) is not None:
             self.worker.deliver_to(uid, event)
 
-    def _concluded(
+    def concluded(
         self,
         action: Action,
         step: Step[..., Any],
@@ -249,8 +262,13 @@ class Dispatcher:
         error: BaseException,
         rolled_back: bool,
         live: Live,
+        *,
+        answered: Callable[[Any], None] | None = None,
     ) -> Any:
-        """The event that a failed attempt becomes; None when the participant has to be asked first."""
+        """The event that a failed attempt becomes; None when the participant has to be asked first.
+
+        answered: gets the event that this becomes (default: the execution gets it).
+        """
         known = live.instance.ledger.actions.get(action.id, action)
         known.tainted = known.tainted or action.tainted  # by an attempt lost before, which no row tells
         action = known
@@ -266,11 +284,19 @@ class Dispatcher:
             rolled_back=rolled_back,
         )
         if step.prober is not None and type(event) is e.Failed and event.outcome == UNKNOWN:
-            self._probe(action, step, current, event)
+            tell = answered or partial(self.worker.deliver_to, current.uid)
+            self._probe(action, step, current, event, tell)
             return None
         return event
 
-    def _probe(self, action: Action, step: Step[..., Any], current: Current, failed: e.Failed) -> None:
+    def _probe(
+        self,
+        action: Action,
+        step: Step[..., Any],
+        current: Current,
+        failed: e.Failed,
+        tell: Callable[[Any], None],
+    ) -> None:
         """Ask the participant once what became of the action."""
         live = self.worker.lives.get(current.uid)
         if self.worker.draining and live is not None:
@@ -295,7 +321,7 @@ class Dispatcher:
                     self.worker.log.warning("the probe of %s: %s", step.name, unreadable)
             elif error is not None:
                 self.worker.log.warning("the probe of %s failed: %r", step.name, error)
-            self.worker.deliver_to(current.uid, event)
+            tell(event)
 
         asked = Attempt(
             (current.uid, action.id, "probe"),

@@ -79,7 +79,7 @@ def _give(worker: Worker, live: Live, attempts: list[Attempt], wake_at: float | 
 
 
 def _given(worker: Worker, live: Live, write: Write, attempts: list[Attempt], verdict: Verdict) -> None:
-    worker._committed(live, write, None, verdict)
+    worker.committed(live, write, None, verdict)
     if worker.lives.get(live.header.uid) is live and not worker.draining:
         for attempt in attempts:
             worker.attempts.start(attempt)

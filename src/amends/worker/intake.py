@@ -55,6 +55,7 @@ async def intake(worker: Worker) -> None:
 async def _serve(worker: Worker) -> int:
     """Say what this worker has the code of. How many sagas are known?"""
     count = worker.registry.count
+    worker.queued.mind()
     definitions = worker.registry.definitions()
     await worker.store.serve(worker.incarnation, definitions, worker.settings.shares)
     return count

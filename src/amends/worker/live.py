@@ -20,10 +20,12 @@ class Live:
     resting: has nothing to do for now.  lost: action ids whose attempt died with an earlier worker, and
     until when it may still run.  paused: it stands still, because of this request.  holds: inbox numbers
     of the requests to pause.  told: hears whether its start is durable.  exclusive: work that
-    needs the journal's next position for itself.
+    needs the journal's next position for itself.  away: actions and directions whose attempts are with a
+    queue.  reported: those of which the end came and is not journaled.
     """
 
     __slots__ = (
+        "away",
         "busy",
         "consumed",
         "events",
@@ -39,6 +41,7 @@ class Live:
         "lost",
         "paused",
         "queued",
+        "reported",
         "resting",
         "tell_acceptance",
         "told",
@@ -65,6 +68,8 @@ class Live:
         self.paused: PauseRequested | None = None
         self.holds: list[int] = []
         self.exclusive: list[Callable[[], None]] = []
+        self.away: set[tuple[str, str]] = set()
+        self.reported: list[tuple[str, str]] = []
 
     def settle_start(self, *, accepted: bool | None) -> None:
         """Tell whoever started it whether it is durable (who waits for its end need not hear that it is)."""

@@ -170,10 +170,11 @@ class Loader:
                 return
             if running((uid, action.id, "probe")):
                 return
-            if lost and action.kind == "step" and self._acts_alone(live, action):
-                action.tainted = True
-                action.attempts += not slept and action.retry_at <= now
-                live.lost[action.id] = self._lost_until(live, action, now)
+            queued = self._worker.queued
+            if lost and not action.interrupted and queued.is_queued(live, action):
+                queued.doubt(live, action, slept=slept)
+            elif lost and action.kind == "step" and self._acts_alone(live, action):
+                self.taint(live, action, now, slept=slept)
             if action.interrupted:
                 self._worker.dispatcher.interrupt(live, action)
             else:
@@ -182,6 +183,13 @@ class Loader:
             if lost and action.outcome == UNKNOWN and not action.undo_attempts:
                 live.lost[action.id] = self._lost_until(live, action, action.undo_opened_at)
             self._worker.dispatcher.undo(live, action)
+
+    def taint(self, live: Live, action: Action, now: float, *, slept: bool) -> None:
+        """An attempt died with a worker: perhaps it had an effect, perhaps it still runs at the
+        participant."""
+        action.tainted = True
+        action.attempts += not slept and action.retry_at <= now
+        live.lost[action.id] = self._lost_until(live, action, now)
 
     def mark_lost(self, live: Live, now: float) -> None:
         """Attempts of open actions may have died with a worker, and may still run at the participant."""

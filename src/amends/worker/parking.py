@@ -23,6 +23,8 @@ from ..store.enclosed import unopened
 from ..store.port import Claim, Message, Write
 from . import writes
 from .live import Live
+from .queues.hearing import is_report
+from .queues.issuing import drop_reported
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -54,6 +56,7 @@ class Parking:
         if live.consumed:
             write.consumed = live.consumed
             live.consumed = []
+        drop_reported(live, write)
         live.busy = True
         worker = self._worker
 
@@ -121,7 +124,7 @@ class Parking:
         decision = instance.abandon([event for _, event in asked], error.cause, now)
         live.consumed = [message.seq for message in claim.inbox if decision.finished or _ends(message)]
         row = instance.seal(decision)
-        write = writes.build(live, decision, row, worker.incarnation)
+        write = worker.build(live, decision, row, worker.incarnation)
         if decision.finished:
             write.release = port.Release(None, live.inbox_seq)
         worker.submit(live, write, decision)
@@ -200,6 +203,8 @@ class Parking:
 def _ends(message: Message) -> bool:
     """Does it ask for the end, or is it answered by that? (A damaged one says nothing, and goes with the
     code.)"""
+    if is_report(message):
+        return False
     event = _read(message)
     return event is None or isinstance(event, (*ENDS, PauseRequested, ResumeRequested))
 

@@ -38,6 +38,8 @@ from ..kernel.phases import FINISHED
 from ..store.port import PAUSED, Change, Claim, Code, Message, Release, Verdict, Write
 from . import writes
 from .live import Live
+from .queues.hearing import is_report
+from .queues.issuing import drop_reported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +56,8 @@ def standing(inbox: Sequence[Message]) -> PauseRequested | None:
         return None
     holds: PauseRequested | None = None
     for message in inbox:
+        if is_report(message):
+            continue
         event = e.decode_event(message.event)
         if isinstance(event, PauseRequested):
             holds = holds or event
@@ -119,7 +123,9 @@ class Pausing:
             row = e.seal(instance.position, now, events, [e.Defer()], instance.checksum)
             instance.absorb(row, events)
             consumed, live.consumed = live.consumed, []
-            worker.submit(live, Write(live.header.uid, row, consumed=consumed), None)
+            write = Write(live.header.uid, row, consumed=consumed)
+            drop_reported(live, write)
+            worker.submit(live, write, None)
         elif not self._runs(live.header.uid):
             self._sleep(live)
 

@@ -11,7 +11,7 @@ import heapq
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from ..kernel.actions import OPEN, UNDO_RUNNING
+from ..kernel.actions import OPEN, UNDO_RUNNING, Action
 from ..kernel.phases import FINISHED
 from ..store.port import Release
 from .live import Live
@@ -84,6 +84,8 @@ class Residency:
         uid = live.header.uid
         running = self._worker.attempts
         for action in live.instance.ledger.actions.values():
+            if live.away and is_away(live, action):
+                continue
             if action.outcome == OPEN and not action.hold:
                 if action.kind == "child" or not action.retry_at or action.interrupted:
                     return False
@@ -102,6 +104,8 @@ class Residency:
             return None
         dues = [] if live.instance.next_wake is None else [live.instance.next_wake]
         for action in ledger.actions.values():
+            if live.away and is_away(live, action):
+                continue
             if action.outcome == OPEN and action.kind == "step" and not action.hold:
                 dues.append(action.retry_at)
             elif action.undo_state == UNDO_RUNNING and action.kind != "child":
@@ -138,4 +142,10 @@ class Residency:
             (a.outcome == OPEN and a.kind == "step" and not a.hold and (a.interrupted or not a.retry_at))
             or (a.undo_state == UNDO_RUNNING and a.kind != "child" and not a.undo_retry_at)
             for a in live.instance.ledger.actions.values()
+            if not is_away(live, a)
         )
+
+
+def is_away(live: Live, action: Action) -> bool:
+    """Is its attempt with a queue? (Its end is a message, which wakes the execution.)"""
+    return (action.id, "do" if action.outcome == OPEN else "undo") in live.away

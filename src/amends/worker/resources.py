@@ -28,14 +28,14 @@ class Resources:
     """
 
     def __init__(self, given: tuple[Any, ...] = (), ours: tuple[Any, ...] = ()) -> None:
-        self._given = given
+        self.given = given
         self._ours = ours
         self._stack = AsyncExitStack()
         self.values: list[Any] = []
 
     async def open(self) -> None:
         """Enter each (async) context manager; a plain object stands for itself."""
-        for item in self._given:
+        for item in self.given:
             if hasattr(item, "__aenter__"):
                 self.values.append(await self._stack.enter_async_context(item))
             elif hasattr(item, "__enter__"):

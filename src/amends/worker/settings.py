@@ -21,6 +21,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ceiling between looks for news from other processes.  grace: how long a drain waits for running
     attempts, and how long after its timeout an attempt that was lost with its worker is believed to
     be still running.
+    lease: how long a task of a queue is somebody's without a sign of life.
     shares: weights of namespaces when due executions are claimed (default 1): of two that both have
     more than enough, one with the weight 3 gets three times as many.
     retention: what ended longer ago is deleted, a few at a time, in the background; None: never.
@@ -37,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     live: int = 5000
     poll: float = 0.1
     grace: float = 5.0
+    lease: float = 15.0
     shares: Mapping[str, float] | None = None
     retention: float | None = None
     tune_gc: bool = True

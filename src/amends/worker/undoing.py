@@ -108,6 +108,9 @@ class Undoing:
             if undo.transactional:
                 self._begin_transaction(live, action, undo, current)
                 return
+            if step.options.queue:
+                worker.queued.ensure(live, action, "undo")
+                return
             resources = worker.resources.for_function(undo.signature)
         except AmendsError as error:
             worker.deliver(live, e.UndoFailed(action.id, fault_of(error)))

@@ -41,6 +41,8 @@ from .live import Live
 from .loading import READ_THE_LOG, Loader
 from .parking import Parking
 from .pausing import Pausing
+from .queues.hearing import Hearing, is_report
+from .queues.issuing import Issuing, drop_reported
 from .residency import Residency
 from .resources import Resources
 from .settings import Settings
@@ -51,6 +53,10 @@ _EMPTY = contextvars.Context()
 _ROUNDS = 100  # of activations in a drain: more than any saga needs, but for one that never ends
 _IN_PLACE = 4  # rounds of little work, without a turn of the loop: all else waits for as many commits
 _LITTLE = 2  # executions in line
+
+
+def _nobody() -> None:
+    """No queue is served in this process."""
 
 
 class Worker:
@@ -70,6 +76,7 @@ class Worker:
         on_lost: Callable[[AmendsError], None],
         on_change: Callable[[Live], None],
         on_doubt: Callable[[str], None],
+        on_tasks: Callable[[], None] = _nobody,
         predecessor: Worker | None = None,
     ) -> None:
         self.store = store
@@ -94,6 +101,11 @@ class Worker:
         self.pausing = Pausing(self)
         self.transactions = Transactions(self)
         self.loader = Loader(self)
+        self.queued = Issuing(self)
+        self.hearing = Hearing(self)
+        self.build = writes.build
+        self.committed = self._committed
+        self.queued.mind()
         self.watchdog = Watchdog(clock, settings.limits.seconds)
         self.stage = Stage()
         self.committer = Committer(store, incarnation, clock, batch=settings.batch, on_lost=self.lost)
@@ -105,6 +117,7 @@ class Worker:
         self._on_lost = on_lost
         self.on_change = on_change
         self.on_doubt = on_doubt
+        self.on_tasks = on_tasks
         self.loop = asyncio.get_running_loop()
         self._warn_rows = settings.limits.warn_rows
         self._line: list[Live] = []
@@ -152,6 +165,9 @@ class Worker:
             live.last_seq = message.seq
             if (closed := unopened_message(self.store, message)) is not None:
                 raise closed
+            if is_report(message):
+                self.hearing.hear(live, message)
+                return
             live.consumed.append(message.seq)
             event = e.decode_event(message.event)
             if not self.pausing.hear(live, event):
@@ -261,20 +277,20 @@ class Worker:
                 live.header.id,
                 row.position,
             )
-        write = writes.build(live, decision, row, self.incarnation)
+        write = self.build(live, decision, row, self.incarnation)
         if decision.finished:
             write.release = Release(None, live.inbox_seq)
         elif not decision.run and not decision.undo and decision.next_args is None:
             write.release = self.residency.release_now(live, decision.now)
         live.busy = True  # `submit`, on every row's way
         live.leaving = write.release is not None
-        self.committer.waiting.append((write, partial(self._committed, live, write, decision)))
+        self.committer.waiting.append((write, partial(self.committed, live, write, decision)))
 
     def submit(self, live: Live, write: Write, decision: Decision | None) -> None:
         """Hand a write to the committer; the execution is busy until its verdict."""
         live.busy = True
         live.leaving = write.release is not None
-        self.committer.add(write, partial(self._committed, live, write, decision))
+        self.committer.add(write, partial(self.committed, live, write, decision))
 
     # ------------------------------------------------------------ what became of it
 
@@ -366,6 +382,7 @@ class Worker:
         audit = [writes.no_effect(live, event, now) for event in late if writes.is_request(event)]
         messages = writes.refused_pivots(live, late)
         write = Write(live.header.uid, release=release, messages=messages, consumed=consumed, audit=audit)
+        drop_reported(live, write)
         self.submit(live, write, None)
 
     # ------------------------------------------------------------ the end

@@ -337,3 +337,67 @@ def test_the_new_project_is_killed_and_recovers(start: Start, tmp_path: Path) ->
     finally:
         second.popen.kill()
         second.end()
+
+
+QUEUED = """
+from amends import saga, step
+
+@step(name="queued.step", queue="emails")
+async def queued(name: str) -> str:
+    return f"mail to {name}"
+
+@saga(name="queued.saga")
+async def posted(name: str) -> str:
+    return await queued(name)
+"""
+
+
+def test_a_worker_of_a_queue_runs_steps_and_no_sagas(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "post.py").write_text(QUEUED)
+    server = start("worker", "post", "--queue", "emails")
+    server.said(f"process {server.popen.pid} serves queues of sqlite:///{tmp_path}/orders.db: emails")
+    amends(tmp_path, "start", "post:posted", "--args", '{"name": "ann"}', "--id", "mail-1")
+    owner = start("worker", "post", "--no-standby")  # the other is no worker of executions
+    wait(lambda: status(tmp_path, "mail-1") == "completed")
+    server.send(signal.SIGTERM)
+    assert server.end() == 0
+    owner.send(signal.SIGTERM)
+    assert owner.end() == 0
+
+
+ENGINE = """
+from amends import Engine, Resource, injected
+
+class Sender:
+    pass
+
+@step(name="queued.with", queue="parcels")
+async def sent(name: str, by: Resource[Sender] = injected) -> str:
+    return f"{type(by).__name__} to {name}"
+
+@saga(name="queued.parcel")
+async def parcel(name: str) -> str:
+    return await sent(name)
+
+engine = Engine("sqlite:///own.db", sagas=[parcel], resources=[Sender()], namespace="eu")
+"""
+
+
+def test_a_worker_of_a_queue_has_what_the_modules_engine_has(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "post.py").write_text(QUEUED + ENGINE)
+    server = start("worker", "post", "--queue", "parcels")
+    server.said("own.db: parcels")
+    owner = start("worker", "post")
+    named = ("--store", "sqlite:///own.db", "--namespace", "eu")
+    amends(tmp_path, "start", "post:parcel", "--args", '{"name": "ann"}', "--id", "parcel-1", *named)
+    wait(lambda: "Sender to ann" in amends(tmp_path, "show", "parcel-1", *named))
+    for each in (server, owner):
+        each.send(signal.SIGTERM)
+        assert each.end() == 0
+
+
+def test_a_worker_of_a_queue_that_no_step_has(start: Start, tmp_path: Path) -> None:
+    (tmp_path / "post.py").write_text(QUEUED)
+    worker = start("worker", "post", "--queue", "email")
+    worker.said("did you mean 'emails'?")
+    assert worker.end() == 3

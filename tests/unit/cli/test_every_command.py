@@ -46,6 +46,7 @@ STATES = {
     "terminate": "waiting",
     "bulk": "stuck",
     "schedule": "completed",
+    "queue": "completed",
     "retain": "completed",
     "export": "completed",
     "import": "completed",

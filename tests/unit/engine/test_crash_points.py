@@ -44,7 +44,7 @@ def test_nothing_is_wrapped_when_none_is_asked_for(tmp_path: Path, monkeypatch: 
     [
         ("store.commit_now.after", 0, "commit_now"),
         ("writer.commit.before", 1, "_connect"),
-        ("decision.durable", 2, "_committed"),
+        ("decision.durable", 2, "committed"),
         ("recovery.replayed", 3, "_resume"),
         ("action.effect", 4, "start"),
     ],

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-import msgspec
 import pytest
 
 from amends import (
@@ -41,7 +40,7 @@ from amends.store.enclosed import Enclosed, enclosed
 from amends.store.enclosed.keeping import Keeping
 from amends.store.port import Claim, Header, History, KeyQuery, Query
 from amends.testing import world
-from tests.stores import all_of, execute, new_schema, url_of
+from tests.stores import all_of, bytes_of, execute, new_schema, url_of
 
 NAME = "Marigold Featherstone"  # stands nowhere in a store
 LONG = f"{NAME} lives at 12 Lavender Mews. " * 20
@@ -162,24 +161,6 @@ async def look(store: MemoryStore | str) -> list[History]:
 
 def files_in(folder: Path) -> bytes:
     return b"".join(each.read_bytes() for each in folder.iterdir() if each.is_file())
-
-
-def bytes_of(store: MemoryStore | str) -> bytes:
-    """The files of a store, or all rows of all its tables."""
-    if isinstance(store, MemoryStore):
-        state = store._state
-        kept = [(each.header, each.journal(), each.waiting()) for each in state.executions.values()]
-        return msgspec.json.encode((kept, state.audit, list(state.keys.values())))
-    if store.startswith("sqlite:///"):
-        file = Path(store.removeprefix("sqlite:///"))
-        return b"".join(each.read_bytes() for each in file.parent.glob(f"{file.name}*"))
-    server, _, options = store.partition("schema=")
-    server, schema = server.rstrip("?&"), options.partition("&")[0]
-    tables = execute(server, "SELECT tablename FROM pg_tables WHERE schemaname = %s", schema)
-    rows = [
-        row for (table,) in tables for row in execute(server, f"SELECT t::text FROM {schema}.{table} AS t")
-    ]
-    return "\n".join(text for (text,) in rows).encode()
 
 
 # ---------------------------------------------------------------- nothing in the clear

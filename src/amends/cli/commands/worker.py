@@ -13,9 +13,11 @@ from collections.abc import AsyncIterator
 
 import rich_click as click
 
+from ...encryption.environment import codec_from_environment
 from ...engine.engine import Engine
+from ...engine.health import Report, report_of
 from ...engine.health import health as answering
-from ...engine.health import report_of
+from ...engine.queue_worker import QueueWorker
 from .. import apps, logs
 from ..desk import Desk
 from ..exits import Exit, Problem
@@ -34,6 +36,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 @click.option("--no-standby", is_flag=True, help="Fail if another worker serves the store, do not wait.")
 @click.option("--park-unknown", is_flag=True, help="Work although no saga in the store is defined here.")
 @click.option("--processes", type=click.IntRange(min=1), help="So many, started again when they end.")
+@click.option("--queue", "-q", "queues", multiple=True, help="Run the steps of this queue, and no sagas.")
 @click.option("--health", metavar="HOST:PORT", help="Answer /live and /ready over HTTP there.")
 @click.option("--log-level", default="info", show_default=True, type=click.Choice(logs.LEVELS))
 async def worker(
@@ -43,6 +46,7 @@ async def worker(
     no_standby: bool,
     park_unknown: bool,
     processes: int | None,
+    queues: tuple[str, ...],
     health: str | None,
     log_level: str,
 ) -> int:
@@ -50,15 +54,20 @@ async def worker(
 
     One worker serves a file; a second stands by and takes over when the first is gone. SIGTERM or Ctrl-C
     drains: running steps may end, then it stops. A second signal stops at once, which loses nothing: whoever
-    takes over goes on. MODULE holds the sagas, or one Engine with its own store and settings.
+    takes over goes on. MODULE holds the sagas, or one Engine with its own store and settings. With --queue it
+    runs steps alone, of which MODULE needs to hold no more; any number of such workers serve a store.
     """
     if processes is not None:
         _begin_log(where, log_level)
         own = [*([module] if module else []), "--log-level", log_level]
+        own += [word for name in queues for word in ("--queue", name)]
         own += ["--no-standby"] * no_standby + ["--park-unknown"] * park_unknown + ["--json"] * where.json
         return await _supervise(where, own, processes, health)
     reporting = of_this_process()
     app = apps.load(module)
+    if queues:
+        _begin_log(where, log_level)
+        return await _serve_queues(*_queue_worker(where, app, queues), health, reporting)
     engine, place = engine_of(where, app)
     if not park_unknown:
         await refuse_wrong_module(where, place, app, engine, all_known=False)
@@ -70,6 +79,50 @@ async def worker(
         announcing = asyncio.create_task(_announce(engine, place))
         await stop.asked()
         announcing.cancel()
+    _log.info("stopped")
+    return Exit.OK
+
+
+def _queue_worker(where: Where, app: apps.App, queues: tuple[str, ...]) -> tuple[QueueWorker, Place]:
+    """With what the module's own engine has, or for the store that was named."""
+    if app.engine is not None:
+        engine, place = engine_of(where, app)
+        return QueueWorker.like(engine, queues), place
+    codec = codec_from_environment()
+    return QueueWorker(where.place.url, queues=queues, namespace=where.namespace, codec=codec), where.place
+
+
+async def _serve_queues(
+    worker: QueueWorker, place: Place, address: str | None, reporting: Reporting | None
+) -> int:
+    """Run steps alone. How it is: working, from when it has opened until it drains."""
+    state = ["opening"]
+
+    def report() -> Report:
+        more = {"process": os.getpid(), "running": worker.running}
+        return Report(live=True, ready=state[0] == "working", state=state[0], more=more)
+
+    stop = asyncio.Event()
+
+    async def orphaned(to: Reporting) -> None:
+        await to.until_orphaned(report)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        if address is not None:
+            await stack.enter_async_context(answering(address, report))
+        if reporting is not None:
+            stack.callback(asyncio.create_task(orphaned(reporting)).cancel)
+        async with worker:
+            state[0] = "working"
+            _log.info("process %d serves queues of %s: %s", os.getpid(), place.url, ", ".join(worker.queues))
+            await worker.until_asked(stop)
+            state[0] = "draining"
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)  # a second one ends it at once
     _log.info("stopped")
     return Exit.OK
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from ...engine.status import Status, detail_of, status_of
 from ...store import port
 from ...store.port import AuditRecord, Header
+from ...store.queueing import TaskStatus
 from ..story import Story
 from . import text
 from .timeline import tree
@@ -30,6 +31,7 @@ class View(msgspec.Struct, kw_only=True):
     children: Sequence[Header] = ()
     nested: Mapping[str, Story] = {}
     audit: Sequence[AuditRecord] = ()
+    tasks: Sequence[TaskStatus] = ()
     worker: int | None = None
     now: float
     again: Callable[[str], str]
@@ -54,6 +56,7 @@ def execution(view: View, width: int) -> RenderableType:
         parts += ["", *tree(story, view.nested, view.now, width=width, ended=header.finished_at)]
     for title, section in (
         ("What happened", _moments(story)),
+        ("In queues", _tasks(view.tasks)),
         ("What remains", _residue(view)),
         ("What operators did", _audit(view.audit)),
         ("Needs a person", _attention(view)),
@@ -123,6 +126,23 @@ def _moments(story: Story) -> list[RenderableType]:
         Text.assemble((f"  {text.moment(one.at)}  ", "quiet"), one.what, f": {one.text}" if one.text else "")
         for one in turns
         if one.what != "ended"
+    ]
+
+
+def _tasks(tasks: Sequence[TaskStatus]) -> list[RenderableType]:
+    return [
+        Text.assemble(
+            "  undoing " if one.direction == "undo" else "  ",
+            f"{text.short(one.step)} (action {one.action}): ",
+            "running" if one.state == "leased" else one.state,
+            f" in {one.queue}",
+            f" at {one.holder}" if one.holder else "",
+            f", {text.compact(msgspec.Raw(one.progress.encode()), 200)}" if one.progress else "",
+            f", {one.lapses} lapsed lease{'s' if one.lapses > 1 else ''}" if one.lapses else "",
+            ", cancelled" if one.cancelled else "",
+        )
+        for one in tasks
+        if one.state != "done"
     ]
 
 

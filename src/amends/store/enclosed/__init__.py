@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -43,12 +42,11 @@ from ..port import (
     Write,
 )
 from . import rows as r
+from .core import key_in
 from .hands import Closing, Found, Gone, Opening, error_of
-from .keeping import Keeping
+from .tasks import TaskPart, task_passed
 
 T = TypeVar("T")
-_REMEMBERED = 10_000
-"""Executions of which a client remembers the key."""
 
 
 class Head:
@@ -61,20 +59,13 @@ class Head:
         self.checksum = checksum
 
 
-class Enclosed:
+class Enclosed(TaskPart):
     """See the module's head. `kept`: the store behind it."""
 
     def __init__(self, kept: Store, codec: Codec, clock: Clock) -> None:
-        self.kept = kept
-        self.keeping = Keeping(kept, codec.keys, clock)
-        self._codec = codec
-        self._clock = clock
+        super().__init__(kept, codec, clock)
         self._heads: dict[str, Head] = {}
         self._begun: dict[str, Found] = {}
-        self._keys: OrderedDict[str, str] = OrderedDict()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.kept, name)
 
     # ------------------------------------------------------------ the worker's side
 
@@ -184,7 +175,7 @@ class Enclosed:
 
         def read(row: tuple[Any, ...]) -> Header:
             header = said.read(row)
-            keys = self.keeping.known_to(_key_in(header.input))
+            keys = self.keeping.known_to(key_in(header.input))
             return r.header_passed(header, Opening(self._codec, header.uid, keys, set()))
 
         return dataclasses.replace(said, values=lambda header: said.values(self.started(header)), read=read)
@@ -218,9 +209,6 @@ class Enclosed:
         return opened[0].header, opened[0].rows, opened[0].inbox
 
     # ------------------------------------------------------------ enclosing
-
-    def _closing(self, uid: str, key: Found) -> Closing:
-        return Closing(self._codec, uid, key)
 
     def _begin(self, write: Write) -> Head | None:
         """The head of an execution that the write starts. (Tried again, it begins again.)"""
@@ -277,6 +265,7 @@ class Enclosed:
                 msgspec.structs.replace(m, event=event_passed(m.event, self._closing(m.uid, head.key)))
                 for m in write.messages
             ],
+            tasks=[task_passed(task, hand) for task in write.tasks],
         )
 
     def _committed(
@@ -304,38 +293,7 @@ class Enclosed:
             raise error_of(key.why, f"nothing can be sent to {message.uid}")
         return msgspec.structs.replace(message, event=event)
 
-    async def _key_of(self, uid: str) -> Found:
-        """The key of an execution that exists."""
-        id = self._keys.get(uid)
-        if id is None:
-            found = await self.kept.read(uid)
-            if found is None:  # the store says so
-                return None
-            id = self._remember(found[0])
-            if not id:
-                return await self.keeping.of_subject(found[0].namespace, "", self._clock.now())
-        return (await self.keeping.by_ids([id]))[id]
-
     # ------------------------------------------------------------ opening
-
-    def _remember(self, header: Header) -> str:
-        """The id of the key with which an execution's input was encrypted; empty where it was not."""
-        id = _key_in(header.input)
-        if id:
-            self._keys[header.uid] = id
-            if len(self._keys) > _REMEMBERED:
-                self._keys.popitem(last=False)
-        return id
-
-    async def _with_keys(self, work: Callable[[Mapping[str, Found], set[str]], T], ids: Sequence[str]) -> T:
-        """Do the work with these keys, and again with those it finds missing."""
-        keys = await self.keeping.by_ids({id for id in ids if id})
-        while True:
-            missing: set[str] = set()
-            done = work(keys, missing)
-            if not missing:
-                return done
-            keys |= await self.keeping.by_ids(missing)
 
     async def _patiently(self, work: Callable[[], Awaitable[T]]) -> T:
         """What a worker has taken over it must come to know, however long a master key is out of reach."""
@@ -402,14 +360,6 @@ def _change_passed(change: Any, hand: Closing) -> Any:
         result=None if change.result is None else hand.raw("result", change.result.encode()).decode(),
         detail=None if change.detail is None else detail_passed(change.detail, hand),
     )
-
-
-def _key_in(input: str) -> str:
-    try:
-        enclosed = envelope.of_raw(input.encode())
-        return envelope.taken_apart(enclosed).key if enclosed else ""
-    except envelope.Refused:
-        return ""
 
 
 def enclosed(kept: Store, codec: Codec, clock: Clock) -> Store:

@@ -59,7 +59,7 @@ class Opening:
 
     def __init__(self, codec: Codec, uid: str, keys: Mapping[str, Found], missing: set[str]) -> None:
         self._codec = codec
-        self._uid = uid
+        self.uid = uid
         self._keys = keys
         self._missing = missing
         self.trouble: Gone | None = None
@@ -103,4 +103,4 @@ class Opening:
         if sealed.key and key is None:
             self._missing.add(sealed.key)
             return Gone(sealed.key, "no_key")
-        return key if isinstance(key, Gone) else self._codec.open(sealed, self._uid, place, key)
+        return key if isinstance(key, Gone) else self._codec.open(sealed, self.uid, place, key)

@@ -10,8 +10,9 @@ from ...encryption import envelope
 from ...encryption.payloads import Hand, commands_passed, detail_passed, event_passed, events_passed
 from ...errors import CorruptJournal
 from ...kernel import entries as e
-from ...kernel.entries import Row
+from ...kernel.entries import NULL, Row
 from ..port import Header, Message
+from ..queueing import End, decode_end, encode_end, is_report
 from .hands import Opening
 
 SIGN = "$envelope"
@@ -54,12 +55,37 @@ def header_passed(header: Header, hand: Hand) -> Header:
     )
 
 
+def end_passed(end: End, hand: Hand) -> End:
+    """The report of a task's end, with its payloads as the hand made them."""
+    place = f"end/{end.action}/{end.direction}/{end.attempt}"
+    value = end.value if end.value == NULL else e.Raw(hand.raw(f"{place}/value", bytes(end.value)))
+    error = end.error
+    if error is not None:
+        message = hand.text(f"{place}/message", error.message) if error.message else ""
+        details = error.details
+        if details != NULL:
+            details = e.Raw(hand.raw(f"{place}/details", bytes(details)))
+        error = msgspec.structs.replace(error, message=message, details=details)
+    return msgspec.structs.replace(end, value=value, error=error)
+
+
+def message_passed(message: Message, hand: Hand) -> Message:
+    """The message (an event, or the report of a task). Raises `CorruptJournal`."""
+    if not is_report(message.key):
+        return msgspec.structs.replace(message, event=event_passed(message.event, hand))
+    try:
+        end = decode_end(message.event)
+    except msgspec.MsgspecError as error:
+        raise CorruptJournal(f"a report of a queue cannot be read: {error}") from error
+    return msgspec.structs.replace(message, event=encode_end(end_passed(end, hand)))
+
+
 def opened_message(message: Message, hand: Opening) -> Message:
     """The message, open; one that is damaged stays as it is (its reader will say so)."""
     if SIGN not in message.event:
         return message
     try:
-        return msgspec.structs.replace(message, event=event_passed(message.event, hand))
+        return message_passed(message, hand)
     except CorruptJournal:
         return message
 
@@ -89,7 +115,7 @@ def has_envelopes(rows: Sequence[Row], inbox: Sequence[Message]) -> bool:
     try:
         for message in inbox:
             if SIGN in message.event:
-                event_passed(message.event, looking)
+                message_passed(message, looking)
         for row in rows:
             if SIGN in row.events:
                 events_passed(row.events, looking)

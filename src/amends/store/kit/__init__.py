@@ -19,6 +19,7 @@ from . import (
     keys,
     ownership,
     parking,
+    queues,
     reading,
     serving,
     several,
@@ -43,6 +44,7 @@ _MODULES = (
     wheres,
     archiving,
     keys,
+    queues,
 )  # importing them registers cases
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import weakref
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from ...errors import Fenced, Refused, StoreError, UnknownName
+from ...errors import Refused, StoreError, UnknownName
 from ...kernel.entries import Row
 from ..port import (
     ATTENTION,
@@ -27,113 +26,22 @@ from ..port import (
     Code,
     Header,
     History,
-    Key,
-    KeyQuery,
     Message,
     Query,
-    Rewrap,
     Transaction,
     Verdict,
     Write,
     trees_over,
 )
 from ..where.matching import matches
-from . import keys
 from .batch import NOT_OWNED, commit, unstorable
-from .state import Execution, State
+from .core import Core, check_storable
+from .keys import KeyPart
+from .queueing import QueuePart
+from .state import Execution
 
 
-class _Core:
-    """Life, and what both sides share."""
-
-    def __init__(self, *, capacity: int | None = None) -> None:
-        self._state = State(capacity)
-        self._opened = 0
-        self._worker: int | None = None
-        self._standbys: list[asyncio.Future[None]] = []
-        self._shares: dict[str, float] = {}
-        self._generation = 0
-        self._callers: weakref.WeakKeyDictionary[asyncio.Task[Any], int] = weakref.WeakKeyDictionary()
-
-    @property
-    def capacity(self) -> int | None:
-        """How many rows, executions and messages may be held together; None: no limit."""
-        return self._state.capacity
-
-    @capacity.setter
-    def capacity(self, limit: int | None) -> None:
-        self._state.capacity = limit
-
-    async def open(self) -> None:
-        """Count one more user."""
-        self._opened += 1
-
-    async def close(self) -> None:
-        """Count one user less; with the last goes the worker, if it did not retire (as if it had died)."""
-        self._opened = max(0, self._opened - 1)
-        if not self._opened:
-            self._free_worker()
-
-    def abandon(self) -> None:
-        """The worker vanishes as if killed, and with it one user (for simulations of crashes)."""
-        self._opened = max(0, self._opened - 1)
-        self._free_worker()
-
-    async def tidy(self) -> None:
-        """Nothing to tidy."""
-
-    async def changed(self) -> bool:
-        """May anybody have created, sent or unparked since this task last asked?"""
-        self._check_open()
-        caller = asyncio.current_task()
-        if caller is None:
-            return True
-        seen = self._callers.get(caller)
-        self._callers[caller] = self._generation
-        return seen != self._generation
-
-    def _check_open(self) -> None:
-        if not self._opened:
-            raise StoreError(
-                "the store is not open",
-                hint="use it inside `async with` of its engine or client",
-            )
-
-    def _check_fence(self, incarnation: int) -> None:
-        self._check_open()
-        if not self._state.fences.get(incarnation):
-            raise Fenced(
-                f"worker incarnation {incarnation} is retired; nothing it writes counts any more",
-                hint="register again and take the work up from the journal",
-            )
-
-    def _execution(self, uid: str) -> Execution:
-        execution = self._state.executions.get(uid)
-        if execution is None:
-            raise UnknownName(f"no execution has the uid {uid!r}")
-        return execution
-
-    def _unpark(self, execution: Execution) -> None:
-        assert execution.parked is not None
-        header = execution.header
-        header.status, header.cause, header.detail = execution.parked
-        execution.parked = None
-        execution.deaths = 0
-        self._state.let_sleep(execution, 0.0)
-
-    def _free_worker(self) -> None:
-        self._worker = None
-        standbys, self._standbys = self._standbys, []
-        for future in standbys:
-            future.get_loop().call_soon_threadsafe(_wake, future)
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-class _WorkerPart(_Core):
+class _WorkerPart(Core):
     """The worker's side of the port."""
 
     async def register(self, now: float, *, wait: bool) -> int | None:
@@ -262,7 +170,7 @@ class _WorkerPart(_Core):
         header = execution.header
         if header.owner != incarnation:
             raise Refused(f"execution {uid} is not owned by incarnation {incarnation}, so it cannot park it")
-        _check_storable(cause, detail, now)
+        check_storable(cause, detail, now)
         execution.parked = (header.status, header.cause, header.detail)
         header.status, header.cause, header.detail, header.updated_at = ATTENTION, cause, detail, now
         execution.lost = True  # its open commands may have been dispatched before
@@ -270,13 +178,13 @@ class _WorkerPart(_Core):
         self._state.let_sleep(execution, None)
 
 
-class _ClientPart(_Core):
+class _ClientPart(Core):
     """The client's side of the port."""
 
     async def create(self, header: Header) -> bool:
         """Add an unowned execution, due now. False: that (namespace, id) exists; nothing changed."""
         self._check_open()
-        _check_storable(header)
+        check_storable(header)
         if self._state.has(header):
             return False
         self._state.make_room(1)
@@ -290,7 +198,7 @@ class _ClientPart(_Core):
         for message in messages:
             if message.uid not in self._state.executions:
                 raise UnknownName(f"no execution has the uid {message.uid!r}; nothing was sent")
-        _check_storable(*messages, *audit)
+        check_storable(*messages, *audit)
         self._state.make_room(len(messages))
         for message in messages:
             self._state.put(message)
@@ -305,7 +213,7 @@ class _ClientPart(_Core):
             raise Refused(
                 f"execution {uid} is not parked", hint="send it a message instead; look at its status first"
             )
-        _check_storable(audit)
+        check_storable(audit)
         execution.header.updated_at = audit.at
         self._unpark(execution)
         self._state.audit.append(copy.copy(audit))
@@ -361,7 +269,7 @@ class _ClientPart(_Core):
         uids = {each.header.uid for each in histories}
         if any(state.has(each.header) for each in histories) or min(len(names), len(uids)) < len(histories):
             return False
-        _check_storable(histories)
+        check_storable(histories)
         state.make_room(sum(1 + len(each.rows) + len(each.inbox) for each in histories))
         for each in histories:
             execution = state.add(each.header, None)
@@ -377,33 +285,7 @@ class _ClientPart(_Core):
         return True
 
 
-class _KeyPart(_Core):
-    """Keys of envelopes."""
-
-    async def add_key(self, key: Key) -> Key:
-        """Add a key, unless its subject has one; returns the one that it has."""
-        self._check_open()
-        _check_storable(key)
-        return keys.add(self._state, key)
-
-    async def keys(self, query: KeyQuery) -> list[Key]:
-        """Keys that match, by id."""
-        self._check_open()
-        return keys.find(self._state, query)
-
-    async def rewrap(self, changes: Sequence[Rewrap]) -> list[str]:
-        """Replace wrapped keys, each only if it is as it was."""
-        self._check_open()
-        return keys.rewrap(self._state, changes)
-
-    async def forget(self, namespace: str, subject: str, audit: AuditRecord) -> str | None:
-        """Delete a subject's key, with its name."""
-        self._check_open()
-        _check_storable(audit)
-        return keys.forget(self._state, namespace, subject, audit)
-
-
-class MemoryStore(_WorkerPart, _ClientPart, _KeyPart):
+class MemoryStore(_WorkerPart, _ClientPart, KeyPart, QueuePart):
     """A store that ends with the process. `capacity` limits rows, executions and messages together."""
 
 
@@ -416,11 +298,6 @@ class _NoDatabase:
             "the memory store has no SQL database for transactional steps",
             hint="use a SQLite store: open_store('sqlite:///sagas.db')",
         )
-
-
-def _check_storable(*values: Any) -> None:
-    if reason := unstorable(values):
-        raise StoreError(f"a value cannot be stored: {reason}; nothing was changed")
 
 
 def _matches(header: Header, query: Query) -> bool:

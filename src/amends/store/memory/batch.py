@@ -54,6 +54,8 @@ def _journal(state: State, write: Write) -> None:
     execution = state.executions[write.uid]
     if write.row is not None:
         state.append(execution, write.row)
+    if write.tasks or write.dropped:
+        state.tasks.written(write)
     change = write.change
     if change is not None:
         header = execution.header

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 
 from ..port import AuditRecord, Key, KeyQuery, Rewrap
+from .core import Core, check_storable
 from .state import State
 
 
@@ -60,3 +61,29 @@ def forget(state: State, namespace: str, subject: str, audit: AuditRecord) -> st
     record.uid = f"key {key.id}"
     state.audit.append(record)
     return key.id
+
+
+class KeyPart(Core):
+    """Keys of envelopes."""
+
+    async def add_key(self, key: Key) -> Key:
+        """Add a key, unless its subject has one; returns the one that it has."""
+        self._check_open()
+        check_storable(key)
+        return add(self._state, key)
+
+    async def keys(self, query: KeyQuery) -> list[Key]:
+        """Keys that match, by id."""
+        self._check_open()
+        return find(self._state, query)
+
+    async def rewrap(self, changes: Sequence[Rewrap]) -> list[str]:
+        """Replace wrapped keys, each only if it is as it was."""
+        self._check_open()
+        return rewrap(self._state, changes)
+
+    async def forget(self, namespace: str, subject: str, audit: AuditRecord) -> str | None:
+        """Delete a subject's key, with its name."""
+        self._check_open()
+        check_storable(audit)
+        return forget(self._state, namespace, subject, audit)

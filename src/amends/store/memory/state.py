@@ -15,6 +15,7 @@ import msgspec
 from ...errors import StoreFull
 from ...kernel.entries import Row
 from ..port import AuditRecord, Header, Key, Message
+from .tasks import Tasks
 
 
 class Execution:
@@ -60,6 +61,7 @@ class State:
         self._created = 0
         self._messages = 0
         self._due: dict[str, list[tuple[float, int, str]]] = {}
+        self.tasks = Tasks(self)
 
     def make_room(self, more: int) -> None:
         """Raise `StoreFull` unless so many more things fit."""
@@ -90,6 +92,7 @@ class State:
         header = execution.header
         del self.executions[header.uid], self.uids[header.namespace, header.id]
         self.used -= 1 + len(execution.rows) + len(execution.inbox)
+        self.tasks.forget(header.uid)
         self.audit = [record for record in self.audit if record.uid != header.uid]
 
     def append(self, execution: Execution, row: Row) -> None:

@@ -61,17 +61,17 @@ hosts and `target_session_attrs` for failover; and transactional steps get the s
 Modules, from the bottom: `literals`, `columns` (how values travel), `statement` (SQL by name, and put
 together), `faults` (what errors mean), `link` (one connection), `schema`, `keeper` (leases and burials),
 `listening`, `commit` and `sift` (the hot path, and what happens when a row is bad), `mail` (group commit for
-clients), `transact` (a step's own SQL), `reading`, `keys` (of envelopes), and the two sides of the port,
-`worker_side` and `client_side`, on a common `core`.
+clients), `transact` (a step's own SQL), `reading`, `keys` (of envelopes), and the sides of the port,
+`worker_side`, `client_side` and `queueing`, on a common `core`.
 """
 
 from __future__ import annotations
 
-from .client_side import ClientPart
 from .keys import KeyPart
+from .queueing import QueuePart
 
 
-class PostgresStore(ClientPart, KeyPart):
+class PostgresStore(QueuePart, KeyPart):
     """A store in a schema of a PostgreSQL database (14 or later). Any number of processes work on it at once.
 
     url: as libpq takes it (``postgresql://user@host:5432/database``; several hosts, TLS and so on as well).

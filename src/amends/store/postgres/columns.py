@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..port import AuditRecord, Header
+from ..queueing import Task
 from .literals import maybe_texts, numbers, texts, truths
 
 Column = Callable[[Any], str]
@@ -53,6 +54,12 @@ AUDITED = Columns(
     "a", at=numbers, uid=texts, by=texts, action=texts, reason=texts, detail=texts, gate=maybe_texts
 )
 
+DROPPED = Columns("d", uid=texts, action=texts, direction=texts)
+QUEUED = Columns(
+    "q", uid=texts, action=texts, direction=texts, namespace=texts, queue=texts, step=texts, call=texts,
+    attempt=numbers, key=texts, pool=texts, priority=numbers, delay=numbers, gate=maybe_texts,
+)  # fmt: skip
+
 
 def header_values(
     header: Header, owner: int | None, inbox_seq: int, wake_at: float | None, *, lost: bool = False
@@ -89,3 +96,22 @@ def header_values(
 def audit_values(record: AuditRecord, gate: str | None = None) -> tuple[Any, ...]:
     """An audit record as a row of AUDITED."""
     return (record.at, record.uid, record.by, record.action, record.reason, record.detail, gate)
+
+
+def task_values(task: Task, gate: str | None) -> tuple[Any, ...]:
+    """A task as a row of QUEUED."""
+    return (
+        task.uid,
+        task.action,
+        task.direction,
+        task.namespace,
+        task.queue,
+        task.step,
+        task.call,
+        task.attempt,
+        task.key,
+        task.pool,
+        task.priority,
+        task.delay,
+        gate,
+    )

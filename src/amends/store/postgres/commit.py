@@ -132,7 +132,14 @@ class Batch:
                 appended.append((num, _number(row.now), row.checksum, row.position, row.events, row.commands))
             if write.change is not None or write.release is not None:
                 self._head(index, write, num)
-            if write.children or write.messages or write.consumed or write.audit:
+            if (
+                write.children
+                or write.messages
+                or write.consumed
+                or write.audit
+                or write.tasks
+                or write.dropped
+            ):
                 extras.append((index, write))
         if appended:
             self._rows["appended"] = appended
@@ -182,6 +189,10 @@ class Batch:
                 self._add("consumed", (num, seq))
         for record in write.audit:
             self._add("audited", columns.audit_values(record, gate))
+        for action, direction in write.dropped:
+            self._add("dropped", (write.uid, action, direction))
+        for task in write.tasks:
+            self._add("queued", columns.task_values(task, gate))
         for child in write.children:
             if child.uid in self._children or child.uid in self._starting:
                 raise BadWrite(f"two executions of the uid {child.uid} at once")
@@ -262,4 +273,6 @@ _PARTS = (
     ("posted", columns.POSTED),
     ("heads", columns.HEADS),
     ("audited", columns.AUDITED),
+    ("dropped", columns.DROPPED),
+    ("queued", columns.QUEUED),
 )

@@ -181,3 +181,34 @@ audited AS (
     WHERE {gate}
     ORDER BY v.place
 )
+
+-- Tasks whose end is journaled. What is dropped and issued again by one statement must be gone first.
+-- name: dropped
+dropped AS (
+    DELETE FROM {schema}.tasks AS t
+    USING unnest(%(d_uid)s::text[], %(d_action)s::text[], %(d_direction)s::text[]) AS v (uid, action, direction) {fenced}
+    WHERE t.uid = v.uid AND t.action = v.action AND t.direction = v.direction
+    RETURNING 1
+)
+
+-- One that is there stays, but that it waits no longer than the new one would.
+-- name: queued
+queued AS (
+    INSERT INTO {schema}.tasks (
+        uid, action, direction, namespace, queue, step, call, attempt, key, pool, priority, state, due
+    )
+    SELECT v.uid, v.action, v.direction, v.namespace, v.queue, v.step, v.call, v.attempt, v.key, v.pool, v.priority,
+        CASE WHEN v.delay > 0 THEN 'delayed' ELSE 'waiting' END, extract(epoch FROM statement_timestamp()) + v.delay
+    FROM unnest(
+        %(q_uid)s::text[], %(q_action)s::text[], %(q_direction)s::text[], %(q_namespace)s::text[], %(q_queue)s::text[],
+        %(q_step)s::text[], %(q_call)s::text[], %(q_attempt)s::bigint[], %(q_key)s::text[], %(q_pool)s::text[],
+        %(q_priority)s::bigint[], %(q_delay)s::float8[], %(q_gate)s::text[]
+    ) WITH ORDINALITY AS v (
+        uid, action, direction, namespace, queue, step, call, attempt, key, pool, priority, delay, gate, place
+    ) {fenced}
+    WHERE {gate}{dropped_first}
+    ORDER BY v.place
+    ON CONFLICT (uid, action, direction) DO UPDATE SET state = 'waiting', due = excluded.due
+        WHERE tasks.state = 'delayed' AND excluded.state = 'waiting'
+    RETURNING 1
+)

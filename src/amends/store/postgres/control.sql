@@ -321,5 +321,7 @@ WITH journal AS (
     DELETE FROM {schema}.attributes WHERE execution_uid = ANY (%(uids)s::text[])
 ), audit AS (
     DELETE FROM {schema}.audit WHERE uid = ANY (%(uids)s::text[])
+), tasks AS (
+    DELETE FROM {schema}.tasks WHERE uid = ANY (%(uids)s::text[])
 )
 DELETE FROM {schema}.executions WHERE num = ANY (%(nums)s::bigint[]);

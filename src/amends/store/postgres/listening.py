@@ -39,6 +39,11 @@ class Listener:
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def idle(self) -> bool:
+        """Does nobody listen?"""
+        return self._task is None
+
     def start(self, incarnation: int) -> None:
         """Listen from now on."""
         self.abandon()

@@ -58,8 +58,8 @@ class Statements:
         words = {"schema": schema, "header": header, "epoch": EPOCH}
         self.parts = {name: _fill(text, words) for name, text in named(read("commit.sql")).items()}
         words["fence"] = self.parts["fence"]
-        files = read("control.sql"), read("read.sql"), read("keys.sql")
-        shared = named(files[0]) | named(files[1])
+        files = read("control.sql"), read("read.sql"), read("keys.sql"), read("tasks.sql")
+        shared = named(files[0]) | named(files[1]) | named(files[3])
         words = {name: shared[name] for name in ("groups", "mine", "history")} | words
         self._plain = {name: _fill(text, words) for file in files for name, text in named(file).items()}
         self._written: dict[tuple[Parts, bool], tuple[str, list[str]]] = {}
@@ -83,6 +83,7 @@ class Statements:
             "fenced": FENCED if fenced else "",
             "gate": _GATE if "started" in parts else "true",
             "first": " AND (SELECT count(*) FROM consumed) >= 0" if "consumed" in parts else "",
+            "dropped_first": " AND (SELECT count(*) FROM dropped) >= 0" if "dropped" in parts else "",
             "newborn": " UNION ALL ".join(new),
             "which": f"({_HEADS} OR {_RECEIVERS})" if "posted" in parts else _HEADS,
         }
@@ -109,6 +110,8 @@ def _columns(parts: Parts, *, fenced: bool) -> dict[str, str]:
         found["unowned"] = "ARRAY(SELECT num FROM heads WHERE owner IS NULL)"
     if "posted" in parts:
         found["told_of_posted"] = _ELSEWHERE
+    if "queued" in parts:
+        found["told_of_queued"] = _ANYBODY.format(part="queued")
     return found
 
 

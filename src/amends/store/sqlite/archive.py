@@ -12,7 +12,7 @@ from typing import Any
 import apsw
 
 from ..port import FINAL, History, trees_over
-from . import commit
+from . import commit, tasks
 from .commit import audit_values
 from .worker_side import CONTROL
 
@@ -35,6 +35,7 @@ def prune(db: apsw.Connection, uids: Sequence[str], before: float) -> list[str]:
         db.execute(CONTROL[f"prune_{what}"], (nums,))
     for what in ("attributes", "audit"):
         db.execute(CONTROL[f"prune_{what}"], (names,))
+    db.execute(tasks.SQL["forget"], (names,))
     return sorted(gone)
 
 

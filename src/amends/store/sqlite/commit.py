@@ -27,6 +27,7 @@ import apsw
 
 from ...errors import Fenced
 from ..port import AWAKE, COMMITTED, AuditRecord, Code, Header, Verdict, Write
+from . import tasks
 from .faults import BadWrite
 from .sql import load
 
@@ -63,6 +64,8 @@ def row_alone(write: Write, owned: dict[str, int], incarnation: int) -> tuple[An
         return None
     if write.release is not None or write.consumed or write.messages or write.children or write.audit:
         return None
+    if write.tasks:
+        return None
     return (num, row.position, row.now, row.events, row.commands, row.checksum, incarnation)
 
 
@@ -90,6 +93,7 @@ class Batch:
         self._consumed: list[int] = []
         self._messages: list[tuple[str, str | None, str]] = []
         self._audit: list[Any] = []
+        self._tasks: tuple[list[Any], list[Any]] | None = None
         self._releases: list[Any] = []
         self._finishes: list[Any] = []
         self._leaving: list[tuple[int, str, int]] = []  # index, uid and number of writes with a release
@@ -115,6 +119,8 @@ class Batch:
             post(db, self._messages, self._number)
         if self._audit:
             _AUDIT.run(execute, self._audit)
+        if self._tasks is not None:
+            tasks.write(db, *self._tasks)
         if self._leaving:
             self._let_go(db)
 
@@ -162,6 +168,8 @@ class Batch:
                 self._gather_header(index, write, num)
             if write.consumed or write.messages or write.children or write.audit:
                 self._gather_mail(write)
+            if write.tasks or write.dropped:
+                self._gather_tasks(write)
 
     def _gather_mail(self, write: Write) -> None:
         self._consumed += write.consumed
@@ -174,6 +182,15 @@ class Batch:
                 self._children += header_values(child, child.owner, None)
             else:
                 self._children += header_values(child, None, 0.0)
+
+    def _gather_tasks(self, write: Write) -> None:
+        if self._tasks is None:
+            self._tasks = [], []
+        dropped, added = self._tasks
+        for action, direction in write.dropped:
+            dropped += (write.uid, action, direction)
+        for task in write.tasks:
+            added += tasks.values(task)
 
     def _gather_header(self, index: int, write: Write, num: int) -> None:
         now = write.row.now if write.row is not None else None

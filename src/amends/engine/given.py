@@ -1,0 +1,43 @@
+"""What an engine is given: looked at before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..definition.registry import REGISTRY, Registry
+from ..definition.saga import Saga
+from ..dialects.graph import Graph
+from ..errors import DefinitionError
+from ..store.port import Store
+
+
+def must_be_store(given: Any) -> Store:
+    """Raises `DefinitionError` for anything else."""
+    if not isinstance(given, Store):
+        raise DefinitionError(
+            f"Engine() takes a URL or a Store, got {given!r}", hint=f'for example "sqlite:///{given}"'
+        )
+    return given
+
+
+def registry_of(sagas: Sequence[Saga[..., Any] | Graph], steps: Sequence[Any]) -> Registry:
+    """What these define, beside all that is imported. Raises `DefinitionError`."""
+    registry = Registry(REGISTRY)
+    if isinstance(sagas, Saga):
+        raise DefinitionError(
+            "Engine(sagas=…) takes a list, got one saga", hint=f"sagas=[{sagas.fn.__name__}]"
+        )
+    for given in sagas:
+        saga = given.saga if isinstance(given, Graph) else given
+        if not isinstance(saga, Saga):
+            raise DefinitionError(
+                f"Engine(sagas=[…]) takes sagas and graphs, got {given!r}",
+                hint="decorate it with @amends.saga",
+            )
+        if saga.instance is not None:
+            registry.add_instance(saga.instance)
+        registry.add_saga(saga)
+    for item in steps:
+        registry.add_instance(item)
+    return registry

@@ -1,0 +1,143 @@
+"""A worker of queues alone: it runs steps, and no sagas."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from ..clock import Clock, SystemClock
+from ..definition.registry import REGISTRY, Registry
+from ..encryption.codec import Codec
+from ..store import open_store
+from ..store.enclosed import enclosed
+from ..store.port import Store
+from ..worker.queues.server import Server
+from ..worker.resources import Resources
+from ..worker.settings import Settings
+from .queues import names, server_of
+from .signals import told_to_stop
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+class QueueWorker:
+    """``async with QueueWorker("postgresql://…", queues=["emails"], resources=[…]): …``
+
+    It needs the modules of the steps and nothing of the sagas. Any number of them serve a store, a file's
+    too: it is no worker of executions, and never becomes one.  url: the store, or its URL.  queues: which it
+    serves. steps: objects whose methods are steps.  resources: as of `Engine`.  namespace and settings:
+    likewise (`steps`, `threads`, `poll`, `grace` and `lease` matter here).  codec: that of the engines.
+    """
+
+    def __init__(
+        self,
+        url: str | Store,
+        *,
+        queues: Sequence[str],
+        steps: Sequence[Any] = (),
+        resources: Sequence[Any] = (),
+        namespace: str = "default",
+        settings: Settings | None = None,
+        codec: Codec | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.queues = names(queues)
+        self.settings = settings or Settings()
+        self.store: Store = open_store(url) if isinstance(url, str) else url
+        self._registry = Registry(REGISTRY)
+        for each in steps:
+            self._registry.add_instance(each)
+        self._resources = Resources(tuple(resources))
+        self._namespace = namespace
+        self._clock = clock or SystemClock()
+        self._codec = codec
+        self._server: Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    @classmethod
+    def like(cls, engine: Engine, queues: Sequence[str]) -> Self:
+        """One that has an engine's store, namespace, steps, resources, settings and codec, for a process in
+        which the engine itself is not entered."""
+        worker = cls(
+            engine.store,
+            queues=queues,
+            resources=engine._resources.given,
+            namespace=engine.namespace,
+            settings=engine.settings,
+            codec=engine.codec,
+            clock=engine._clock,
+        )
+        worker._registry = engine._registry
+        return worker
+
+    async def __aenter__(self) -> Self:
+        """Open the store and the resources, and begin. Raises `UnknownName` for a queue without steps
+        here."""
+        await self.store.open()
+        try:
+            await self._resources.open()
+            codec = self._codec
+            self._server = server_of(
+                self.store if codec is None else enclosed(self.store, codec, self._clock),
+                self._registry,
+                self._resources,
+                self._clock,
+                self.settings,
+                self.queues,
+                namespace=self._namespace,
+                told=_nobody,
+            )
+        except BaseException:
+            await self._resources.close()
+            await self.store.close()
+            raise
+        self._serving = asyncio.get_running_loop().create_task(self._server.run())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take nothing more; what runs may end (within `settings.grace` seconds)."""
+        assert self._server is not None
+        assert self._serving is not None
+        try:
+            await self._server.drain(self.settings.grace)
+            self._serving.cancel()
+            await asyncio.gather(self._serving, return_exceptions=True)
+        finally:
+            await self._resources.close()
+            await self.store.close()
+
+    @property
+    def running(self) -> int:
+        """How many tasks run here."""
+        return 0 if self._server is None else self._server.running
+
+    async def until_asked(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. Raises what ended its serving, if that ends by itself."""
+        assert self._serving is not None
+        asked = asyncio.get_running_loop().create_task(stop.wait())
+        try:
+            await asyncio.wait(  # noqa: TID251 - two tasks
+                {self._serving, asked}, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            asked.cancel()
+        if self._serving.done():
+            self._serving.result()
+
+    async def serve(self) -> None:
+        """Work until SIGTERM or SIGINT, then drain. Raises `Refused` outside of the main thread."""
+        with told_to_stop() as stop:
+            async with self:
+                await self.until_asked(stop)
+
+
+def _nobody() -> None:
+    """Owners are elsewhere."""

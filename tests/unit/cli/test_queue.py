@@ -1,0 +1,62 @@
+"""``amends queue``, and what `amends show` says of steps that are in one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from amends import Engine, saga, step
+from tests.unit.cli.conftest import Done
+
+Amends = Callable[..., Done]
+
+
+@step(name="cli.send", queue="emails")
+async def send(to: str) -> str:
+    return to
+
+
+@saga(name="cli.mail")
+async def mail(to: str) -> str:
+    return await send(to)
+
+
+def waiting() -> None:
+    """A store in which a task waits."""
+
+    async def main() -> None:
+        async with Engine("sqlite:///orders.db", sagas=[mail]) as engine:
+            await engine.start(mail("ann"), id="mail-1")
+            async with asyncio.timeout(20):
+                while not await engine.queues.list():
+                    await asyncio.sleep(0.005)
+
+    asyncio.run(main())
+
+
+def test_a_queue_is_listed_and_steered(amends: Amends, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.amends]\nstore = "sqlite:///orders.db"\n')
+    waiting()
+    found = amends("queue", "list", "--json").json
+    assert (found["name"], found["waiting"], found["paused"]) == ("emails", 1, False)
+    assert amends("queue", "pause", "emails").out == "emails: pause recorded\n"
+    assert amends("queue", "limit", "emails", "--concurrency", "5", "--rate", "0.5").code == 0
+    done = amends("queue", "limit", "emails", "--rate", "0", "--depth", "100")
+    assert done.out == "emails: 5 concurrency, 100 waiting\n"
+    said = amends("queue", "list").out
+    assert all(word in said for word in ("emails", "paused", "5 concurrency"))
+    assert amends("queue", "resume", "emails").code == 0
+    assert not amends("queue", "list", "--json").json["paused"]
+    shown = amends("show", "mail-1")
+    assert "waiting in emails" in shown.out
+    (task,) = amends("show", "mail-1", "--json").json["tasks"]
+    assert (task["step"], task["state"], task["queue"]) == ("cli.send", "waiting", "emails")
+
+
+def test_mistakes(amends: Amends, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.amends]\nstore = "sqlite:///orders.db"\n')
+    waiting()
+    assert "the queue's name is missing" in amends("queue", "pause").err
+    assert "no limit is given" in amends("queue", "limit", "emails").err
+    assert "a burst without a rate" in amends("queue", "limit", "emails", "--burst", "3").err
