@@ -34,6 +34,9 @@ from .eager import start_eagerly
 _log = logging.getLogger("amends.worker")
 
 _set_current = CURRENT.set
+PROBE = "probe"
+"""The third of the key of an attempt that asks what became of an action."""
+
 Key = tuple[str, str, str]
 
 
@@ -91,8 +94,12 @@ class Attempts:
         return {key[0] for key in self.running} | {attempt.key[0] for attempt in self.waiting}
 
     def only_queued(self) -> dict[str, list[Attempt]]:
-        """Queued attempts by execution, of executions of which nothing runs and nobody waits for an end."""
-        busy = {key[0] for key in (*self.running, *self._followers)}
+        """Queued attempts by execution, of executions of which nothing runs and nobody waits for an end.
+
+        A queued probe is part of an attempt that ran.
+        """
+        probes = [attempt.key for attempt in self.waiting if attempt.key[2] == PROBE]
+        busy = {key[0] for key in (*self.running, *self._followers, *probes)}
         found: dict[str, list[Attempt]] = {}
         for attempt in self.waiting:
             if attempt.key[0] not in busy:
@@ -155,10 +162,13 @@ class Attempts:
 
     async def close(self, grace: float) -> None:
         """Wait at most `grace` seconds for what runs; queued attempts, also those that wait for a thread,
-        are dropped (they were never dispatched).
+        are dropped (they were never dispatched); queued probes end with `Interrupted`.
         """
         self.closed = True
+        probes = [attempt for attempt in self.waiting if attempt.key[2] == PROBE]
         self.waiting.clear()
+        for probe in probes:
+            probe.ended(probe.current, None, Interrupted("no time to ask"))
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
         ends = self._clock.monotonic() + grace
@@ -236,7 +246,7 @@ class Attempts:
 
     def _done(self, attempt: Attempt, task: asyncio.Future[Any]) -> None:
         """A thread has returned."""
-        if task.cancelled() and self.closed:
+        if task.cancelled() and self.closed and attempt.key[2] != PROBE:
             del self.running[attempt.key]  # it never got its thread
             if attempt.timer is not None:
                 attempt.timer.cancel()

@@ -21,7 +21,7 @@ from ..kernel.actions import OPEN, REJECTED, UNKNOWN, Action
 from ..kernel.failures import fault_of
 from ..store.port import Transaction
 from . import conclusions
-from .attempts import Attempt, Attempts, Key
+from .attempts import PROBE, Attempt, Attempts, Key
 from .calling import current_of, definition_of, encoded, recovery_of
 from .conclusions import Interrupted, conclude
 from .live import Live
@@ -298,9 +298,7 @@ class Dispatcher:
         tell: Callable[[Any], None],
     ) -> None:
         """Ask the participant once what became of the action."""
-        live = self.worker.lives.get(current.uid)
-        if self.worker.draining and live is not None:
-            live.lost[action.id] = 0.0  # no time to ask: whoever takes over tries again
+        if self._no_time_to_ask(action, current.uid):
             return
         prober: Any = step.prober
         args = step.signature.decode_args(action.args)
@@ -311,6 +309,8 @@ class Dispatcher:
             return invoke(prober, step.signature, step.instance, (), args, resources)
 
         def answered(_: Current, value: Any, error: BaseException | None) -> None:
+            if isinstance(error, Interrupted) and self._no_time_to_ask(action, current.uid):
+                return
             event: Any = failed
             if error is None and value is SEALED:
                 event = e.Failed(failed.id, failed.fault, REJECTED, failed.hold)
@@ -324,7 +324,7 @@ class Dispatcher:
             tell(event)
 
         asked = Attempt(
-            (current.uid, action.id, "probe"),
+            (current.uid, action.id, PROBE),
             ask,
             current,
             answered,
@@ -332,3 +332,11 @@ class Dispatcher:
             timeout=step.options.timeout or 30.0,
         )
         self.attempts.start(asked)
+
+    def _no_time_to_ask(self, action: Action, uid: str) -> bool:
+        """In a drain nobody is asked: whoever takes over tries again, and knows of this attempt."""
+        live = self.worker.lives.get(uid)
+        if not self.worker.draining or live is None:
+            return False
+        live.lost[action.id] = 0.0
+        return True

@@ -21,6 +21,7 @@ from ..kernel.phases import FINISHED
 from ..store import port
 from ..store.enclosed import unopened
 from ..store.port import Claim, Header, Message
+from .attempts import PROBE
 from .live import Live
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class Loader:
                 if action.interrupted:  # perhaps nobody has told it
                     self._worker.dispatcher.interrupt(live, action)
                 return
-            if running((uid, action.id, "probe")):
+            if running((uid, action.id, PROBE)):
                 return
             queued = self._worker.queued
             if lost and not action.interrupted and queued.is_queued(live, action):

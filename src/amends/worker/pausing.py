@@ -37,6 +37,7 @@ from ..kernel.holding import PauseRequested, ResumeRequested
 from ..kernel.phases import FINISHED
 from ..store.port import PAUSED, Change, Claim, Code, Message, Release, Verdict, Write
 from . import writes
+from .attempts import PROBE
 from .live import Live
 from .queues.hearing import is_report
 from .queues.issuing import drop_reported
@@ -91,7 +92,7 @@ class Pausing:
         worker, uid = self._worker, live.header.uid
         worker.residency.wanted(live)
         worker.dispatcher.hold_back(live)
-        queued = [each for each in worker.attempts.waiting if each.key[0] == uid and each.key[2] != "probe"]
+        queued = [each for each in worker.attempts.waiting if each.key[0] == uid and each.key[2] != PROBE]
         worker.attempts.withdraw(queued)
 
     def _lift(self, live: Live) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ..kernel.actions import OPEN, UNDO_RUNNING, Action
 from ..kernel.phases import FINISHED
 from ..store.port import Release
+from .attempts import PROBE
 from .live import Live
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ class Residency:
         return not any(
             running.adopt((uid, a.id, direction))
             for a in live.instance.ledger.actions.values()
-            for direction in ("do", "undo", "probe")
+            for direction in ("do", "undo", PROBE)
         ) and not any(
             (a.outcome == OPEN and a.kind == "step" and not a.hold and (a.interrupted or not a.retry_at))
             or (a.undo_state == UNDO_RUNNING and a.kind != "child" and not a.undo_retry_at)

@@ -15,6 +15,7 @@ from ...store import queueing
 from ...store.port import Message
 from ...store.queueing import End, Told, decode_end
 from .. import conclusions
+from ..attempts import PROBE
 from ..calling import current_of
 from ..conclusions import Interrupted, Reported, conclude_undo, is_a
 from ..live import Live
@@ -44,7 +45,7 @@ class Hearing:
             end = decode_end(message.event)
         except (msgspec.ValidationError, msgspec.DecodeError) as error:
             raise CorruptJournal(f"a report of a queue cannot be read: {error}") from error
-        if self._worker.attempts.adopt((live.header.uid, end.action, "probe")):
+        if self._worker.attempts.adopt((live.header.uid, end.action, PROBE)):
             return
         event = self._event_of(live, end, message.seq)
         if event is not None:
