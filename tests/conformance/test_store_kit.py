@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from amends.store import MemoryStore, SqliteStore, Store, kit
-from amends.store.memory import _Core as MemoryCore
+from amends.store.memory.core import Core as MemoryCore
 from amends.store.sqlite import worker_side
 
 

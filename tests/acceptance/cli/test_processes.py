@@ -312,6 +312,7 @@ def test_pipes(start: Start, tmp_path: Path) -> None:
 def packing(folder: Path) -> bool:
     """Does the order wait for its timer? (Read from the file: a command takes longer to start than it packs.)"""
     with contextlib.closing(apsw.Connection(str(folder / "orders.db"))) as store:
+        store.set_busy_timeout(10_000)
         return bool(
             store.execute("SELECT 1 FROM amends_journal WHERE commands LIKE '%\"timer\"%'").fetchall()
         )
