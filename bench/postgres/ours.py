@@ -18,6 +18,8 @@ from ..ours import work
 from ..ours.session import Meter
 
 WARM_UP = 100
+COUNTED = 15.0
+"""Seconds after which a server has counted what a connection did that rests since (it says so after ten)."""
 READ_BACK = (
     "server_version",
     "fsync",
@@ -157,11 +159,11 @@ async def idle(url: str, schema: str, seconds: float) -> dict[str, Any]:
     store = PostgresStore(url, schema=schema)
     async with Engine(store, sagas=SAGAS) as engine:
         await in_flight(20, 10, lambda n: engine.run(work.five_steps(0)), Window())
-        await asyncio.sleep(3.0)
+        await asyncio.sleep(COUNTED)
         asked_before, window = await _transactions(store), Window()
         with window:
             await asyncio.sleep(seconds)
-        asked_after = await _transactions(store)
+            asked_after = await _transactions(store)
         return {
             "seconds": window.seconds,
             "cpu": window.cpu,
@@ -171,8 +173,7 @@ async def idle(url: str, schema: str, seconds: float) -> dict[str, Any]:
 
 
 async def _transactions(store: PostgresStore) -> int:
-    """All of this database so far, once what the other connections did is counted."""
-    await asyncio.sleep(2.0)
+    """All of this database so far."""
     query = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
     return int((await store._control.fetch(query))[0][0])
 
