@@ -11,6 +11,7 @@ import pytest
 import amends
 from amends import Rejected, Settings, Signal, saga
 from amends.errors import Fenced
+from amends.store.port import Write
 
 from .book import OK, hang
 from .world import World, unknown
@@ -135,8 +136,10 @@ def test_a_retired_owner_can_write_nothing_and_dispatches_nothing_more(world: Wo
             assert await heir.handle(shop, "one").result() == "b:"
             assert heir.working
             await asyncio.sleep(30)
+            header = await heir.store.find("default", "one")
+            assert header is not None
             with pytest.raises(Fenced):
-                await zombie_wire.inner.commit(incarnation, [])
+                await zombie_wire.inner.commit(incarnation, [Write(header.uid, consumed=[1])])
             rows = await world.rows("one")
             assert [row.position for row in rows] == list(range(len(rows)))
         await zombie.close()
