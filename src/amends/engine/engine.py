@@ -19,7 +19,7 @@ from ..clock import Clock, SystemClock
 from ..definition.saga import Saga, SagaCall
 from ..dialects.graph import Graph
 from ..encryption.codec import Codec
-from ..errors import AmendsError, EngineClosed, StoreError
+from ..errors import AmendsError, EngineClosed, Fenced, StoreError
 from ..ids import Ids, RandomIds
 from ..store import open_store
 from ..store.enclosed import enclosed
@@ -323,10 +323,14 @@ class Engine:
 
     def _reap(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None and not self._closing:
-            _log.error("the engine's %s failed", task.get_name(), exc_info=task.exception())
-            if self._worker is not None and not self._worker.dead:
-                self._worker.lost(AmendsError(f"internal task failed: {task.exception()!r}"))
+        error = None if task.cancelled() else task.exception()
+        if error is None or self._closing:
+            return
+        if not isinstance(error, Fenced):  # that one is told when it registers again
+            _log.error("the engine's %s failed", task.get_name(), exc_info=error)
+            error = AmendsError(f"internal task failed: {error!r}")
+        if self._worker is not None and not self._worker.dead:
+            self._worker.lost(error)
 
     # ------------------------------------------------------------ the client API
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from ..clock import Clock
 from ..definition.registry import Registry
-from ..errors import AmendsError, CorruptJournal, Parked, Poison, StoreError, Unopened
+from ..errors import AmendsError, CorruptJournal, Fenced, Parked, Poison, StoreError, Unopened
 from ..kernel import entries as e
 from ..kernel.instance import PYTHON, Decision
 from ..kernel.loop import Stage
@@ -395,10 +395,13 @@ class Worker:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.log.error("a task of the worker failed", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Fenced):
+            self.lost(error)
+        elif error is not None:
+            self.log.error("a task of the worker failed", exc_info=error)
             # what it was to load, park or wake would be left to nobody
-            self.lost(AmendsError(f"a task of the worker failed: {task.exception()!r}"))
+            self.lost(AmendsError(f"a task of the worker failed: {error!r}"))
 
     def lost(self, error: AmendsError) -> None:
         """Ownership or the truth about a commit is lost: drop everything, and tell the engine."""

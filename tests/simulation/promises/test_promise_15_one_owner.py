@@ -113,7 +113,9 @@ def test_of_many_standbys_one_takes_over(alone: World) -> None:
     alone.book.audit(crashes=1)
 
 
-def test_a_retired_owner_can_write_nothing_and_dispatches_nothing_more(world: World) -> None:
+def test_a_retired_owner_can_write_nothing_and_dispatches_nothing_more(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     """A zombie: it stopped for a while, somebody else took over, and now it goes on as if nothing had happened."""
     a = world.book.step("a", lambda call: asyncio.sleep(10))
     b = world.book.step("b")
@@ -147,6 +149,7 @@ def test_a_retired_owner_can_write_nothing_and_dispatches_nothing_more(world: Wo
     world.run(main)
     assert len(world.book.of("b")) == 1
     world.book.audit(crashes=1, overlapping=True)
+    assert not [record for record in caplog.records if record.exc_info], "it is told in a line"
 
 
 @pytest.mark.parametrize("inline", [True, False], ids=["inline", "group"])
