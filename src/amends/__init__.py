@@ -37,6 +37,7 @@ from .errors import (
 from .lazily import loader as _loader
 
 if typing.TYPE_CHECKING:
+    from .definition.batch import BatchCall
     from .definition.compensation import SEALED, UNRESOLVED
     from .definition.context import Current, current
     from .definition.flow import (
@@ -81,6 +82,7 @@ __all__ = [
     "SEALED",
     "UNRESOLVED",
     "AmendsError",
+    "BatchCall",
     "BulkBatch",
     "BulkItem",
     "Client",
@@ -157,6 +159,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    ".definition.batch": ("BatchCall",),
     ".definition.compensation": ("SEALED", "UNRESOLVED"),
     ".definition.context": ("Current", "current"),
     ".definition.flow": (

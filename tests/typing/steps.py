@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, assert_type
 
-from amends import Kind, Rejected, Resource, Retry, Step, StepCall, Transaction, current, injected, step
+from amends import (
+    BatchCall,
+    Kind,
+    Rejected,
+    Resource,
+    Retry,
+    Step,
+    StepCall,
+    Transaction,
+    current,
+    injected,
+    step,
+)
 
 
 @dataclass
@@ -222,6 +234,52 @@ def wrong_options() -> None:
     step(fallback=[print])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 
 
+# ---------------------------------------------------------------- batches
+
+
+@mail.batch(size=50, within=timedelta(milliseconds=20))
+async def mail_all(calls: Sequence[BatchCall[Order]]) -> list[str | Exception]:
+    _ = assert_type(calls[0].argument, Order)
+    assert_type(calls[0].idempotency_key, str)
+    assert_type(calls[0].attempt, int)
+    return [call.argument.id or Rejected("no id") for call in calls]
+
+
+@step(queue="mails")
+async def post(order: Order, *, copies: int = 1) -> str:
+    return order.id
+
+
+@post.batch()
+def post_all(calls: Sequence[BatchCall[Order]], db: Resource[Pool] = injected) -> list[str]:
+    assert_type(db, Pool)
+    return [call.argument.id * call.args.copies for call in calls]
+
+
+async def batches(order: Order) -> None:
+    assert_type(await mail(order), str)
+    assert_type(await post(order, copies=2), str)
+    call: BatchCall[Order] = BatchCall(mail(order).args, idempotency_key="k")
+    assert_type(await mail_all([call]), Sequence[str | Exception])
+
+
+async def other_argument_of_a_batch(calls: Sequence[BatchCall[int]]) -> list[str]: ...  # type: ignore[empty-body]
+
+
+async def other_result_of_a_batch(calls: Sequence[BatchCall[Order]]) -> list[int]: ...  # type: ignore[empty-body]
+
+
+async def one_result_of_a_batch(calls: Sequence[BatchCall[Order]]) -> int: ...  # type: ignore[empty-body]
+
+
+def wrong_batches() -> None:
+    """mypy takes the argument's type from the function, and does not compare it with the step's."""
+    mail.batch()(other_argument_of_a_batch)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    mail.batch()(other_result_of_a_batch)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    mail.batch()(one_result_of_a_batch)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+    mail.batch(size="many")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 # ---------------------------------------------------------------- methods
 
 
@@ -246,6 +304,14 @@ class Shop:
     @step
     async def weigh(order: Order) -> float:
         return 1.0
+
+    @step(queue="mails")
+    async def mail(self, order: Order) -> str:
+        return order.id
+
+    @mail.batch(size=2)
+    async def mail_all(self, calls: Sequence[BatchCall[Order]]) -> list[str]:
+        return [call.argument.id for call in calls]
 
 
 async def methods(shop: Shop, order: Order) -> None:

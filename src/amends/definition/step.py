@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, over
 import msgspec
 
 from ..errors import DefinitionError
+from .batch import BatchDecorator, Batching
 from .call import Call
 from .compensation import Compensation, CompensationOptions, attach
 from .naming import check_function, durable_name
@@ -30,6 +31,7 @@ from .policy import (
     word,
 )
 from .port import current_port
+from .queued import check_queue
 from .registry import REGISTRY
 from .signature import Signature, caller_locals
 
@@ -38,9 +40,6 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 S = TypeVar("S")
 R_co = TypeVar("R_co", covariant=True)
-
-
-MOST_PRIORITY = 1_000_000
 
 
 class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +104,7 @@ class Step(Generic[P, R]):
         self.verifier: Callable[..., Any] | None = None
         self.prober: Callable[..., Any] | None = None
         self.prober_signature: Signature | None = None
+        self.batching: Batching | None = None
         self._locals = caller_locals(fn.__qualname__, 2)
         self.signature = Signature(fn, 0, self._locals)
         functools.update_wrapper(self, fn, updated=())
@@ -205,6 +205,15 @@ class Step(Generic[P, R]):
         self.prober = fn
         self.prober_signature = Signature(fn, 0, caller_locals(fn.__qualname__, 2))
         return fn
+
+    def batch(self, *, size: int = 100, within: Duration = 0.05) -> BatchDecorator[P, R]:
+        """Declare a function that takes many calls at once, where the step's queue is served.
+
+        It gets a list of `BatchCall`, and resources; it returns a list, one result or one exception a call,
+        in their order.  size: at most so many.  within: seconds that a call waits for others at most.
+        Raises `DefinitionError`.
+        """
+        return BatchDecorator(self, size, within)
 
     # ------------------------------------------------------------ running the plain function
 
@@ -420,7 +429,7 @@ def step(
     """
     if limit is not None and limit < 1:
         raise DefinitionError(f"limit must be at least 1, got {limit}")
-    _check_queue(queue, priority, delay, key, pool, here=transaction or limit is not None)
+    check_queue(queue, priority, delay, key, pool, here=transaction or limit is not None)
     options = StepOptions(
         timeout=seconds(timeout, "timeout"),
         schedule_to_close=seconds(schedule_to_close, "schedule_to_close"),
@@ -449,42 +458,3 @@ def step(
         return Step(given, name, options, fallback)
 
     return declare if fn is None else declare(fn)
-
-
-def _check_queue(
-    queue: str | None, priority: int, delay: object, key: object, pool: str | None, *, here: bool
-) -> None:
-    if queue is None:
-        if priority or not (delay is key is pool is None):
-            raise DefinitionError(
-                "priority, delay, key and pool are of steps with a queue", hint='@step(queue="…")'
-            )
-        return
-    for what, name in (("queue", queue), ("pool", pool)):
-        if name is not None and not _is_name(name):
-            raise DefinitionError(
-                f"the name of a {what} is visible text without a colon, got {name!r}", hint=f'{what}="emails"'
-            )
-    if here:
-        raise DefinitionError(
-            f"a step in the queue {queue!r} runs elsewhere: it has no transaction and no limit of its own",
-            hint="limits of a queue hold for all who serve it: amends queue limit NAME --concurrency 10",
-        )
-    if isinstance(priority, bool) or not isinstance(priority, int) or abs(priority) > MOST_PRIORITY:
-        raise DefinitionError(
-            f"priority is a whole number from {-MOST_PRIORITY} to {MOST_PRIORITY}, got {priority!r}"
-        )
-    if key is not None and not callable(key):
-        raise DefinitionError(
-            f"key is a function of the step's arguments, got {key!r}", hint="key=lambda order: order.customer"
-        )
-
-
-def _is_name(name: object) -> bool:
-    return (
-        isinstance(name, str)
-        and bool(name.strip())
-        and name == name.strip()
-        and name.isprintable()
-        and ":" not in name
-    )

@@ -79,7 +79,7 @@ def told_of(error: BaseException) -> Told:
         kinds,
         rejected=isinstance(error, Rejected),
         uncounted=not counts(error),
-        unsent=isinstance(error, CERTAINLY_NOT_SENT),
+        unsent=isinstance(error, CERTAINLY_NOT_SENT) or _never_began(error),
         stopped=isinstance(error, Interrupted),
         retry_after=retry_after(error),
     )
@@ -109,6 +109,10 @@ def _was_not_sent(error: BaseException) -> bool:
     return error.unsent if type(error) is Reported else isinstance(error, CERTAINLY_NOT_SENT)
 
 
+def _never_began(error: BaseException) -> bool:
+    return isinstance(error, Interrupted) and not error.began
+
+
 def counts(error: BaseException) -> bool:
     """Does the failed attempt count? An exception whose `counts` is False says no: the step holds."""
     return getattr(error, "counts", True) is not False
@@ -128,8 +132,7 @@ def conclude(
 ) -> e.AttemptFailed | e.Failed:
     """What a failed attempt means: another attempt, or the action's final outcome."""
     rejected = is_rejection(error, policy)
-    queued = isinstance(error, Interrupted) and not error.began
-    certain = rolled_back or rejected or queued or _was_not_sent(error)
+    certain = rolled_back or rejected or _never_began(error) or _was_not_sent(error)
     tainted = action.tainted or not certain
     if policy.remembers_rejections and rejected:
         tainted = False

@@ -19,10 +19,11 @@ from ... import codec
 from ...clock import Clock
 from ...definition.context import Current
 from ...definition.registry import Registry
+from ...definition.step import Step
 from ...errors import AmendsError, Fenced, PayloadError, StoreError
 from ...store.enclosed.tasks import unopened_task
 from ...store.port import Store
-from ...store.queueing import Ask, End, Lease, Pulse, Standing, TaskReport, Token
+from ...store.queueing import Ask, End, Lease, Pulse, Standing, TaskReport, Token, soonest
 from ..attempts import Attempt, Attempts
 from ..calling import encoded
 from ..conclusions import Interrupted, told_of
@@ -30,6 +31,7 @@ from ..resources import Resources
 from ..settings import Settings
 from ..undoing import undo_of
 from . import assignment
+from .batches import Batches, Joining
 
 _log = logging.getLogger("amends.worker.queues")
 
@@ -77,6 +79,7 @@ class Server:
         self._holder = holder
         self._told = told
         self._attempts = Attempts(clock, steps=settings.steps, threads=settings.threads)
+        self._batches = Batches(clock, settings)
         self._held: dict[Token, Held] = {}
         self._ends: list[TaskReport] = []
         self._ended = asyncio.Event()
@@ -95,7 +98,9 @@ class Server:
         """Take nothing more, let what runs end, and tell it. What does not end in time lapses."""
         self.draining = True
         self.stir.set()
+        self._batches.hurry()
         await self._attempts.close(grace)
+        await self._batches.close(0.0)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._all_told.wait()
@@ -105,7 +110,8 @@ class Server:
         self.draining = True
         self._held.clear()
         self._ends.clear()
-        return [attempt.task for attempt in self._attempts.running.values() if attempt.task is not None]
+        running = self._batches.cut_off()
+        return running + [a.task for a in self._attempts.running.values() if a.task is not None]
 
     @property
     def running(self) -> int:
@@ -219,15 +225,25 @@ class Server:
                     error = unreadable
             self._end(lease, value=raw, error=error)
 
-        args = step.signature.decode_args(given.args)
-        resources = self._resources.for_function(step.signature)
         timeout = given.timeout
         if given.close_at is not None:
             left = max(0.001, given.close_at - self._clock.now())
             timeout = left if timeout is None else min(left, timeout)
-        return Attempt(
-            key, step.bound(args, resources), current, ended, step.is_async, timeout, given.heartbeat
-        )
+        function, is_async = self._function(step, given, current, timeout)
+        return Attempt(key, function, current, ended, is_async, timeout, given.heartbeat)
+
+    def _function(
+        self, step: Step[..., Any], given: assignment.Assignment, current: Current, timeout: float | None
+    ) -> tuple[Callable[[], Any], bool]:
+        """What runs an attempt, and whether that is async: the step itself, or a batch that it joins."""
+        args = step.signature.decode_args(given.args)
+        batching = step.batching
+        if batching is None:
+            return step.bound(args, self._resources.for_function(step.signature)), step.is_async
+        resources = self._resources.for_function(batching.signature) or {}
+        left = soonest(timeout, given.heartbeat)
+        joining = Joining(step, batching, args, resources, current, given.timeout, left)
+        return partial(self._batches.join, joining), True
 
     def _progress(self, token: Token, progress: Any) -> None:
         """From the step, perhaps in a thread."""
