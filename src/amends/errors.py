@@ -301,6 +301,12 @@ class Refused(AmendsError):
     code = "refused"
 
 
+class QueueFull(AmendsError, TimeoutError):
+    """Nothing was started: so many tasks wait in a queue that its starters are held back."""
+
+    code = "queue_full"
+
+
 class EngineClosed(AmendsError):
     """The engine is draining or closed."""
 

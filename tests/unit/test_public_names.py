@@ -46,7 +46,7 @@ NAMES = {
         "Settings",
         "Status",
     ],
-    "queues": ["QueueLimits", "QueueStatus", "QueueWorker", "Queues", "TaskStatus"],
+    "queues": ["BatchCall", "QueueLimits", "QueueStatus", "QueueWorker", "Queues", "TaskStatus"],
     "many at a time": ["BulkBatch", "BulkItem", "ImportItem", "RetainBatch", "RotateBatch"],
     "errors": [
         "AmendsError",
@@ -67,6 +67,7 @@ NAMES = {
         "PayloadTooLarge",
         "PivotRefused",
         "QueryError",
+        "QueueFull",
         "Refused",
         "Rejected",
         "StepFailed",

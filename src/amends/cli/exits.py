@@ -18,6 +18,7 @@ from ..errors import (
     NeedsAttention,
     PayloadError,
     QueryError,
+    QueueFull,
     Refused,
     StoreError,
     UnknownName,
@@ -69,6 +70,7 @@ _CODES: tuple[tuple[type[AmendsError], Exit], ...] = (
     (NeedsAttention, Exit.ATTENTION),
     (Refused, Exit.REFUSED),
     (IdInUse, Exit.REFUSED),
+    (QueueFull, Exit.REFUSED),
     (EngineClosed, Exit.REFUSED),
     (PayloadError, Exit.USAGE),
     (QueryError, Exit.USAGE),
@@ -85,7 +87,7 @@ def of_error(error: BaseException) -> Exit:
         return Exit.USAGE
     if isinstance(error, (KeyboardInterrupt, click.Abort)):
         return Exit.INTERRUPTED
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) and not isinstance(error, AmendsError):
         return Exit.TIMEOUT
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
 

@@ -18,7 +18,7 @@ def check_queue(
             )
         return
     for what, name in (("queue", queue), ("pool", pool)):
-        if name is not None and not _is_name(name):
+        if name is not None and not is_name(name):
             raise DefinitionError(
                 f"the name of a {what} is visible text without a colon, got {name!r}", hint=f'{what}="emails"'
             )
@@ -37,7 +37,8 @@ def check_queue(
         )
 
 
-def _is_name(name: object) -> bool:
+def is_name(name: object) -> bool:
+    """Can a queue, or a pool, be called that?"""
     return (
         isinstance(name, str)
         and bool(name.strip())

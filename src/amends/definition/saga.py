@@ -15,6 +15,7 @@ from .call import Call
 from .naming import check_function, durable_name
 from .policy import Duration, RecoveryPolicy, recovery_policy, seconds
 from .port import current_port
+from .queued import is_name
 from .registry import REGISTRY
 from .signature import Signature, caller_locals
 
@@ -30,6 +31,7 @@ class SagaOptions(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float | None = None
     recovery: RecoveryPolicy = {}
     subject: Callable[..., str] | None = None
+    room: str = ""
 
 
 class Saga(Generic[P, R]):
@@ -142,6 +144,7 @@ def saga(
     deadline: Duration | None = None,
     recovery: RecoveryPolicy | None = None,
     subject: Callable[..., str] | None = None,
+    room: str | None = None,
 ) -> _SagaDecorator: ...
 def saga(
     fn: Callable[..., Any] | None = None,
@@ -152,6 +155,7 @@ def saga(
     deadline: Duration | None = None,
     recovery: RecoveryPolicy | None = None,
     subject: Callable[..., str] | None = None,
+    room: str | None = None,
 ) -> Any:
     """Make a saga of an ``async def``: its steps are journaled, and undone if it does not complete.
 
@@ -160,15 +164,21 @@ def saga(
     version.  deadline: seconds until an execution that has neither returned nor passed its pivot is
     undone.  recovery: what to do per exception class once a step has finally failed.  subject: says of
     the saga's arguments whose data they are; with a codec that has keys, that subject's key encrypts the
-    execution and all that is nested in it.  Raises `DefinitionError`.
+    execution and all that is nested in it.  room: a queue that it fills; while as many tasks wait there as
+    its limit `depth` allows, `start` waits, too.  Raises `DefinitionError`.
     """
     if subject is not None and not callable(subject):
         raise DefinitionError(
             f"subject= is a function of the saga's arguments, got {subject!r}",
             hint="subject=lambda order: order.customer_id",
         )
+    if room is not None and not is_name(room):
+        raise DefinitionError(f"room= is the name of a queue, got {room!r}", hint='@saga(room="emails")')
     options = SagaOptions(
-        deadline=seconds(deadline, "deadline"), recovery=recovery_policy(recovery), subject=subject
+        deadline=seconds(deadline, "deadline"),
+        recovery=recovery_policy(recovery),
+        subject=subject,
+        room=room or "",
     )
 
     def declare(given: Callable[..., Any]) -> Saga[..., Any]:

@@ -22,6 +22,7 @@ from .keys import Keys, begin
 from .listing import Filters, listing
 from .operations import Operations
 from .queues import Queues
+from .room import hold_back
 from .schedules.schedules import Schedules
 from .status import Status
 
@@ -81,12 +82,15 @@ class Client:
 
         subject: whose key encrypts its payloads (default: as the saga says); needs a codec with keys.
 
+        Of a saga with a `room` it waits for that, and raises `QueueFull` when there is none in time.
+
         connection: your own, to the store's database (psycopg, asyncpg, SQLAlchemy, Django; apsw or sqlite3),
         with a transaction open. The execution is then part of that: it exists exactly when you commit, and
         workers take it then. Raises `NoTransaction` when the connection commits every statement by itself,
         `StoreError` when it leads to another database.
         """
         header = self._backend.header_for(call, id, attributes)
+        await hold_back(self._backend, self.queues, call, id, waits=connection is None)
         store = self._backend.store
         if store is not self._store or subject is not None:
             await begin(store, header, call, subject)

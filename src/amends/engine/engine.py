@@ -44,6 +44,7 @@ from .operations import Operations
 from .outcome import result_of
 from .queues import Queues, names, server_of, serving
 from .retention import keep_clear
+from .room import hold_back
 from .schedules.running import Starter
 from .schedules.schedules import Schedules
 from .signals import told_to_stop
@@ -349,6 +350,8 @@ class Engine:
         when you commit that, and workers take it then (see `Client.start`).  subject: whose key encrypts its
         payloads (default: as the saga says); needs a codec with keys.
 
+        Of a saga with a `room` it waits for that, and raises `QueueFull` when there is none in time.
+
         Raises `IdInUse` when the id belongs to another saga or other arguments, `PayloadError`,
         `PayloadTooLarge`, `EngineClosed`.
         """
@@ -356,6 +359,7 @@ class Engine:
         if connection is not None:
             header = await joined(*await self.enlist(call, id, attributes, subject), call, connection)
             return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
+        await hold_back(self._backend, self.queues, call, id)
         header = await self._header_for(call, id, attributes, subject)
         worker = self._worker
         if worker is not None and not worker.dead and not worker.draining:
@@ -391,6 +395,7 @@ class Engine:
         """
         self._must_be_open()
         self._registry.add_saga(call.saga)
+        await hold_back(self._backend, self.queues, call, id, waits=False)  # a transaction is open
         header = await self._header_for(call, id, attributes, subject)
         return await enlistment(self._backend.store), header
 
@@ -407,6 +412,7 @@ class Engine:
         worker = self._worker
         if worker is None or worker.dead or worker.draining or self._backend.shared or self.codec is not None:
             return await (await self.start(call, id=id, attributes=attributes, subject=subject)).result()
+        await hold_back(self._backend, self.queues, call, id)
         header = await self._header_for(call, id, attributes, subject)
         self._registry.add_saga(call.saga)
         ended = self._backend.expect(header.id)

@@ -8,6 +8,7 @@ import math
 import os
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,13 +20,15 @@ from ..worker.queues.server import Server
 from ..worker.resources import Resources
 from ..worker.settings import Settings
 from .backend import Backend, must_be_text
+from .room import Room
 
 if TYPE_CHECKING:
     from ..clock import Clock
     from ..store.port import Store
 
 _log = logging.getLogger("amends.engine")
-LOOK_FIRST, LOOK_LONGEST = 0.05, 1.0
+AGAIN = 1.0
+"""Seconds until serving begins again that failed."""
 
 
 def _nobody() -> None:
@@ -41,6 +44,7 @@ class Queues:
     def __init__(self, backend: Backend, stir: Callable[[], None] = _nobody) -> None:
         self._backend = backend
         self._stir = stir  # who serves in this process may look at once
+        self._rooms: dict[str, Room] = {}
 
     async def list(self) -> list[QueueStatus]:
         """All queues that have tasks or settings, by name."""
@@ -73,17 +77,19 @@ class Queues:
     async def room(self, name: str, *, timeout: float | None = None) -> None:
         """Wait until fewer tasks wait in the queue than its limit `depth`: for starters that are ahead of it.
 
-        timeout: seconds, then `TimeoutError`. Without that limit there is always room.
+        timeout: seconds, then `QueueFull` (a `TimeoutError`). Without that limit there is always room.
         """
-        pause = LOOK_FIRST
-        async with asyncio.timeout(timeout):
-            while True:
-                status = await self.status(name)
-                depth = status.limits.depth
-                if depth is None or status.waiting + status.delayed < depth:
-                    return
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LOOK_LONGEST)
+        must_be_text("a queue's name", name)
+        room = self.room_in(name)
+        room.forget()  # who asks is told how it is now
+        await room.wait(timeout)
+
+    def room_in(self, name: str) -> Room:
+        """What is known here of the room in a queue."""
+        found = self._rooms.get(name)
+        if found is None:
+            found = self._rooms[name] = Room(partial(self.status, name), self._backend.clock)
+        return found
 
     async def _set(self, name: str, *, paused: bool | None = None, limits: QueueLimits | None = None) -> None:
         must_be_text("a queue's name", name)
@@ -91,6 +97,7 @@ class Queues:
             raise Refused("a queue has a name", hint='queues.pause("emails")')
         backend = self._backend
         await backend.store.set_queue(backend.namespace, name, paused=paused, limits=limits)
+        self.room_in(name).forget()
         self._stir()
 
 
@@ -134,7 +141,7 @@ async def serving(server: Server) -> None:
             await server.run()
         except Exception:  # noqa: BLE001 - told, and begun again
             _log.exception("serving queues failed; beginning again")
-        await asyncio.sleep(LOOK_LONGEST)
+        await asyncio.sleep(AGAIN)
 
 
 def names(queues: Sequence[str]) -> list[str]:
