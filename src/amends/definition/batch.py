@@ -2,7 +2,9 @@
 
 Who declares what: the step stays as it is, and its sagas await it and get its result.  Beside it,
 ``@send.batch(size=100, within=0.05)`` declares a function of a list of calls that returns a list, one result
-or one exception a call, in their order.  Only who serves the queue looks at it; see `worker.queues.batches`.
+or one exception a call, in their order.  Who serves the queue gives it many calls (`worker.queues.batches`);
+whoever else runs the step, in a test or as an ad hoc compensation, gives it one.  So the function is all that
+has to be written; the step's own body then never runs.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 import msgspec
 
-from ..errors import DefinitionError
+from ..errors import DefinitionError, PayloadError
+from .context import CURRENT, Current
 from .policy import Duration, seconds
 from .signature import Signature, caller_locals
 
@@ -31,27 +34,36 @@ R = TypeVar("R")
 class BatchCall(Generic[A]):
     """One of the calls that a batch function is given.
 
-    args: its arguments, by name.  id: of the execution that waits for it.  idempotency_key and attempt: as
-    `amends.current` says them in any step.  cancelled: true once nobody waits for it any more.
+    args: its arguments, by name.  attempt: 1 for the first.  cancelled: true once nobody waits for it any
+    more.  In a test, make one of a step's call: ``BatchCall(send("ann").args, idempotency_key="k-1")``.
     """
 
-    __slots__ = ("_beat", "args", "attempt", "cancelled", "id", "idempotency_key")
+    __slots__ = ("_beat", "_key", "_of", "args", "attempt", "cancelled")
 
     def __init__(
         self,
         args: msgspec.Struct,
+        of: Current | None = None,
         *,
-        id: str = "",
         idempotency_key: str = "",
-        attempt: int = 1,
         beat: Callable[[Any], None] | None = None,
     ) -> None:
         self.args: Any = args
-        self.id = id
-        self.idempotency_key = idempotency_key
-        self.attempt = attempt
+        self.attempt = 1 if of is None else of.attempt
         self.cancelled = False
-        self._beat = beat
+        self._of = of
+        self._key = idempotency_key
+        self._beat = beat if beat is not None or of is None else of.heartbeat
+
+    @property
+    def id(self) -> str:
+        """Of the execution that waits for it."""
+        return "" if self._of is None else self._of.id
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every attempt of this call; give it to the participant."""
+        return self._key or ("" if self._of is None else self._of.idempotency_key)
 
     @property
     def argument(self) -> A:
@@ -80,6 +92,40 @@ class Batching(msgspec.Struct, frozen=True):
     def is_async(self) -> bool:
         """Is the function an `async def`?"""
         return inspect.iscoroutinefunction(self.fn)
+
+    def alone(self, step: Step[..., Any]) -> Callable[..., Any]:
+        """A function like the step's own: the batch function is given one call."""
+        leading = () if step.instance is None else (step.instance,)
+        resources = step.signature.plan[2]
+
+        def begun(values: tuple[Any, ...], named: dict[str, Any]) -> Any:
+            given = {name: named.pop(name) for name in list(named) if name in resources}
+            args = step.signature.bind(values[len(leading) :], named)
+            return self.fn(*leading, [BatchCall(args, CURRENT.get(None))], **given)
+
+        def ended(value: Any) -> Any:
+            (end,) = self.ends(step.name, 1, value)
+            if isinstance(end, BaseException):
+                raise end
+            return end
+
+        async def asynchronously(*values: Any, **named: Any) -> Any:
+            return ended(await begun(values, named))
+
+        def plainly(*values: Any, **named: Any) -> Any:
+            return ended(begun(values, named))
+
+        return asynchronously if self.is_async else plainly
+
+    def ends(self, name: str, count: int, value: Any) -> Sequence[Any]:
+        """What was returned, if it can be one end for each of `count` calls. Raises `PayloadError`."""
+        if isinstance(value, (list, tuple)) and len(value) == count:
+            return value
+        what = f"{len(value)} results" if isinstance(value, (list, tuple)) else f"a {type(value).__name__}"
+        raise PayloadError(
+            f"{self.fn.__qualname__} was given {count} calls of {name} and returned {what}",
+            hint="return a list: for each call, in their order, its result or an exception",
+        )
 
     def most(self, attempt: int) -> int:
         """How many calls go together that are at this attempt.
@@ -140,6 +186,8 @@ def declare(step: Step[..., Any], fn: Callable[..., Any], size: int, within: Dur
             hint="async def send_all(calls: list[BatchCall[str]]) -> list[str | Exception]",
         )
     step.batching = Batching(fn, signature, size, wait)
+    step.is_async = step.batching.is_async
+    step.signature.wants_as(signature)
     return fn
 
 

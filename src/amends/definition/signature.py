@@ -54,6 +54,7 @@ class Signature:
     ) -> None:
         self.fn = fn
         self.skip = skip
+        self._wants = self
         self.parameters = list(inspect.signature(fn).parameters.values())[skip:]
         self._locals = local_names
         for parameter in self.parameters:
@@ -66,6 +67,11 @@ class Signature:
         if local_names is not None:
             self.hints  # noqa: B018 - resolve now, while the surrounding names exist
             self._locals = None
+
+    def wants_as(self, other: Signature) -> None:
+        """Another function is run in this one's place, so its resources are wanted."""
+        self._wants = other
+        self.__dict__.pop("plan", None)
 
     @cached_property
     def hints(self) -> dict[str, Any]:
@@ -139,7 +145,7 @@ class Signature:
         return (
             tuple(p.name for p in kept if p.kind is not only),
             tuple(p.name for p in kept if p.kind is only),
-            resources,
+            resources if self._wants is self else self._wants.plan[2],
         )
 
 

@@ -112,6 +112,8 @@ class Step(Generic[P, R]):
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.signature = Signature(self.fn, 1, self._locals)
+        if self.batching is not None:
+            self.signature.wants_as(self.batching.signature)
         if self.prober is not None:
             self.prober_signature = Signature(self.prober, 1, self._locals)
 
@@ -210,16 +212,21 @@ class Step(Generic[P, R]):
         """Declare a function that takes many calls at once, where the step's queue is served.
 
         It gets a list of `BatchCall`, and resources; it returns a list, one result or one exception a call,
-        in their order.  size: at most so many.  within: seconds that a call waits for others at most.
-        Raises `DefinitionError`.
+        in their order.  The step's own body then never runs.  size: at most so many.  within: seconds that a
+        call waits for others at most.  Raises `DefinitionError`.
         """
         return BatchDecorator(self, size, within)
 
     # ------------------------------------------------------------ running the plain function
 
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What one call runs: the plain function, or the batch function with that call alone."""
+        return self.fn if self.batching is None else self.batching.alone(self)
+
     def invoke(self, args: msgspec.Struct, resources: dict[str, Any] | None = None) -> Any:
         """Call the plain function with bound arguments (a coroutine, or the value of a `def` step)."""
-        return invoke(self.fn, self.signature, self.instance, (), args, resources)
+        return invoke(self.function, self.signature, self.instance, (), args, resources)
 
     def call_with(self, fn: Callable[..., Any], args: msgspec.Struct) -> Any:
         """Call `fn` with the step's arguments, as the step itself would be called (without its object)."""
@@ -229,7 +236,7 @@ class Step(Generic[P, R]):
         """`invoke`, to be called later."""
         if resources or self.instance is not None or self.signature.plan[1]:
             return functools.partial(self.invoke, args, resources)
-        return functools.partial(self.fn, *msgspec.structs.astuple(args))
+        return functools.partial(self.function, *msgspec.structs.astuple(args))
 
 
 def invoke(

@@ -186,7 +186,7 @@ def undo_of(step: Step[..., Any], action: Action) -> Undo:
     """What to call to undo an action. Raises `AmendsError` when there is nothing, `PayloadError`."""
     args = step.signature.decode_args(action.args)
     if action.kind == "adhoc":
-        return Undo(step, step.fn, step.signature, (), args, step.options.timeout)
+        return Undo(step, step.function, step.signature, (), args, step.options.timeout)
     if step.undo is None:
         raise AmendsError(
             f"{step.name} no longer has a compensation, but this action needs one",

@@ -24,6 +24,7 @@ from amends import (
     injected,
     saga,
     step,
+    undo_with,
 )
 from amends.encryption import Codec, KeyRing, MasterKey
 from amends.store import MemoryStore
@@ -248,7 +249,7 @@ def test_one_that_takes_the_others_down_is_left_alone(store: StoreGiven) -> None
 def test_another_number_of_results_is_nobodys(wrong: Any) -> None:
     HOOKS["send"] = lambda calls: wrong if len(calls) == 2 else ["x"] * (len(calls) + 1)
     ends = asyncio.run(gathered(MemoryStore(), "ann", "bob"))
-    assert set(ends.values()) == {"Unreadable unknown"}
+    assert set(ends.values()) == {"PayloadError unknown"}
     assert sorted(UNDONE) == ["ann", "bob"]
     assert all(attempt == 1 for batch in BATCHES for _, attempt, _ in batch)
 
@@ -570,6 +571,61 @@ def test_a_method_in_threads_with_resources(store: StoreGiven) -> None:
 
     asyncio.run(main())
     assert all("/" in key for batch in BATCHES for *_, key in batch)
+
+
+def test_outside_of_an_engine_it_is_given_one_call() -> None:
+    assert asyncio.run(_plain("ann")) == "mail-ann"
+    HOOKS["send"] = lambda calls: [Rejected("no such mailbox")]
+    with pytest.raises(Rejected, match="no such mailbox"):
+        asyncio.run(_plain("ann"))
+
+
+async def _plain(to: str) -> str:
+    return await send(to)
+
+
+def test_in_a_test_its_calls_are_made_by_hand() -> None:
+    async def main() -> Sequence[str | Exception]:
+        calls: list[BatchCall[str]] = [BatchCall(send("ann").args, idempotency_key="k-1")]
+        return await send_all(calls)
+
+    assert asyncio.run(main()) == ["mail-ann"]
+    assert BATCHES == [[("ann", 1, "k-1")]]
+
+
+def test_it_may_undo_by_hand(store: StoreGiven) -> None:
+    """As an ad hoc compensation it runs alone, with its own resources."""
+
+    async def main() -> None:
+        async with Engine(
+            store, sagas=[noted], queues=["notes"], resources=[Relay()], settings=QUICK
+        ) as engine:
+            with pytest.raises(Compensated):
+                await engine.run(noted(), id="n")
+
+    asyncio.run(main())
+    assert UNDONE == ["relay: ann"]
+
+
+@step(name="qba.note", queue="notes")
+async def note(to: str) -> None:
+    raise AssertionError
+
+
+@note.compensation
+async def unnote(_: None, to: str) -> None: ...
+
+
+@note.batch()
+async def note_all(calls: list[BatchCall[str]], relay: Resource[Relay] = injected) -> list[None]:
+    UNDONE.extend(f"{relay.name}: {call.argument}" for call in calls if call.idempotency_key)
+    return [None for _ in calls]
+
+
+@saga(name="qba.noted")
+async def noted() -> None:
+    undo_with(note, "ann")
+    await fail()
 
 
 # ---------------------------------------------------------------- declaring it

@@ -40,8 +40,9 @@ from ...clock import Clock
 from ...definition.batch import BatchCall, Batching
 from ...definition.context import Current
 from ...definition.step import Step
+from ...errors import PayloadError
 from ..attempts import Attempt, Attempts
-from ..conclusions import Interrupted, Unreadable
+from ..conclusions import Interrupted
 from ..settings import Settings
 
 Ended = tuple[Any, BaseException | None]
@@ -144,13 +145,7 @@ class Batches:
         elif due < batch.due:
             batch.timer.cancel()
             batch.due, batch.timer = due, self._loop.call_at(due, self._ring, group)
-        call: BatchCall[Any] = BatchCall(
-            joining.args,
-            id=current.id,
-            idempotency_key=current.idempotency_key,
-            attempt=current.attempt,
-            beat=partial(_beat, batch, current),
-        )
+        call: BatchCall[Any] = BatchCall(joining.args, current, beat=partial(_beat, batch, current))
         member = Member(call, current, self._loop.create_future())
         batch.members.append(member)
         if len(batch.members) >= most:
@@ -195,22 +190,15 @@ class Batches:
 
 def ends_of(batch: Batch, value: Any, error: BaseException | None) -> Sequence[Ended]:
     """What a batch's function has said of each call."""
-    count = len(batch.members)
-    if error is None and not isinstance(value, (list, tuple)):
-        error = _unreadable(batch, f"a {type(value).__name__}")
-    elif error is None and len(value) != count:
-        error = _unreadable(batch, f"{len(value)} results")
+    first, count = batch.first, len(batch.members)
+    if error is None:
+        try:
+            ends = first.batching.ends(first.step.name, count, value)
+        except PayloadError as unreadable:
+            error = unreadable
     if error is not None:
         return [(None, error)] * count
-    return [(None, each) if isinstance(each, BaseException) else (each, None) for each in value]
-
-
-def _unreadable(batch: Batch, what: str) -> Unreadable:
-    name = batch.first.batching.fn.__qualname__
-    return Unreadable(
-        f"{name} was given {len(batch.members)} calls of {batch.first.step.name} and returned {what}",
-        hint="return a list: for each call, in their order, its result or an exception",
-    )
+    return [(None, each) if isinstance(each, BaseException) else (each, None) for each in ends]
 
 
 def _beat(batch: Batch, current: Current, progress: Any) -> None:

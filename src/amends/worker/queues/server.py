@@ -237,12 +237,11 @@ class Server:
     ) -> tuple[Callable[[], Any], bool]:
         """What runs an attempt, and whether that is async: the step itself, or a batch that it joins."""
         args = step.signature.decode_args(given.args)
-        batching = step.batching
-        if batching is None:
-            return step.bound(args, self._resources.for_function(step.signature)), step.is_async
-        resources = self._resources.for_function(batching.signature) or {}
+        resources = self._resources.for_function(step.signature)
+        if step.batching is None:
+            return step.bound(args, resources), step.is_async
         left = soonest(timeout, given.heartbeat)
-        joining = Joining(step, batching, args, resources, current, given.timeout, left)
+        joining = Joining(step, step.batching, args, resources or {}, current, given.timeout, left)
         return partial(self._batches.join, joining), True
 
     def _progress(self, token: Token, progress: Any) -> None:
