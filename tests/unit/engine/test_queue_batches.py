@@ -109,9 +109,9 @@ async def until(condition: Callable[[], Any], what: str) -> None:
     assert condition(), what
 
 
-async def gathered(store: StoreGiven, *names: str, settings: Settings = QUICK, **more: Any) -> dict[str, str]:
+async def gathered(store: StoreGiven, *names: str) -> dict[str, str]:
     """Run a saga for each name; their calls wait in the queue until all of them are there."""
-    async with engine_on(store, "batched", settings=settings, **more) as engine:
+    async with engine_on(store, "batched") as engine:
         await engine.queues.pause("batched")
         handles = {name: await engine.start(one(name), id=name) for name in names}
 
@@ -159,31 +159,6 @@ def test_alone_after_a_while(store: StoreGiven) -> None:
 
     asyncio.run(main())
     assert sizes() == [1]
-
-
-def test_it_does_not_wait_longer_than_the_step_may_take() -> None:
-    """Half of its timeout is for the others, half for the work."""
-
-    async def main() -> None:
-        async with Engine(MemoryStore(), sagas=[hasty], queues=["hasty"], settings=QUICK) as engine:
-            assert await engine.run(hasty(), id="h") == "done"
-
-    asyncio.run(main())
-
-
-@step(name="qba.hurry", queue="hasty", retry=Retry(attempts=1), schedule_to_close=3.0)
-async def hurry() -> str:
-    raise AssertionError
-
-
-@hurry.batch(within=LONG)  # type: ignore[arg-type]  # it has no argument
-def hurry_all(calls: Sequence[BatchCall[None]]) -> list[str]:
-    return ["done" for _ in calls]
-
-
-@saga(name="qba.hasty")
-async def hasty() -> str:
-    return await hurry()
 
 
 # ---------------------------------------------------------------- each its own end
@@ -406,69 +381,6 @@ def test_a_drain_does_not_wait_for_others(store: StoreGiven) -> None:
     assert len(BATCHES) == 1
 
 
-def test_a_timeout_stops_the_function(store: StoreGiven) -> None:
-    async def main() -> None:
-        async with Engine(store, sagas=[timely], queues=["timely"], settings=QUICK) as engine:
-            assert await engine.run(timely(2), id="t") == ["TimedOut unknown"] * 2
-
-    asyncio.run(main())
-    assert BATCHES.count([]) == len(BATCHES) > 0
-    assert ["stopped"] * len(BATCHES) == UNDONE
-
-
-@step(name="qba.slow", queue="timely", timeout=0.2, retry=Retry(attempts=1))
-async def slow(number: int) -> None:
-    raise AssertionError
-
-
-@slow.batch(within=0.02)
-async def slow_all(calls: Sequence[BatchCall[int]]) -> list[None]:
-    BATCHES.append([])
-    try:
-        await asyncio.sleep(LONG)
-    finally:
-        UNDONE.append("stopped")
-    return []
-
-
-@saga(name="qba.timely")
-async def timely(count: int) -> list[str]:
-    async def each(number: int) -> str:
-        try:
-            await slow(number)
-        except StepFailed as error:
-            return f"{error.type} {error.outcome}"
-        return "done"
-
-    return list(await asyncio.gather(*[each(number) for number in range(count)]))
-
-
-def test_a_sign_of_life_of_one_is_one_of_all(store: StoreGiven) -> None:
-    async def main() -> None:
-        async with Engine(store, sagas=[lively], queues=["lively"], settings=QUICK) as engine:
-            assert await engine.run(lively(), id="l") == ["alive", "alive"]
-
-    asyncio.run(main())
-
-
-@step(name="qba.beat", queue="lively", heartbeat=0.4, retry=Retry(attempts=1))
-async def beat(number: int) -> str:
-    raise AssertionError
-
-
-@beat.batch(within=0.02)
-async def beat_all(calls: Sequence[BatchCall[int]]) -> list[str]:
-    for _ in range(8):
-        calls[0].heartbeat({"at": "work"})
-        await asyncio.sleep(0.1)
-    return ["alive" for _ in calls]
-
-
-@saga(name="qba.lively")
-async def lively() -> list[str]:
-    return list(await asyncio.gather(beat(1), beat(2)))
-
-
 def test_a_server_that_dies_taints_each(store: StoreGiven) -> None:
     def refuse(calls: Sequence[BatchCall[str]]) -> list[Any]:
         return [Rejected("no such mailbox") for _ in calls]
@@ -508,10 +420,18 @@ def test_limits_count_its_calls(store: StoreGiven) -> None:
     assert max(sizes()) <= 2
 
 
-def test_behind_envelopes() -> None:
+def test_behind_envelopes(store: StoreGiven) -> None:
     codec = Codec(keys=KeyRing(MasterKey(MasterKey.generate())))
-    ends = asyncio.run(gathered(MemoryStore(), "ann", "bob", codec=codec))
-    assert ends == {"ann": "mail-ann", "bob": "mail-bob"}
+
+    async def main() -> None:
+        async with (
+            engine_on(store, codec=codec) as engine,
+            QueueWorker(store, queues=["batched"], settings=QUICK, codec=codec),
+        ):
+            assert await engine.run(fan(3), id="f") == ["mail-0", "mail-1", "mail-2"]
+
+    asyncio.run(main())
+    assert sum(sizes()) == 3
 
 
 def test_its_journal_is_that_of_a_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,6 +181,7 @@ class Batches:
         leading = () if first.step.instance is None else (first.step.instance,)
         function: Callable[[], Any] = partial(first.batching.fn, *leading, calls, **first.resources)
         ended = partial(self._ended, batch)
+        _beat_all(batch, None)  # waiting for others was no silence of the function
         self._attempts.start(Attempt(batch.key, function, _current_of(batch), ended, first.batching.is_async))
 
     def _ended(self, batch: Batch, _: Current, value: Any, error: BaseException | None) -> None:
