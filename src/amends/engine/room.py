@@ -55,7 +55,7 @@ class Room:
     async def wait(self, timeout: float | None) -> None:
         """Take a place as soon as there is one. timeout: seconds; at 0 it looks once. Raises `QueueFull`."""
         if timeout is not None and timeout <= 0:
-            if self._turn.locked() or not await self._is_there():
+            if not await self._is_there():
                 raise self._full("now")
             return
         pause = LOOK_FIRST

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from amends import BatchCall, Retry, StepFailed, saga, step
+from amends import BatchCall, Retry, Settings, StepFailed, saga, step
 from amends.testing import world
 
 LONG = 3600.0
@@ -45,6 +45,36 @@ def test_nobody_waits_longer_than_half_of_what_it_has() -> None:
 
     assert asyncio.run(main()) == pytest.approx(50.0, abs=2.0)
     assert BEGUN == [1]
+
+
+@saga(name="bt.mixed")
+async def mixed() -> list[float]:
+    return list(
+        await asyncio.gather(
+            hurry(1).options(schedule_to_close=1000.0), hurry(2).options(schedule_to_close=40.0)
+        )
+    )
+
+
+def test_who_has_least_time_decides() -> None:
+    async def main() -> list[float]:
+        async with world() as w, w.engine(sagas=[mixed], queues=["times"]) as engine:
+            begun = asyncio.get_running_loop().time()
+            return [end - begun for end in await engine.run(mixed(), id="m")]
+
+    assert asyncio.run(main()) == pytest.approx([20.0, 20.0], abs=2.0)
+    assert BEGUN == [2]
+
+
+def test_it_does_not_wait_for_more_than_may_run_here() -> None:
+    async def main() -> list[float]:
+        settings = Settings(steps=2)
+        async with world() as w, w.engine(sagas=[mixed], queues=["times"], settings=settings) as engine:
+            begun = asyncio.get_running_loop().time()
+            return [end - begun for end in await engine.run(mixed(), id="m")]
+
+    assert asyncio.run(main()) == pytest.approx([0.0, 0.0], abs=2.0)
+    assert BEGUN == [2]
 
 
 @step(name="bt.wait", queue="times", retry=Retry(attempts=1))
@@ -137,7 +167,7 @@ async def beat_all(calls: Sequence[BatchCall[int]]) -> list[str]:
     for _ in range(5):
         await asyncio.sleep(8.0)
         calls[0].heartbeat({"at": "work"})
-    return ["alive" for _ in calls]
+    return ["silent" if call.cancelled else "alive" for call in calls]
 
 
 @saga(name="bt.lively")

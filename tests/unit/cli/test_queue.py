@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from amends import Engine, saga, step
+from amends import Engine, QueueFull, saga, step
+from amends.cli.exits import Exit, of_error
 from tests.unit.cli.conftest import Done
 
 Amends = Callable[..., Done]
@@ -60,3 +61,9 @@ def test_mistakes(amends: Amends, tmp_path: Path) -> None:
     assert "the queue's name is missing" in amends("queue", "pause").err
     assert "no limit is given" in amends("queue", "limit", "emails").err
     assert "a burst without a rate" in amends("queue", "limit", "emails", "--burst", "3").err
+
+
+def test_a_start_without_room_is_refused() -> None:
+    """It is no run that goes on after the time of `--timeout`: nothing was started."""
+    assert of_error(QueueFull("no room")) is Exit.REFUSED
+    assert of_error(TimeoutError()) is Exit.TIMEOUT

@@ -125,12 +125,13 @@ def test_one_look_gives_leave_for_as_many_as_there_is_room(monkeypatch: pytest.M
             monkeypatch.setattr(room, "LEAVE", 3600.0)
             starts = [asyncio.create_task(engine.start(mail(str(n)), id=str(n))) for n in range(20)]
             await asyncio.gather(*starts)
-            late = asyncio.create_task(engine.start(mail("late"), id="late"))
 
             async def all_wait() -> bool:
                 return await waiting(engine) == 20
 
             await until(all_wait)
+            late = asyncio.create_task(engine.start(mail("late"), id="late"))
+            await asyncio.sleep(0.05)
             assert not late.done()
             late.cancel()
             await asyncio.gather(late, return_exceptions=True)

@@ -32,6 +32,8 @@ Why nothing is lost and nothing runs unseen, wherever it breaks off:
 * *An operator decides while it runs*: its compensation is a task as well, and stores do not give it to
   anybody before the action's own task is done.
 
+Calls of a step that has a batch function run together (`batches`); each is a task and an attempt like any.
+
 Attempts of one action are numbered by the owner; each is a task of its own with a number that never comes
 again, so a token of an earlier attempt opens nothing.
 """
