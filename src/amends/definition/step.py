@@ -236,7 +236,8 @@ class Step(Generic[P, R]):
         """`invoke`, to be called later."""
         if resources or self.instance is not None or self.signature.plan[1]:
             return functools.partial(self.invoke, args, resources)
-        return functools.partial(self.function, *msgspec.structs.astuple(args))
+        fn = self.fn if self.batching is None else self.function  # on every attempt's way
+        return functools.partial(fn, *msgspec.structs.astuple(args))
 
 
 def invoke(
