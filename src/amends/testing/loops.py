@@ -141,8 +141,11 @@ class SimLoop(asyncio.BaseEventLoop):
         try:
             for task in self._left if self._stopped else asyncio.all_tasks(self):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
+                coroutine: Any = task.get_coro()
+                if coroutine is None:  # Python 3.12 and later: it ended in its eager start
+                    continue
                 with contextlib.suppress(RuntimeError):  # it waits for something even now
-                    task.get_coro().close()
+                    coroutine.close()
         finally:
             _set_running_loop(outside)
         self._left.clear()
