@@ -21,7 +21,7 @@ from tests.docs.sessions import commands, matches
 PATIENCE = 60.0  # seconds without which a test counts as hung
 MARK = "\x1e"
 # What uvicorn, workers and Django's server say when they are ready.
-SERVES = " running on | serves |Starting development server"
+SERVES = " running on | serves |Starting (WSGI )?development server"
 
 
 def copied(name: str, to: Path) -> Path:
