@@ -359,7 +359,7 @@ class Engine:
         if connection is not None:
             header = await joined(*await self.enlist(call, id, attributes, subject), call, connection)
             return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
-        if call.saga.options.room:
+        if isinstance(call, SagaCall) and call.saga.options.room:
             await hold_back(self._backend, self.queues, call, id)
         header = await self._header_for(call, id, attributes, subject)
         worker = self._worker
@@ -413,7 +413,7 @@ class Engine:
         worker = self._worker
         if worker is None or worker.dead or worker.draining or self._backend.shared or self.codec is not None:
             return await (await self.start(call, id=id, attributes=attributes, subject=subject)).result()
-        if call.saga.options.room:
+        if isinstance(call, SagaCall) and call.saga.options.room:
             await hold_back(self._backend, self.queues, call, id)
         header = await self._header_for(call, id, attributes, subject)
         self._registry.add_saga(call.saga)
