@@ -210,6 +210,17 @@ async def dropped_task_is_gone(subject: Subject) -> None:
 
 
 @case()
+async def row_that_only_drops_drops(subject: Subject) -> None:
+    """Also where it could be committed in place."""
+    store, me = await subject.worker()
+    all_committed(await store.commit(me, [issuing("a", task("a"))]))
+    write = Write("a", row=row(1), dropped=[("1", "do")])
+    verdicts = store.commit_now(me, [write])
+    all_committed(verdicts if verdicts is not None else await store.commit(me, [write]))
+    same(await store.tasks_of("a"), [], "nothing is there")
+
+
+@case()
 async def priority_goes_first_then_age(subject: Subject) -> None:
     """Of what is due the highest priority comes first, and of these the oldest."""
     store, me = await subject.worker()

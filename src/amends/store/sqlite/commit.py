@@ -64,7 +64,7 @@ def row_alone(write: Write, owned: dict[str, int], incarnation: int) -> tuple[An
         return None
     if write.release is not None or write.consumed or write.messages or write.children or write.audit:
         return None
-    if write.tasks:
+    if write.tasks or write.dropped:
         return None
     return (num, row.position, row.now, row.events, row.commands, row.checksum, incarnation)
 
