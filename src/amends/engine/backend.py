@@ -59,7 +59,7 @@ class Backend:
 
     def header_for(self, call: SagaCall[Any], id: str | None, attributes: Any) -> Header:
         """The header of a new execution. Raises `PayloadError`, `Refused` for an id that cannot be."""
-        _must_be_call(call)
+        must_be_call(call)
         _must_be_attributes(attributes)
         if id is not None:
             check_id(id)
@@ -273,7 +273,8 @@ def _look_again(waiter: asyncio.Future[Any]) -> None:
         waiter.set_result(None)
 
 
-def _must_be_call(call: Any) -> None:
+def must_be_call(call: Any) -> None:
+    """Refuse what is no call of a saga."""
     if isinstance(call, SagaCall):
         return
     if isinstance(call, Saga):

@@ -89,8 +89,8 @@ class Client:
         workers take it then. Raises `NoTransaction` when the connection commits every statement by itself,
         `StoreError` when it leads to another database.
         """
-        header = self._backend.header_for(call, id, attributes)
         await hold_back(self._backend, self.queues, call, id, waits=connection is None)
+        header = self._backend.header_for(call, id, attributes)
         store = self._backend.store
         if store is not self._store or subject is not None:
             await begin(store, header, call, subject)

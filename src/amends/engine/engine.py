@@ -359,8 +359,7 @@ class Engine:
         if connection is not None:
             header = await joined(*await self.enlist(call, id, attributes, subject), call, connection)
             return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
-        if isinstance(call, SagaCall) and call.saga.options.room:
-            await hold_back(self._backend, self.queues, call, id)
+        await hold_back(self._backend, self.queues, call, id)
         header = await self._header_for(call, id, attributes, subject)
         worker = self._worker
         if worker is not None and not worker.dead and not worker.draining:
@@ -395,8 +394,8 @@ class Engine:
         Raises `Refused` when the store is in no database that could be shared.
         """
         self._must_be_open()
-        self._registry.add_saga(call.saga)
         await hold_back(self._backend, self.queues, call, id, waits=False)  # a transaction is open
+        self._registry.add_saga(call.saga)
         header = await self._header_for(call, id, attributes, subject)
         return await enlistment(self._backend.store), header
 
@@ -413,8 +412,7 @@ class Engine:
         worker = self._worker
         if worker is None or worker.dead or worker.draining or self._backend.shared or self.codec is not None:
             return await (await self.start(call, id=id, attributes=attributes, subject=subject)).result()
-        if isinstance(call, SagaCall) and call.saga.options.room:
-            await hold_back(self._backend, self.queues, call, id)
+        await hold_back(self._backend, self.queues, call, id)
         header = await self._header_for(call, id, attributes, subject)
         self._registry.add_saga(call.saga)
         ended = self._backend.expect(header.id)

@@ -19,6 +19,7 @@ from ..clock import Clock
 from ..definition.saga import SagaCall
 from ..errors import QueueFull
 from ..store.queueing import QueueStatus
+from .backend import check_id, must_be_call
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -91,11 +92,14 @@ async def hold_back(
     """Wait until there is room for what this saga does, if it says that it needs some.
 
     What exists already is not held back, nor is it started.  waits: if not, it is told at once that there is
-    no room.  Raises `QueueFull`.
+    no room.  Raises `QueueFull`, and `Refused` for what is no call, or an id that cannot be.
     """
+    must_be_call(call)
     name = call.saga.options.room
     if not name:
         return
+    if id is not None:
+        check_id(id)
     room = queues.room_in(name)
     if room.at_once() or (id is not None and await backend.store.find(backend.namespace, id) is not None):
         return

@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from amends import Client, DefinitionError, Engine, QueueFull, QueueLimits, QueueWorker, Settings, saga, step
+from amends import (
+    Client,
+    DefinitionError,
+    Engine,
+    QueueFull,
+    QueueLimits,
+    QueueWorker,
+    Refused,
+    Settings,
+    saga,
+    step,
+)
 from amends.engine import room
 from amends.store import MemoryStore
 
@@ -103,6 +114,18 @@ def test_a_client_is_held_back(store: StoreGiven) -> None:
             async with Client(store) as client:
                 with pytest.raises(QueueFull):
                     await client.start(mail("c"), id="c")
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_started_does_not_wait(store: StoreGiven) -> None:
+    async def main() -> None:
+        async with Engine(store, sagas=[mail], settings=QUICK) as engine, Client(store) as client:
+            await filled(engine)
+            for begin in (engine.start, engine.run, client.start, client.run):
+                for call, id in ((mail("c"), " "), (7, "c"), (mail, "c"), (send("c"), "c")):
+                    with pytest.raises(Refused):
+                        await begin(call, id=id)  # type: ignore[operator]
 
     asyncio.run(main())
 
