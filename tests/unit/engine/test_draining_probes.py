@@ -11,6 +11,8 @@ from amends import UNRESOLVED, Engine, Rejected, Retry, Settings, saga, step
 from amends.store import MemoryStore
 from amends.worker import attempts
 
+from .waiting import until
+
 LOG: list[str] = []
 FAIL, GO = threading.Event(), threading.Event()
 
@@ -55,12 +57,6 @@ def engine_on(store: MemoryStore | str) -> Engine:
     return Engine(store, sagas=[buy, other], settings=Settings(threads=1, grace=2.0, lease=30.0))
 
 
-async def until(words: str) -> None:
-    async with asyncio.timeout(20):
-        while words not in LOG:
-            await asyncio.sleep(0.005)
-
-
 def bought_through_a_drain(store: MemoryStore | str) -> list[str]:
     """The probe of the first attempt stands behind another step, for the only thread, when the worker drains."""
     for clear in (LOG, FAIL, GO):
@@ -69,10 +65,10 @@ def bought_through_a_drain(store: MemoryStore | str) -> list[str]:
     async def main() -> None:
         async with engine_on(store) as engine:
             await engine.start(buy(), id="a")
-            await until("pay")
+            await until(lambda: "pay" in LOG)
             await engine.start(other(), id="b")
             FAIL.set()
-            await until("block")
+            await until(lambda: "block" in LOG)
             await asyncio.sleep(0.05)  # the probe is in line now
             asyncio.get_running_loop().call_later(0.1, GO.set)
         assert LOG == ["pay", "block"]

@@ -30,6 +30,8 @@ from amends.encryption import Codec, KeyRing, MasterKey
 from amends.store import MemoryStore
 from amends.store.queueing import Ask
 
+from .waiting import until
+
 QUICK = Settings(lease=2.0, poll=0.01, grace=0.2)
 LONG = 3600.0
 BATCHES: list[list[tuple[str, int, str]]] = []
@@ -97,16 +99,6 @@ SAGAS = [one, doomed, fan]
 
 def engine_on(store: StoreGiven, *queues: str, settings: Settings = QUICK, **more: Any) -> Engine:
     return Engine(store, sagas=SAGAS, queues=queues, settings=settings, **more)
-
-
-async def until(condition: Callable[[], Any], what: str) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            found = condition()
-            if await found if asyncio.iscoroutine(found) else found:
-                return
-            await asyncio.sleep(0.005)
-    assert condition(), what
 
 
 async def gathered(store: StoreGiven, *names: str) -> dict[str, str]:

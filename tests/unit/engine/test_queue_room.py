@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,6 +21,8 @@ from amends import (
 )
 from amends.engine import room
 from amends.store import MemoryStore
+
+from .waiting import until
 
 QUICK = Settings(lease=2.0, poll=0.01, grace=0.2)
 StoreGiven = MemoryStore | str
@@ -44,12 +45,6 @@ async def careless(to: str) -> str:
 
 async def waiting(engine: Engine | Client) -> int:
     return (await engine.queues.status("crowded")).waiting
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
-        while not await condition():
-            await asyncio.sleep(0.005)
 
 
 async def filled(engine: Engine) -> None:

@@ -26,8 +26,9 @@ from amends import (
 )
 from amends.store.queueing import Ask, End, TaskReport
 
+from .waiting import PATIENCE, until
+
 QUICK = Settings(lease=2.0, poll=0.01, grace=0.2)
-PATIENCE = 20.0
 SEEN: list[tuple[Any, ...]] = []
 HOOKS: dict[str, Any] = {}
 
@@ -99,15 +100,6 @@ async def alone(store: Any, settings: Settings = QUICK):
     """A worker of the queue alone, beside an engine that does not serve it."""
     async with engine_on(store) as engine, QueueWorker(store, queues=["emails"], settings=settings):
         yield engine
-
-
-async def until(condition: Any, what: str) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while True:
-            found = condition()
-            if await found if asyncio.iscoroutine(found) else found:
-                return
-            await asyncio.sleep(0.005)
 
 
 def did(what: str) -> list[tuple[Any, ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +16,8 @@ from amends.store.enclosed import enclosed, tasks
 from amends.store.port import Store
 from amends.store.queueing import Ask, Queueing
 from tests.stores import bytes_of
+
+from .waiting import until
 
 NAME = "Marigold Featherstone"  # stands nowhere in a store
 QUICK = Settings(lease=2.0, poll=0.01, grace=0.2)
@@ -78,15 +79,6 @@ def codec() -> Codec:
 
 def engine_on(store: Any, *queues: str, codec: Codec | None = None) -> Engine:
     return Engine(store, sagas=[letter], queues=queues, settings=QUICK, codec=codec)
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(20):
-        while True:
-            found = condition()
-            if await found if asyncio.iscoroutine(found) else found:
-                return
-            await asyncio.sleep(0.005)
 
 
 # ---------------------------------------------------------------- envelopes
