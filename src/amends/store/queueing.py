@@ -34,7 +34,7 @@ from __future__ import annotations
 import enum
 import math
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -73,6 +73,15 @@ class Task(msgspec.Struct, kw_only=True):
     priority: int = 0
     at: float = 0.0
     delay: float = 0.0
+
+
+KEPT = Task.__struct_fields__[:-2]
+"""What a store keeps of a task as it came; of `at` and `delay` it makes when it is due."""
+
+
+def kept(task: Task) -> tuple[Any, ...]:
+    """The values of `KEPT`."""
+    return msgspec.structs.astuple(task)[: len(KEPT)]
 
 
 class Lease(msgspec.Struct):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..port import AuditRecord, Header
-from ..queueing import Task
+from ..queueing import Task, kept
 from .literals import maybe_texts, numbers, texts, truths
 
 Column = Callable[[Any], str]
@@ -100,18 +100,4 @@ def audit_values(record: AuditRecord, gate: str | None = None) -> tuple[Any, ...
 
 def task_values(task: Task, gate: str | None) -> tuple[Any, ...]:
     """A task as a row of QUEUED."""
-    return (
-        task.uid,
-        task.action,
-        task.direction,
-        task.namespace,
-        task.queue,
-        task.step,
-        task.call,
-        task.attempt,
-        task.key,
-        task.pool,
-        task.priority,
-        task.delay,
-        gate,
-    )
+    return (*kept(task), task.delay, gate)

@@ -9,6 +9,7 @@ import msgspec
 
 from ...errors import CommitUnknown
 from ..queueing import (
+    KEPT,
     POOL,
     PROMOTED,
     Ask,
@@ -39,9 +40,6 @@ from .link import Run
 from .literals import get, maybe_texts, numbers, put, texts
 
 T = TypeVar("T")
-_TASK = (
-    "uid", "action", "direction", "namespace", "queue", "step", "call", "attempt", "key", "pool", "priority",
-)  # fmt: skip
 
 
 class QueuePart(ClientPart):
@@ -222,7 +220,7 @@ def _tokens(tokens: Sequence[Token]) -> dict[str, str]:
 
 def _lease(row: Sequence[Any]) -> Lease:
     num, tries, lapses, lapsed_at, *task = row
-    return Lease(num, tries, Task(**dict(zip(_TASK, map(_got, task), strict=True))), lapses, lapsed_at)
+    return Lease(num, tries, Task(**dict(zip(KEPT, map(_got, task), strict=True))), lapses, lapsed_at)
 
 
 def _got(value: Any) -> Any:

@@ -11,6 +11,7 @@ import apsw
 import msgspec
 
 from ..queueing import (
+    KEPT,
     PROMOTED,
     Ask,
     Bucket,
@@ -152,12 +153,7 @@ def _free_places(db: apsw.Connection, namespace: str, pools: set[str]) -> dict[s
 def lease_of(row: Sequence[Any]) -> Lease:
     """From a row of the statement `lease`."""
     num, tries, lapses, lapsed_at, *task = row
-    return Lease(num, tries, Task(**dict(zip(_TASK, task, strict=True))), lapses, lapsed_at)
-
-
-_TASK = (
-    "uid", "action", "direction", "namespace", "queue", "step", "call", "attempt", "key", "pool", "priority",
-)  # fmt: skip
+    return Lease(num, tries, Task(**dict(zip(KEPT, task, strict=True))), lapses, lapsed_at)
 
 
 def _renew(db: apsw.Connection, pulse: Pulse, until: float) -> Standing:

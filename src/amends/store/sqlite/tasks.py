@@ -6,7 +6,7 @@ from typing import Any
 
 import apsw
 
-from ..queueing import Task
+from ..queueing import Task, kept
 from .sql import load
 
 SQL = load("tasks.sql")
@@ -15,21 +15,8 @@ _ADD, _DROP = SQL.bulk("add"), SQL.bulk("drop")
 
 def values(task: Task) -> tuple[Any, ...]:
     """A task as one row of the statement `add`."""
-    return (
-        task.uid,
-        task.action,
-        task.direction,
-        task.namespace,
-        task.queue,
-        task.step,
-        task.call,
-        task.attempt,
-        task.key,
-        task.pool,
-        task.priority,
-        "delayed" if task.delay > 0 else "waiting",
-        task.at + task.delay,
-    )
+    state = "delayed" if task.delay > 0 else "waiting"
+    return (*kept(task), state, task.at + task.delay)
 
 
 def write(db: apsw.Connection, dropped: list[Any], added: list[Any]) -> None:
