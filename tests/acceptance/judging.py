@@ -99,7 +99,7 @@ class _Judge:
     def _repeated(self, key: str, attempts: list[Attempt]) -> None:
         """Again only after something was done to somebody, and not once its execution had gone on."""
         for before, again in itertools.pairwise(attempts):
-            excused = before.line.pid in self.suspects
+            excused = not self.suspects.isdisjoint((before.line.pid, again.line.pid))
             if not excused and not any(b < again.began and before.began < e for b, e in self.spans):
                 self.found.duplicates.append(f"{_name(again.line)} was dispatched again for no reason")
             on = self._went_on(before.line)

@@ -39,6 +39,10 @@ def found(status: str, *lines: Line, wanted: tuple[str, ...] = ("x",)) -> Judgem
             "completed",
             [line(1, BEGUN, pid=SUSPECT), *do(1, pid=2), line(1, DONE, pid=SUSPECT), *do(2, pid=2)],
         ),
+        (
+            "completed",
+            [line(1, BEGUN, pid=2), *do(1, pid=SUSPECT), line(1, DONE, pid=2), *do(2, pid=2)],
+        ),
         ("completed", [*do(1, CANCELLED), *undo(1), *do(2)]),
         ("compensated", [*do(1), *do(2), *do(3, REJECTED), *undo(2), *undo(1)]),
         ("compensated", [line(1, BEGUN), MARK, *do(1, REJECTED, pid=2), *undo(1, pid=2)]),
