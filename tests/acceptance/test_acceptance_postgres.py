@@ -37,6 +37,7 @@ class OneOfTwo(Killing):
     """Two workers at a time, of which one is killed again and again."""
 
     steps = 4  # slow enough to be met at work
+    waves = 4
 
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -47,7 +48,7 @@ class OneOfTwo(Killing):
             self.living.append(self.shop.start_worker(wait="", steps=self.steps))
         for worker in self.living:
             await until_so(lambda worker=worker: worker.said("working"), "the worker")
-        goal = self.shop.book.size() + self.chance.randint(5, len(self.wanted) // 3)
+        goal = self.shop.book.size() + self.chance.randint(5, 2 * len(self.wanted) // (3 * self.waves))
         await until_so(lambda: self.shop.book.size() >= goal, "the book to grow")
         statuses = [(await handle.status()).status for handle in self.handles]
         self.busy.append(sum(status not in FINAL for status in statuses))

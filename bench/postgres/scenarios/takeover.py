@@ -3,9 +3,9 @@ them.
 
 Each saga runs steps that take so many seconds, so the steady load is in flight / seconds.  What the
 participants see is counted from the journals: a step's end is a row.  What the database does is counted by
-the server: rows written and transactions a second.  "All claimed" is read from the store.  The bar on the
-load is formed from the server's rows written a second, the busiest second of the takeover against the mean of
-the steady time.
+the server: rows written and transactions a second.  "All claimed" is read from the store: of what is open,
+nothing is the dead worker's, or nobody's, any more.  The bar on the load is formed from the server's rows
+written a second, the busiest second of the takeover against the mean of the steady time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from ..sizes import Sizes
 
 LEASE = 5.0
 LOOK = 0.5
+THE_FIRST = 1  # incarnation in a new schema: the worker that is killed
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Sample:
     rows: int
     transactions: int
     cpu: float
-    unowned: int
+    left: int  # executions that are not a living worker's
 
 
 def run(url: str, sizes: Sizes) -> Report:
@@ -75,7 +76,7 @@ def describe(
     report: Report, killed: float, steady: list[Sample], taken: list[Sample], after: list[Sample]
 ) -> None:
     """Lines and bars."""
-    began = next((s.at for s in taken if s.unowned), taken[-1].at)
+    began = next((s.at for s in taken if s.left < taken[0].left), taken[-1].at)
     all_claimed = taken[-1].at - killed
     report.line("takeover", "begins after the kill", "s", [began - killed])
     report.line("takeover", "all claimed after", "s", [all_claimed])
@@ -102,13 +103,12 @@ def seconds_of(samples: list[Sample]) -> list[tuple[Sample, Sample]]:
 def watch(
     connection: Any, schema: str, pid: int, seconds: float, *, until_claimed: bool = False
 ) -> list[Sample]:
-    """Look again and again; with `until_claimed`, until nothing has no owner that has had none."""
+    """Look again and again; with `until_claimed`, until a living worker has all of it."""
     samples: list[Sample] = []
-    end, seen = time.monotonic() + seconds, False
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         samples.append(sample(connection, schema, pid))
-        seen = seen or samples[-1].unowned > 0
-        if until_claimed and seen and not samples[-1].unowned and not dead(connection, schema):
+        if until_claimed and not samples[-1].left:
             break
         time.sleep(LOOK)
     return samples
@@ -120,15 +120,10 @@ def sample(connection: Any, schema: str, pid: int) -> Sample:
         SELECT (SELECT tup_inserted + tup_updated FROM pg_stat_database WHERE datname = current_database()),
             (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()),
             (SELECT count(*) FROM {schema}.executions WHERE owner IS NULL AND wake_at IS NOT NULL)
+            + (SELECT count(*) FROM {schema}.executions WHERE owner = {THE_FIRST})
     """
-    rows, transactions, unowned = connection.execute(query.encode()).fetchone()
-    return Sample(time.monotonic(), rows, transactions, cpu_of(pid), unowned)
-
-
-def dead(connection: Any, schema: str) -> bool:
-    """Does somebody who is not alive own anything?"""
-    query = f"SELECT EXISTS (SELECT FROM {schema}.leases WHERE expires_at < clock_timestamp())"
-    return bool(connection.execute(query.encode()).fetchone()[0])
+    rows, transactions, left = connection.execute(query.encode()).fetchone()
+    return Sample(time.monotonic(), rows, transactions, cpu_of(pid), left)
 
 
 def cpu_of(pid: int) -> float:

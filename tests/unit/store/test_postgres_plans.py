@@ -133,7 +133,7 @@ def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
         "taken": {"execution": 100, "position": 1},
         "exists": {"namespace": "default", "id": "id-77", "uid": uids[0]},
         "server": {},
-        "bury": {"incarnation": 3, "limit": 1000, "now": 1.0},
+        "inherit": {"me": 1, "dead": 3, "limit": 100, "now": 1.0, "declared": True},
         "hand_back": {"incarnation": 3, "limit": 1000, "settled": "{}"},
         "left_over": {"incarnation": 3},
         "trees": {"uids": f"{{{uids[0]},{uids[1]}}}", "final": "{completed}", "before": 1.0},

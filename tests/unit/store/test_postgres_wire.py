@@ -195,6 +195,8 @@ def test_a_taker_waits_for_the_commit_under_way(postgres: str, schema: str) -> N
                 heir = await other.register(7.0, wait=False)
                 assert heir is not None
                 assert await other.claim(heir, 1e9, 10) == [], "passed over: its commit is under way"
+                retired = f"SELECT retired FROM {schema}.fences WHERE incarnation = {me}"
+                assert execute(postgres, retired) == [(False,)]
                 retiring = asyncio.ensure_future(other.retire(me))
                 await asyncio.sleep(0.1)
                 assert not retiring.done()

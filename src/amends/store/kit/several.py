@@ -42,12 +42,12 @@ async def several_register(subject: Subject) -> None:
 async def claims_are_disjoint(subject: Subject) -> None:
     """Workers that claim at the same time take different executions, and together all of them."""
     (ann, a), (bob, b) = await _two(subject)
-    uids = [f"{number:02}" for number in range(40)]
+    uids = [f"{number:02}" for number in range(60)]
     for uid in uids:
         await ann.create(header(uid))
     taken: list[str] = []
     while True:
-        found = await asyncio.gather(ann.claim(a, 1e9, 7), bob.claim(b, 1e9, 7))
+        found = await asyncio.gather(ann.claim(a, 1e9, 2), bob.claim(b, 1e9, 2))
         if not any(found):
             break
         taken += [claim.header.uid for claims in found for claim in claims]

@@ -52,28 +52,38 @@ ORDER BY l.incarnation;
 -- name: retire
 UPDATE {schema}.fences SET retired = true WHERE incarnation = %(incarnation)s::bigint AND NOT retired;
 
--- A head is the position of the next row; `deaths` counts owners that died at the same head in a row.
--- name: bury
-WITH left_over AS MATERIALIZED (
-    SELECT num FROM {schema}.executions
-    WHERE owner = %(incarnation)s::bigint
-    ORDER BY num
+-- From one that is retired to this one, or to whoever has the code of it. Several may take over at once: each takes what
+-- no other is taking. A head is the position of the next row; `deaths` counts owners that died at the same head in a row.
+-- name: inherit
+WITH {fence}, left_over AS MATERIALIZED (
+    SELECT e.num, NOT %(declared)s::boolean OR EXISTS (
+        SELECT FROM {schema}.served AS s
+        WHERE s.incarnation = %(me)s::bigint AND s.saga = e.saga AND s.version = e.version
+    ) AS mine
+    FROM {schema}.executions AS e CROSS JOIN fence
+    WHERE e.owner = %(dead)s::bigint
+      AND NOT EXISTS (SELECT FROM {schema}.fences AS f WHERE f.incarnation = %(dead)s::bigint AND NOT f.retired)
+    ORDER BY e.num
     LIMIT %(limit)s::bigint
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE OF e SKIP LOCKED
 ), heads AS (
-    SELECT o.num, coalesce(
+    SELECT o.num, o.mine, coalesce(
         (SELECT max(j."position") + 1 FROM {schema}.journal AS j WHERE j.execution = o.num), 0
     ) AS head
     FROM left_over AS o
-), buried AS (
+), inherited AS (
     UPDATE {schema}.executions AS e
-    SET owner = NULL, wake_at = %(now)s::float8, lost = true, death_head = h.head,
-        deaths = CASE WHEN e.death_head = h.head THEN e.deaths ELSE 0 END + 1
+    SET owner = CASE WHEN h.mine THEN %(me)s::bigint END, wake_at = CASE WHEN NOT h.mine THEN %(now)s::float8 END,
+        lost = true, death_head = h.head, deaths = CASE WHEN e.death_head = h.head THEN e.deaths ELSE 0 END + 1
     FROM heads AS h
     WHERE e.num = h.num
-    RETURNING 1
+    RETURNING e.num, e.uid, e.lost, e.deaths, e.death_head, h.mine
+), moved AS (
+    UPDATE {schema}.inbox AS i SET owner = %(me)s::bigint FROM inherited AS t WHERE t.mine AND i.execution = t.num
 )
-SELECT count(*) FROM buried;
+SELECT f.alive, t.num, t.uid, t.lost, t.deaths, t.death_head, t.mine
+FROM (SELECT count(*) AS alive FROM fence) AS f LEFT JOIN inherited AS t ON true
+ORDER BY t.num;
 
 -- name: hand_back
 WITH left_over AS MATERIALIZED (
@@ -105,7 +115,7 @@ WITH gone AS (
 DELETE FROM {schema}.fences AS f USING gone WHERE f.incarnation = gone.incarnation AND f.retired;
 
 -- name: left_over
-SELECT EXISTS (SELECT FROM {schema}.executions WHERE owner = %(incarnation)s::bigint);
+SELECT count(*) FROM {schema}.executions WHERE owner = %(incarnation)s::bigint;
 
 -- What sleeps, or is due, by namespace and definition: a walk over the index from one group to the next.
 -- name: groups

@@ -2,7 +2,7 @@
 
 **Theory of operation.**  An incarnation passes through these states:
 
-    registered ── lease runs out ─► expired ── somebody retires its fence ─► retired ── all handed on ─► gone
+    registered ── lease runs out ─► expired ── somebody retires its fence ─► retired ── all taken over ─► gone
         │                                                                       ▲
         └────────────────── retires itself (drain, lost acknowledgement) ───────┘
 
@@ -16,8 +16,8 @@
 * *What nobody has the code of* waits `orphaned` seconds for a worker that has it (a deployment may be under
   way), then a worker adopts its definition: it serves it, as far as that goes without code, until a worker
   comes that has it.
-* What the dead owned becomes unowned in batches, so that nobody waits long behind a burial; several workers
-  may bury one incarnation at once.  A burial that breaks off is found again: the row of the lease goes last.
+* What the dead owned goes to the living in batches and at a pace (see estates.py); several workers may take
+  over from one incarnation at once.  What breaks off is found again: the row of the lease goes last.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Collection
-from typing import Any
 
 import psycopg
 
 from ...clock import Clock
 from ...errors import StoreError
+from .estates import Estates
 from .faults import Lost
-from .link import Link
+from .link import Link, Rows
 from .literals import put, texts
 from .statement import Statements
 
@@ -64,6 +64,7 @@ class Keeper:
         self._lease = lease
         self._orphaned = orphaned
         self._orphans: dict[tuple[str, str], float] = {}
+        self._estates = Estates()
         self._found = found
         self._owned = owned
         self.surplus = 0
@@ -96,8 +97,8 @@ class Keeper:
                     _log.error("worker incarnation %d has been retired by others", incarnation)
                     self.fenced = True
                     return
-                buried = await self.bury(self._clock.now())
-                if await self.adopt(incarnation) or buried:
+                died = await self.bury(self._clock.now())
+                if await self.adopt(incarnation) or died:
                     self._found()
             except (Lost, StoreError, psycopg.Error) as error:
                 _log.warning("cannot renew the lease of worker incarnation %d yet: %s", incarnation, error)
@@ -137,32 +138,65 @@ class Keeper:
         """Let a lease run out at once: its owner goes without having retired."""
         await self._link.fetch(self._sql["expire"], {"me": incarnation})
 
-    async def bury(self, now: float) -> int:
-        """Retire whose lease has run out, and make due what they owned. How many executions?"""
+    async def bury(self, now: float) -> bool:
+        """Retire whose lease has run out. Did they leave anything to take over?"""
         await self._link.fetch(self._sql["retire_the_dead"], {})
-        total = 0
-        for (incarnation,) in await self._link.fetch(self._sql["unburied"], {}):
-            count = await self._give_away("bury", incarnation, now=now)
-            _log.warning("worker incarnation %d died owning %d executions", incarnation, count)
-            total += count
-        return total
+        unburied = {row[0] for row in await self._link.fetch(self._sql["unburied"], {})}
+        self._estates.keep(unburied)
+        for dead in sorted(unburied):
+            if dead in self._estates:
+                continue
+            if left := await self._left_over(dead):
+                self._estates.add(dead, left, now, self._clock.monotonic())
+            else:
+                await self._forget(dead)
+        return bool(unburied)
+
+    def inheritance(self) -> float | None:
+        """Since when something waits to be taken over, or from when on its pace allows for more."""
+        return self._estates.wake(self._clock.now(), self._clock.monotonic())
+
+    async def inherit(self, incarnation: int, now: float, limit: int) -> Rows | None:
+        """Take over from one that died by `now`: number, uid, lost, deaths and their head, of each.
+        None: this incarnation is not alive any more."""
+        turn = self._estates.next(now, limit, self._clock.monotonic())
+        if turn is None:
+            return []
+        dead, estate, count = turn
+        values = {
+            "me": incarnation,
+            "dead": dead,
+            "now": estate.at,
+            "limit": count,
+            "declared": self.declared,
+        }
+        found = await self._link.fetch(self._sql["inherit"], values)
+        if not found[0][0]:
+            return None
+        taken = [row[1:] for row in found if row[1] is not None]
+        if taken and not estate.told:
+            estate.told = True
+            _log.warning("worker incarnation %d died owning %d executions", dead, estate.executions)
+        if len(taken) < count and not await self._left_over(dead):
+            await self._forget(dead)
+            self._estates.forget(dead)
+        return [row[:-1] for row in taken if row[-1]]
+
+    async def _left_over(self, incarnation: int) -> int:
+        return int((await self._link.fetch(self._sql["left_over"], {"incarnation": incarnation}))[0][0])
+
+    async def _forget(self, incarnation: int) -> None:
+        await self._link.fetch(self._sql["forget"], {"incarnation": incarnation})
 
     async def retire(self, incarnation: int, settled: Collection[str]) -> None:
         """End an incarnation, after the commit that it may have under way; hand back what it owns."""
         await self._link.fetch(self._sql["retire"], {"incarnation": incarnation})
-        await self._give_away("hand_back", incarnation, settled=texts(list(settled)))
-
-    async def _give_away(self, statement: str, incarnation: int, **values: Any) -> int:
-        values |= {"incarnation": incarnation, "limit": AT_ONCE}
-        total = 0
-        while True:
-            total += (count := int((await self._link.fetch(self._sql[statement], values))[0][0]))
-            if not count:
-                left = await self._link.fetch(self._sql["left_over"], {"incarnation": incarnation})
-                if not left[0][0]:
-                    break
-        await self._link.fetch(self._sql["forget"], {"incarnation": incarnation})
-        return total
+        values = {"incarnation": incarnation, "limit": AT_ONCE, "settled": texts(list(settled))}
+        left = True
+        while left:
+            returned = await self._link.fetch(self._sql["hand_back"], values)
+            left = bool(returned[0][0]) or bool(await self._left_over(incarnation))
+        await self._forget(incarnation)
 
 
 def _columns(definitions: Collection[tuple[str, str]], *, stored: bool = False) -> dict[str, str]:

@@ -17,6 +17,7 @@ from .core import Core
 from .faults import Lost, is_data_error
 from .link import Rows, Run
 from .literals import get, numbers, put, texts
+from .reading import History
 from .sift import Sift
 
 _STANDBY_POLL = 0.05
@@ -142,38 +143,50 @@ class WorkerPart(Core):
         return surplus
 
     async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
-        """Take at most `limit` unowned executions due by `now`, with journal and inbox, in turns of the
-        namespaces."""
-        values: dict[str, Any] = {"me": incarnation, "now": now, "limit": limit}
-        values["declared"] = self._keeper.declared
-        values |= {"namespaces": texts(list(self._shares)), "weights": numbers(self._shares.values())}
+        """Take at most `limit` executions, with journal and inbox: some that the dead owned (at a pace, half
+        of it at most), and what has no owner and is due by `now`, in turns of the namespaces."""
         try:
-            taken = await self._control.fetch(self._sql["claim"], values)
-            if not taken[0][0]:
+            inherited = await self._keeper.inherit(incarnation, now, (limit + 1) // 2)
+            if inherited is None:
                 raise fenced(incarnation)
-            if taken[0][1] is None:
+            taken = inherited + await self._claim_due(incarnation, now, limit - len(inherited))
+            if not taken:
                 return []
-            nums = numbers(row[1] for row in taken)
-            loaded = await self._control.read(self._sql["load"], {"nums": nums})
+            loaded = await self._control.read(self._sql["load"], {"nums": numbers(row[0] for row in taken)})
         except Lost as error:  # we may own what we do not know
             raise self._unknown(error) from error
         except Exception as error:
             raise self._said(error) from error
         found = dict(map(reading.history, loaded))
-        claims: list[Claim] = []
-        for _, num, uid, lost, deaths, death_head in taken:
-            history = found[num]
-            self._owned[get(uid)] = num
-            head = history.rows[-1].position + 1 if history.rows else 0
-            same_head = deaths if death_head == head else 0
-            claims.append(Claim(*history, lost=lost, deaths=same_head, slept=lost and death_head == SLEPT))
-        return claims
+        return [self._claimed(found[num], num, *said) for num, *said in taken]
+
+    async def _claim_due(self, incarnation: int, now: float, limit: int) -> Rows:
+        """Number, uid, lost, deaths and their head, of each."""
+        if limit <= 0:
+            return []
+        values: dict[str, Any] = {"me": incarnation, "now": now, "limit": limit}
+        values["declared"] = self._keeper.declared
+        values |= {"namespaces": texts(list(self._shares)), "weights": numbers(self._shares.values())}
+        taken = await self._control.fetch(self._sql["claim"], values)
+        if not taken[0][0]:
+            raise fenced(incarnation)
+        return [row[1:] for row in taken if row[1] is not None]
+
+    def _claimed(
+        self, history: History, num: int, uid: str, lost: bool, deaths: int, death_head: int
+    ) -> Claim:
+        self._owned[get(uid)] = num
+        head = history.rows[-1].position + 1 if history.rows else 0
+        same_head = deaths if death_head == head else 0
+        return Claim(*history, lost=lost, deaths=same_head, slept=lost and death_head == SLEPT)
 
     async def next_wake(self) -> float | None:
-        """The earliest `wake_at` of any unowned execution that may be claimed; None: nothing sleeps."""
+        """The earliest `wake_at` of any unowned execution that may be claimed, or when more of what the dead
+        owned may be taken over; None: nothing sleeps."""
         values = {"me": self._incarnation or 0, "declared": self._keeper.declared}
         wake: float | None = (await self._read("next_wake", **values))[0][0]
-        return wake
+        due = self._keeper.inheritance()
+        return wake if due is None else due if wake is None else min(wake, due)
 
     async def news(self, incarnation: int, after: int) -> list[Message]:
         """Messages to executions this incarnation owns, with `seq` over `after`, in `seq` order.
