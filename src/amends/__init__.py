@@ -65,6 +65,7 @@ if typing.TYPE_CHECKING:
     from .engine.keys import Keys, KeyStatus, RotateBatch
     from .engine.operations import Operations
     from .engine.outcome import Result
+    from .engine.pauses import Pauses
     from .engine.queue_worker import QueueWorker
     from .engine.queues import Queues
     from .engine.retention import RetainBatch
@@ -72,6 +73,7 @@ if typing.TYPE_CHECKING:
     from .engine.status import Status
     from .engine.transfer import ImportItem
     from .kernel.limits import Limits
+    from .store.pausing import Pause
     from .store.port import Transaction
     from .store.queueing import QueueLimits, QueueStatus, TaskStatus
     from .worker.settings import Settings
@@ -111,6 +113,8 @@ __all__ = [
     "NotYet",
     "Operations",
     "Outcome",
+    "Pause",
+    "Pauses",
     "PayloadError",
     "PayloadTooLarge",
     "PivotRefused",
@@ -188,6 +192,7 @@ _HOMES = {
     ".engine.keys": ("Keys", "KeyStatus", "RotateBatch"),
     ".engine.operations": ("Operations",),
     ".engine.queue_worker": ("QueueWorker",),
+    ".engine.pauses": ("Pauses",),
     ".engine.queues": ("Queues",),
     ".engine.retention": ("RetainBatch",),
     ".engine.schedules.schedules": ("Schedules", "ScheduleStatus"),
@@ -196,6 +201,7 @@ _HOMES = {
     ".engine.status": ("Status",),
     ".kernel.limits": ("Limits",),
     ".store.port": ("Transaction",),
+    ".store.pausing": ("Pause",),
     ".store.queueing": ("QueueLimits", "QueueStatus", "TaskStatus"),
     ".worker.settings": ("Settings",),
 }

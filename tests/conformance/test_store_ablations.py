@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from amends.store import SqliteStore, Store, kit
-from amends.store.sqlite import commit, keys, reading, tasks, worker_side
+from amends.store.sqlite import commit, keys, pausing, reading, tasks, worker_side
 from amends.store.sqlite.sql import Bulk, Statements
 
 
@@ -27,6 +27,7 @@ class Ablation:
 
 
 DEAD = "dead_task_is_reported"
+PAUSED_ANEW = 'ON CONFLICT DO UPDATE SET "by" = excluded."by"'
 ABLATIONS = [
     Ablation(commit.SQL, "fence", "AND retired = 0", "", "commit_by_the_retired_is_fenced"),
     Ablation(
@@ -71,6 +72,10 @@ ABLATIONS = [
     ),
     Ablation(reading.SQL, "due", "ORDER BY wake_at, num", "ORDER BY num", "claim_takes_the_earliest_first"),
     Ablation(reading.SQL, "due", "AND wake_at <= ?1", "AND ?1 > 0", "claim_takes_the_earliest_first"),
+    Ablation(reading.SQL, "groups", "p.saga IN ('', f.saga)", "p.saga = ''", "paused_saga_is_not_claimed"),
+    Ablation(reading.SQL, "groups", "IN ('', f.saga)", "IN (f.saga)", "paused_namespace_is_not_claimed"),
+    Ablation(reading.SQL, "next_wake", "IN ('', f.saga)", "IN ('x')", "paused_saga_is_not_claimed"),
+    Ablation(pausing._SQL, "add", "ON CONFLICT DO NOTHING", PAUSED_ANEW, "first_pause_holds"),
     Ablation(
         worker_side.CONTROL,
         "unpark_defined",

@@ -50,7 +50,9 @@ NEWS = "WHEN x.news > 0 AND e.owner IS NULL AND e.parked IS NULL THEN 0"
 SEEN = "v.seen = l.inbox_seq + coalesce(n.news, 0) AS released"
 DEATHS = "CASE WHEN e.death_head = h.head THEN e.deaths ELSE 0 END + 1"
 EARLIEST = "ORDER BY c.wake_at, c.num)"
-SERVED = "WHERE NOT %(declared)s::boolean OR EXISTS"
+SERVED = "(NOT %(declared)s::boolean OR EXISTS"
+COVERED = "p.saga IN ('', g.saga)"
+PAUSED_ANEW = 'ON CONFLICT (namespace, saga) DO UPDATE SET "by" = excluded."by"'
 GOES_ON = "parked_for_want_of_code_goes_on_when_it_comes"
 PRUNING = "prune_never_touches_what_lives"
 ABLATIONS = [
@@ -84,9 +86,13 @@ ABLATIONS = [
     Ablation(("claim",), EARLIEST, "ORDER BY c.num DESC)", "claim_takes_the_earliest_first"),
     Ablation(("claim",), "PARTITION BY m.namespace", "", "namespaces_take_turns"),
     Ablation(("claim",), "WHERE w.namespace = m.namespace", "WHERE false", "namespaces_have_shares"),
-    Ablation(("claim",), SERVED, "WHERE true OR EXISTS", "each_worker_takes_what_it_serves"),
-    Ablation(("claim",), SERVED, "WHERE EXISTS", "unserved_before_it_is_said"),
-    Ablation(("next_wake",), SERVED, "WHERE true OR EXISTS", "each_worker_takes_what_it_serves"),
+    Ablation(("claim",), SERVED, "(true OR EXISTS", "each_worker_takes_what_it_serves"),
+    Ablation(("claim",), SERVED, "(EXISTS", "unserved_before_it_is_said"),
+    Ablation(("claim",), COVERED, "p.saga = ''", "paused_saga_is_not_claimed"),
+    Ablation(("claim",), COVERED, "p.saga = g.saga", "paused_namespace_is_not_claimed"),
+    Ablation(("next_wake",), COVERED, "false", "paused_saga_is_not_claimed"),
+    Ablation(("add_pause",), "ON CONFLICT DO NOTHING", PAUSED_ANEW, "first_pause_holds"),
+    Ablation(("next_wake",), SERVED, "(true OR EXISTS", "each_worker_takes_what_it_serves"),
     Ablation(("serve",), "e.cause = 'missing_definition'", "true", GOES_ON),
     Ablation(("serve",), "AND w.version = e.version", "", GOES_ON),
     Ablation(("inherit",), DEATHS, "1", "deaths_on_one_head_are_counted"),

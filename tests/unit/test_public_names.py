@@ -47,6 +47,7 @@ NAMES = {
         "Status",
     ],
     "queues": ["BatchCall", "QueueLimits", "QueueStatus", "QueueWorker", "Queues", "TaskStatus"],
+    "standing still": ["Pause", "Pauses"],
     "many at a time": ["BulkBatch", "BulkItem", "ImportItem", "RetainBatch", "RotateBatch"],
     "errors": [
         "AmendsError",

@@ -46,13 +46,16 @@ PANELS: dict[str, dict[str, Entry]] = {
         "history": Entry("history:history", "Show the journal of an execution, row by row."),
         "graph": Entry("graph:graph", "Draw a saga or an execution as Mermaid, DOT or SVG."),
         "explore": Entry("explore:explore", "Try every failure path of a saga."),
+        "pauses": Entry("pauses:pauses", "Show which sagas stand still, or all of the namespace."),
         "doctor": Entry("doctor:doctor", "Look for what is wrong with a store and its surroundings."),
     },
     "Act": {
         "cancel": Entry("operate:cancel", "Undo executions: compensate all that they did."),
         "retry": Entry("operate:retry", "Run again what is parked."),
-        "pause": Entry("operate:pause", "Let executions stand still, with all that is nested in them."),
-        "resume": Entry("operate:resume", "Let paused executions go on."),
+        "pause": Entry("operate:pause", "Let executions stand still, or a saga, or all of the namespace."),
+        "resume": Entry(
+            "operate:resume", "Let go on what is paused: executions, a saga, or all of the namespace."
+        ),
         "resolve": Entry("operate:resolve", "Say that parked work was settled by hand."),
         "skip": Entry("operate:skip", "Give up on parked work; its effect stays."),
         "terminate": Entry("operate:terminate", "End executions at once; nothing is undone."),

@@ -20,6 +20,7 @@ from ..engine.handle import Handle
 from ..engine.keys import Keys
 from ..engine.listing import MOST, pages
 from ..engine.operations import Operations
+from ..engine.pauses import Pauses
 from ..engine.queues import Queues
 from ..engine.schedules.schedules import Schedules
 from ..engine.status import stand
@@ -122,6 +123,11 @@ class Desk:
     def queues(self) -> Queues:
         """Steps that run elsewhere."""
         return Queues(self._backend)
+
+    @property
+    def pauses(self) -> Pauses:
+        """Sagas that stand still, or all of the namespace."""
+        return Pauses(self._backend)
 
     async def tasks(self, header: Header) -> list[TaskStatus]:
         """What of an execution is with a queue, oldest first."""

@@ -5,20 +5,22 @@ Fields are only ever added. Times are ISO 8601 in UTC, durations seconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from ..engine.status import Status, detail_of, status_of
 from ..kernel.entries import NULL, Fault
+from ..store.pausing import Pause
 from ..store.port import AuditRecord, Header
 from .render.text import utc
 from .story import Act, Story, Wait
 
 
-def execution(header: Header) -> dict[str, Any]:
-    """What a header tells."""
-    status = status_of(header)
+def execution(header: Header, pauses: Sequence[Pause] = ()) -> dict[str, Any]:
+    """What a header tells; pauses: those of its namespace."""
+    status = status_of(header, pauses=pauses)
     return {
         "id": header.id,
         "uid": header.uid,
@@ -37,24 +39,35 @@ def execution(header: Header) -> dict[str, Any]:
         "items": status.items,
         "residue": status.residue,
         "paused": _paused(status),
+        "saga_paused": None if status.saga_paused is None else pause(status.saga_paused),
     }
+
+
+def pause(held: Pause) -> dict[str, Any]:
+    """A saga that stands still (none: the namespace)."""
+    return {**msgspec.structs.asdict(held), "since": utc(held.since)}
 
 
 def _paused(status: Status) -> dict[str, Any] | None:
     return None if status.paused is None else {**status.paused, "since": utc(status.paused.get("since"))}
 
 
-def outcome(header: Header) -> dict[str, Any]:
+def outcome(header: Header, pauses: Sequence[Pause] = ()) -> dict[str, Any]:
     """How it ended: the header, and what the saga returned."""
-    return {**execution(header), "result": _json(header.result)}
+    return {**execution(header, pauses), "result": _json(header.result)}
 
 
 def shown(
-    header: Header, story: Story, children: list[dict[str, Any]], audit: list[AuditRecord], worker: int | None
+    header: Header,
+    story: Story,
+    children: list[dict[str, Any]],
+    audit: list[AuditRecord],
+    worker: int | None,
+    pauses: Sequence[Pause],
 ) -> dict[str, Any]:
     """All that `show` shows."""
     return {
-        **outcome(header),
+        **outcome(header, pauses),
         "arguments": _json(header.input),
         "rows": story.rows,
         "damage": story.broken,

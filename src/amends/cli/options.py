@@ -144,6 +144,9 @@ def check_statuses(
 
 one_id = click.argument("id", shell_complete=_ids)
 some_ids = click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=_ids)
+any_ids = click.argument("ids", metavar="[ID...]", nargs=-1, shell_complete=_ids)
+one_saga_option = click.option("--saga", metavar="NAME", help="All of this saga (its durable name), as one.")
+all_option = click.option("--all", "everything", is_flag=True, help="All of the namespace, as one.")
 app_option = click.option(
     "--app", metavar="MODULE", help="The module with the sagas. Default: AMENDS_APP, [tool.amends] app."
 )

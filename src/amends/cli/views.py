@@ -32,6 +32,7 @@ async def look(where: Where, desk: Desk, id: str) -> View:
         audit=await desk.audit(header),
         tasks=await desk.tasks(header),
         worker=desk.worker(),
+        pauses=await desk.pauses.list(),
         now=desk.clock.now(),
         again=where.again,
         serve=where.worker(),
@@ -47,6 +48,7 @@ async def _nest(desk: Desk, children: Sequence[Header], nested: dict[str, Story]
 
 def form(view: View) -> dict[str, Any]:
     """The same for programs."""
-    children = [forms.execution(child) for child in view.children]
+    children = [forms.execution(child, view.pauses) for child in view.children]
     tasks = [msgspec.structs.asdict(task) for task in view.tasks]
-    return {**forms.shown(view.header, view.story, children, list(view.audit), view.worker), "tasks": tasks}
+    shown = forms.shown(view.header, view.story, children, list(view.audit), view.worker, view.pauses)
+    return {**shown, "tasks": tasks}

@@ -21,6 +21,7 @@ from .joining import enlistment, joined
 from .keys import Keys, begin
 from .listing import Filters, listing
 from .operations import Operations
+from .pauses import Pauses
 from .queues import Queues
 from .room import hold_back
 from .schedules.schedules import Schedules
@@ -33,8 +34,8 @@ class Client:
     """``async with Client("sqlite:///orders.db") as client: await client.start(place_order(order), id=…)``
 
     Its attribute `operations` acts on many executions at a time (see `Operations`), `schedules` starts sagas
-    by the clock (see `Schedules`), `queues` shows and limits queues (see `Queues`), `keys` are those of a
-    `codec` (see `Keys`).  codec: that of the engines.
+    by the clock (see `Schedules`), `queues` shows and limits queues (see `Queues`), `pauses` lets sagas stand
+    still (see `Pauses`), `keys` are those of a `codec` (see `Keys`).  codec: that of the engines.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Client:
         self.operations = Operations(self._backend)
         self.schedules = Schedules(self._backend)
         self.queues = Queues(self._backend)
+        self.pauses = Pauses(self._backend)
 
     async def __aenter__(self) -> Self:
         await self._store.open()

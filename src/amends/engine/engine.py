@@ -24,6 +24,7 @@ from ..ids import Ids, RandomIds
 from ..store import open_store
 from ..store.enclosed import enclosed
 from ..store.enlisting import Enlistment
+from ..store.pausing import Pause
 from ..store.port import Header, Store
 from ..worker.intake import intake
 from ..worker.live import Live
@@ -42,6 +43,7 @@ from .keys import Keys, begin
 from .listing import Filters, listing
 from .operations import Operations
 from .outcome import result_of
+from .pauses import Pauses
 from .queues import Queues, names, server_of, serving
 from .retention import keep_clear
 from .room import hold_back
@@ -65,8 +67,8 @@ class Engine:
     namespace: keeps ids apart.  settings: see `Settings`.
 
     Its attribute `operations` acts on many executions at a time (see `Operations`), `schedules` starts sagas
-    by the clock (see `Schedules`), `queues` shows and limits queues (see `Queues`), `keys` are those of a
-    `codec` (see `Keys`).  codec: compresses and encrypts payloads (see `amends.encryption`).
+    by the clock (see `Schedules`), `queues` shows and limits queues (see `Queues`), `pauses` lets sagas stand
+    still (see `Pauses`), `keys` are those of a `codec`, which encrypts payloads (see `amends.encryption`).
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Engine:
         self.operations = Operations(self._backend)
         self.schedules = Schedules(self._backend, self._stir)
         self.queues = Queues(self._backend, self._stir_server)
+        self.pauses = Pauses(self._backend, self._stir, self._registry)
         self._served = names(queues)
         self._server: Server | None = None
         self._resources = Resources(tuple(resources), (Starter(self._backend, self._stir),))
@@ -116,12 +119,13 @@ class Engine:
             await self._store.open()
             await self._resources.open()
             self._begin_serving()
+            pauses = await self._backend.store.pauses()
             incarnation = await self._backend.store.register(self._clock.now(), wait=False)
             if incarnation is None:
                 _log.info("another worker serves this store; standing by")
                 self._spawn(self._stand_by())
             else:
-                self._work(incarnation)
+                self._work(incarnation, pauses=pauses)
         except BaseException:
             self._closing = True
             await self._resources.close()
@@ -228,7 +232,7 @@ class Engine:
         """The blocking façade for synchronous programs: ``with Engine(…).sync as engine:``."""
         return Sync(self)
 
-    def _work(self, incarnation: int, predecessor: Worker | None = None) -> None:
+    def _work(self, incarnation: int, old: Worker | None = None, *, pauses: Sequence[Pause] = ()) -> None:
         self._worker = worker = Worker(
             self._backend.store,
             incarnation,
@@ -240,8 +244,10 @@ class Engine:
             on_change=self._changed,
             on_doubt=self._backend.look_again,
             on_tasks=self._stir_server,
-            predecessor=predecessor,
+            predecessor=old,
         )
+        if old is None:
+            worker.holds.learn(pauses)
         if (age := self.settings.retention) is not None:
             self._spawn(keep_clear(self._backend, age, lambda: not worker.dead))
         crashes.arm_worker(worker)
@@ -361,8 +367,8 @@ class Engine:
             return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
         await hold_back(self._backend, self.queues, call, id)
         header = await self._header_for(call, id, attributes, subject)
-        worker = self._worker
-        if worker is not None and not worker.dead and not worker.draining:
+        worker = self._taking(call)
+        if worker is not None:
             self._registry.add_saga(call.saga)
             told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             worker.loader.start(header, told)
@@ -373,6 +379,13 @@ class Engine:
         header = await self._backend.create(header, call)
         self._stir()
         return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
+
+    def _taking(self, call: SagaCall[Any]) -> Worker | None:
+        """The worker of this process, if it begins such a saga at once."""
+        worker = self._worker
+        if worker is None or worker.dead or worker.draining:
+            return None
+        return None if worker.holds.shut((self.namespace, call.saga.name)) else worker
 
     async def _header_for(
         self, call: SagaCall[Any], id: str | None, attributes: Any, subject: str | None
@@ -409,8 +422,8 @@ class Engine:
     ) -> R:
         """`start`, then `Handle.result`; both in one wait, where this process does the work."""
         self._must_be_open()
-        worker = self._worker
-        if worker is None or worker.dead or worker.draining or self._backend.shared or self.codec is not None:
+        worker = self._taking(call)
+        if worker is None or self._backend.shared or self.codec is not None:
             return await (await self.start(call, id=id, attributes=attributes, subject=subject)).result()
         await hold_back(self._backend, self.queues, call, id)
         header = await self._header_for(call, id, attributes, subject)

@@ -73,7 +73,8 @@ class Handle(Generic[R]):
     async def status(self) -> Status:
         """Where it stands now; a nested saga that needs attention shows in its ancestors' status, too."""
         header = await self._backend.find(self.id)
-        return status_of(header, await parked_below(self._backend.store, header))
+        store = self._backend.store
+        return status_of(header, await parked_below(store, header), await store.pauses(header.namespace))
 
     async def history(self) -> list[dict[str, Any]]:
         """Its journal, one mapping per activation: position, now, events, commands."""

@@ -56,7 +56,9 @@ async def listing(backend: Backend, filters: Filters) -> list[Status]:
     be read, `Refused` for a limit or a time that cannot be, TypeError for a filter that does not exist.
     """
     query = await query_of(backend, filters)
-    return [status_of(header) for header in await backend.store.headers(query)]
+    headers = await backend.store.headers(query)
+    pauses = await backend.store.pauses(backend.namespace) if headers else []
+    return [status_of(header, pauses=pauses) for header in headers]
 
 
 async def pages(store: Store, query: Query, size: int) -> AsyncIterator[list[Header]]:

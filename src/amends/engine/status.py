@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
+from ..store.pausing import Pause
 from ..store.port import ATTENTION, FINAL, Header
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -16,6 +17,7 @@ _EPOCH = datetime.fromtimestamp(0, UTC)
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """A snapshot. `items` lists what is parked, `residue` what was not undone, `error` what went wrong.
     `paused`: it stands still ``since`` (seconds since the epoch), ``by``, ``reason``, the cause ``before``.
+    `saga_paused`: it stands still because its saga does (or its namespace: then `saga` is empty).
 
     An item that belongs to a nested saga names it under ``execution``: act on its handle.  Times are UTC.
     """
@@ -37,6 +39,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     items: Sequence[Mapping[str, Any]] = ()
     residue: Sequence[Mapping[str, Any]] = ()
     paused: Mapping[str, Any] | None = None
+    saga_paused: Pause | None = None
 
     @property
     def parked_whole(self) -> bool:
@@ -99,6 +102,14 @@ def items_of(header: Header, below: Sequence[Header]) -> list[Mapping[str, Any]]
     return items
 
 
+def covering(pauses: Sequence[Pause], header: Header) -> Pause | None:
+    """By which of these pauses an execution stands still: of its saga, else of its namespace."""
+    if header.status in FINAL:
+        return None
+    found = [each for each in pauses if each.namespace == header.namespace and each.saga in ("", header.saga)]
+    return max(found, key=lambda pause: pause.saga, default=None)
+
+
 def stand(header: Header, below: Sequence[Header]) -> tuple[str, str]:
     """Status and cause, seen with what holds it from below."""
     if below and header.status not in FINAL:
@@ -106,8 +117,8 @@ def stand(header: Header, below: Sequence[Header]) -> tuple[str, str]:
     return header.status, header.cause
 
 
-def status_of(header: Header, below: Sequence[Header] = ()) -> Status:
-    """The snapshot that a header tells, with what holds it from below."""
+def status_of(header: Header, below: Sequence[Header] = (), pauses: Sequence[Pause] = ()) -> Status:
+    """The snapshot that a header tells, with what holds it from below, and what stands still."""
     detail = detail_of(header)
     status, cause = stand(header, below)
     attributes, broken = _read(header.attributes, _attributes, "attributes")
@@ -130,4 +141,5 @@ def status_of(header: Header, below: Sequence[Header] = ()) -> Status:
         items=items_of(header, below),
         residue=detail.get("residue", ()),
         paused=detail.get("paused"),
+        saga_paused=covering(pauses, header),
     )

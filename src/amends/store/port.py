@@ -37,6 +37,7 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 import msgspec
 
 from ..kernel.entries import Row
+from .pausing import PauseSide
 from .queueing import Queueing, Task
 from .where.terms import ALL, Term
 
@@ -333,7 +334,8 @@ class WorkerSide(Protocol):
         ...
 
     async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
-        """Take at most `limit` unowned executions due by `now`, with journal and inbox.
+        """Take at most `limit` unowned executions due by `now`, with journal and inbox; none that a pause
+        covers.
 
         Of each namespace earliest first; between namespaces in turns: the n-th of one with the weight w comes
         at n / w, so that a flood in one does not hold up the others.
@@ -341,7 +343,8 @@ class WorkerSide(Protocol):
         ...
 
     async def next_wake(self) -> float | None:
-        """The earliest `wake_at` of any unowned execution that may be claimed; None: nothing sleeps."""
+        """The earliest `wake_at` of any unowned execution that may be claimed (so none that a pause covers);
+        None: nothing sleeps."""
         ...
 
     async def news(self, incarnation: int, after: int) -> list[Message]:
@@ -441,7 +444,7 @@ class KeySide(Protocol):
 
 
 @runtime_checkable
-class Store(WorkerSide, ClientSide, KeySide, Queueing, Protocol):
+class Store(WorkerSide, ClientSide, KeySide, PauseSide, Queueing, Protocol):
     """What the worker, the engine and clients need of a database."""
 
     async def open(self) -> None:

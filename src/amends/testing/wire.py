@@ -141,6 +141,7 @@ CALLS = (
     "transact", "park",
     "create", "send", "unpark", "find", "headers", "read", "audited", "prune", "restore",
     "add_key", "keys", "rewrap", "forget",
+    "add_pause", "end_pause", "pauses",
     "take_tasks", "renew_tasks", "report_tasks", "return_tasks", "cancel_tasks",
     "queues", "set_queue", "tasks_of",
 )  # fmt: skip

@@ -8,6 +8,9 @@ cancelled has finished its `finally`, a thread has returned (threads cannot be s
 step that timed out is waited for; if it comes back with a value, the value counts). That is what
 makes it safe to compensate afterwards (promise 7).
 
+Directly before its function is called an attempt passes a `Gate`. What is turned away has not begun, and does
+not end: it leaves without a trace, and its execution is told to look again.
+
 `async def` functions run as tasks, `def` functions in threads; both see `amends.current()`.  A task
 started from a plain callback runs at once up to its first wait (`eager`): one that waits for nothing
 has ended when `start` returns, without a turn of the loop and without a timer.
@@ -22,7 +25,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -40,8 +43,38 @@ PROBE = "probe"
 Key = tuple[str, str, str]
 
 
+class Gate(Protocol):
+    """What may stand before the begin of an attempt (see `holds`)."""
+
+    def shut(self, of: tuple[str, str], /) -> bool:
+        """Must nothing of this namespace and saga begin? Asked in the attempt's own thread."""
+        ...
+
+    def turned_away(self, uid: str, /) -> None:
+        """An attempt of this execution was kept from beginning."""
+        ...
+
+
+class Open:
+    """A gate that is never shut."""
+
+    def shut(self, _: tuple[str, str]) -> bool:
+        """Never."""
+        return False
+
+    def turned_away(self, _: str) -> None:
+        """Nobody is."""
+
+
+class TurnedAway(Exception):
+    """The gate was shut: nothing has begun."""
+
+
 class Attempt(msgspec.Struct, eq=False):
-    """One running (or queued) call of a step's or compensation's function."""
+    """One running (or queued) call of a step's or compensation's function.
+
+    of: the namespace and saga of its execution, for the gate.
+    """
 
     key: Key
     function: Callable[[], Any]
@@ -57,6 +90,7 @@ class Attempt(msgspec.Struct, eq=False):
     stop: BaseException | None = None
     started: bool = False
     beat_at: float = 0.0
+    of: tuple[str, str] = ("", "")
 
 
 class Attempts:
@@ -73,6 +107,7 @@ class Attempts:
         self.waiting: deque[Attempt] = deque()
         self._followers: dict[Key, Callable[[], None]] = {}
         self.running: dict[Key, Attempt] = {}
+        self.gate: Gate = Open()
         self.closed = False
 
     def __len__(self) -> int:
@@ -108,8 +143,9 @@ class Attempts:
 
     def withdraw(self, attempts: list[Attempt]) -> None:
         """Take queued attempts out of the queue, as if they had never been asked for."""
-        for attempt in attempts:
-            self.waiting.remove(attempt)
+        gone = set(map(id, attempts))
+        if gone:
+            self.waiting = deque(attempt for attempt in self.waiting if id(attempt) not in gone)
 
     def start(self, attempt: Attempt) -> None:
         """Run it now, or as soon as the limits allow."""
@@ -136,7 +172,9 @@ class Attempts:
             attempt.started = True
             attempt.current._cancelled = threading.Event()
             context.run(_set_current, attempt.current)
-            attempt.task = self._loop.run_in_executor(self._thread_pool(), context.run, attempt.function)
+            attempt.task = self._loop.run_in_executor(
+                self._thread_pool(), context.run, self._in_thread, attempt
+            )
             attempt.task.add_done_callback(lambda done: self._done(attempt, done))
         seconds = attempt.timeout
         if attempt.heartbeat is not None:
@@ -233,6 +271,9 @@ class Attempts:
         _set_current(attempt.current)
         value, error = None, attempt.stop
         if error is None:
+            if self._kept_off(attempt):
+                self._turn_away(attempt)
+                return
             try:
                 value = await attempt.function()
             except asyncio.CancelledError:
@@ -244,6 +285,16 @@ class Attempts:
                 error = attempt.stop if stopped else raised
         self._finish(attempt, value, error)
 
+    def _in_thread(self, attempt: Attempt) -> Any:
+        """In the thread of a plain function, once there is one. Raises `TurnedAway`."""
+        if self._kept_off(attempt):
+            raise TurnedAway
+        return attempt.function()
+
+    def _kept_off(self, attempt: Attempt) -> bool:
+        """The gate. (A probe belongs to an attempt that ran.)"""
+        return self.gate.shut(attempt.of) and attempt.key[2] != PROBE
+
     def _done(self, attempt: Attempt, task: asyncio.Future[Any]) -> None:
         """A thread has returned."""
         if task.cancelled() and self.closed and attempt.key[2] != PROBE:
@@ -252,18 +303,31 @@ class Attempts:
                 attempt.timer.cancel()
         elif task.cancelled():
             self._finish(attempt, None, attempt.stop or Interrupted("the attempt was cancelled"))
-        elif (error := task.exception()) is not None:
+        elif isinstance(error := task.exception(), TurnedAway):
+            self._turn_away(attempt)
+        elif error is not None:
             self._finish(attempt, None, error)
         else:
             self._finish(attempt, task.result(), None)
 
+    def _turn_away(self, attempt: Attempt) -> None:
+        self._leave(attempt)
+        self.gate.turned_away(attempt.key[0])
+        self._make_way(attempt)
+
     def _finish(self, attempt: Attempt, value: Any, error: BaseException | None) -> None:
+        self._leave(attempt)
+        attempt.ended(attempt.current, value, error)
+        self._make_way(attempt)
+
+    def _leave(self, attempt: Attempt) -> None:
         del self.running[attempt.key]
         if attempt.timer is not None:
             attempt.timer.cancel()
         if attempt.limit is not None:
             self._by_name[attempt.limit_name] -= 1
-        attempt.ended(attempt.current, value, error)
+
+    def _make_way(self, attempt: Attempt) -> None:
         if self._followers:
             self._go_ahead(attempt)
         if self.waiting:

@@ -53,7 +53,10 @@ class Dispatcher:
 
     def run(self, live: Live, action: Action) -> None:
         """Begin (or, when a retry waits, schedule) the next attempt of an action."""
-        if action.hold or action.outcome or action.kind == "child" or self.worker.draining or live.paused:
+        worker = self.worker
+        if action.hold or action.outcome or action.kind == "child" or worker.draining or live.paused:
+            return
+        if worker.holds.known and worker.holds.cover(live.header):
             return
         key = (live.header.uid, action.id, "do")
         attempts = self.attempts
@@ -68,7 +71,7 @@ class Dispatcher:
 
     def undo(self, live: Live, action: Action) -> None:
         """Begin (or schedule) the next attempt of a compensation; a child hears of it by its inbox."""
-        if action.kind == "child" or self.worker.draining or live.paused:
+        if action.kind == "child" or self.worker.draining or self.worker.pausing.stands(live):
             return
         key = (live.header.uid, action.id, "undo")
         if self.attempts.adopt(key):
@@ -106,14 +109,14 @@ class Dispatcher:
     def forget(self, live: Live) -> None:
         """The execution leaves memory: its waiting retries are the store's business now."""
         self.hold_back(live)
+        self.worker.queued.forget(live)
         self.worker.transactions.forget(live)
 
-    def hold_back(self, live: Live) -> None:
+    def hold_back(self, *lives: Live) -> None:
         """No attempt that waits for its time begins."""
-        uid = live.header.uid
-        for key in [k for k in self._later if k[0] == uid]:
+        uids = {live.header.uid for live in lives}
+        for key in [k for k in self._later if k[0] in uids]:
             self._later.pop(key).cancel()
-        self.worker.queued.forget(live)
 
     def close(self) -> None:
         """No further attempt begins."""
@@ -167,6 +170,7 @@ class Dispatcher:
             policy.heartbeat,
             policy.limit,
             step.name,
+            of=(live.header.namespace, live.header.saga),
         )
         self.attempts.start(attempt)
 

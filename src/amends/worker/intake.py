@@ -30,7 +30,10 @@ async def intake(worker: Worker) -> None:
         _ring(worker, now)
         if served != worker.registry.count:
             served, stirred = await _serve(worker), True
-        if stirred or await worker.store.changed():
+        changed = await worker.store.changed()
+        if changed:
+            await _learn(worker)
+        if stirred or changed:
             cursor = await _news(worker, cursor)
             next_wake = await worker.store.next_wake()
         while next_wake is not None and next_wake <= worker.clock.now():
@@ -64,8 +67,15 @@ async def _serve(worker: Worker) -> int:
 def _ring(worker: Worker, now: float) -> None:
     """Deliver what is due by itself."""
     for live in worker.residency.due(now):
-        for event in () if live.paused else live.instance.due(now):
+        for event in () if worker.pausing.stands(live) else live.instance.due(now):
             worker.deliver(live, event)
+
+
+async def _learn(worker: Worker) -> None:
+    """What stands still?"""
+    pauses = await worker.store.pauses()
+    if not worker.dead:  # else its successor knows better
+        worker.holds.learn(pauses)
 
 
 async def _news(worker: Worker, cursor: int) -> int:
@@ -77,6 +87,8 @@ async def _news(worker: Worker, cursor: int) -> int:
 async def _claim(worker: Worker, room: int, due_by: float) -> int:
     """How many executions were taken?"""
     claims = await worker.store.claim(worker.incarnation, due_by, room)
+    if any(worker.holds.cover(claim.header) for claim in claims):  # by now its pause is over
+        await _learn(worker)
     for place, claim in enumerate(claims):
         if worker.dead:
             return place

@@ -134,7 +134,8 @@ class Loader:
             self._worker.deliver(live, event)
         if ledger.next_args is not None and not any(type(x) is e.Started for x in live.instance.deferred):
             self._worker.begin_next(live, ledger.next_args)
-        for event in () if live.paused else live.instance.due(self._worker.clock.now()):
+        stands = self._worker.pausing.stands(live)
+        for event in () if stands else live.instance.due(self._worker.clock.now()):
             self._worker.deliver(live, event)
         if live.instance.deferred:
             self._worker.schedule(live)

@@ -1,4 +1,5 @@
-"""Executions that stand still because somebody said so.
+"""Executions that stand still because somebody said so, of each by itself. (Of all of a saga or a namespace:
+`holds`, which shares what is here for those in memory.)
 
 **Theory of operation.**  A request to pause is a message, and unlike all others it is not consumed: it stays
 in the inbox for as long as the pause lasts.  So the pause is where the execution is, durable with its audit
@@ -73,6 +74,10 @@ class Pausing:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
 
+    def stands(self, live: Live) -> bool:
+        """Does it stand still, because of itself or of its saga or namespace?"""
+        return live.paused is not None or self._worker.holds.cover(live.header)
+
     def hear(self, live: Live, event: Any) -> bool:
         """A message that was just taken. True: it is a pause or a resume, and done with."""
         kind = type(event)
@@ -99,13 +104,17 @@ class Pausing:
         live.paused = None
         live.consumed += live.holds
         live.holds = []
+        self.let_go(live)
+
+    def let_go(self, live: Live) -> None:
+        """It stands still no more, unless for another reason."""
         live.exclusive.append(lambda: self._go_on(live))
         self._worker.schedule(live)
 
     def _go_on(self, live: Live) -> None:
         """What was held back begins (what is under way is found so, and goes on)."""
         worker = self._worker
-        if live.paused is None:
+        if not self.stands(live):
             worker.loader.send_open(live, (*live.events, *live.instance.deferred), lost=False)
             for event in live.instance.due(worker.clock.now()):
                 worker.deliver(live, event)
@@ -116,9 +125,11 @@ class Pausing:
 
     def keep(self, live: Live) -> None:
         """Journal what came, for later; with nothing left to come, fall asleep."""
-        worker = self._worker
-        if live.events:
-            instance, events = live.instance, live.events
+        worker, instance = self._worker, live.instance
+        if live.paused is None and (instance.position == 0 or instance.ledger.phase == FINISHED):
+            self._give_up(live)  # what came for it waits in its inbox
+        elif live.events:
+            events = live.events
             live.events = []
             now = max(worker.clock.now(), instance.ledger.now)
             row = e.seal(instance.position, now, events, [e.Defer()], instance.checksum)
@@ -128,31 +139,38 @@ class Pausing:
             drop_reported(live, write)
             worker.submit(live, write, None)
         elif not self._runs(live.header.uid):
-            self._sleep(live)
+            self._give_up(live) if live.paused is None else self._sleep(live, live.paused)
 
     def _runs(self, uid: str) -> bool:
         return uid in self._worker.attempts.executions()
 
-    def _sleep(self, live: Live) -> None:
-        assert live.paused is not None
-        write = Write(live.header.uid, change=_paused(live, live.paused))
+    def _sleep(self, live: Live, request: PauseRequested) -> None:
+        write = Write(live.header.uid, change=_paused(live, request))
         write.release = Release(None, live.inbox_seq, bool(live.lost))
-        write.messages = _to_children(live, live.paused)
+        write.messages = _to_children(live, request)
+        self._worker.submit(live, write, None)
+
+    def _give_up(self, live: Live) -> None:
+        """Its saga or namespace stands still: it is due as soon as that ends. (One that is only being started
+        is accepted.)"""
+        write = Write(live.header.uid, release=Release(0.0, live.inbox_seq, bool(live.lost)))
+        write.start = live.header if live.fresh else None
         self._worker.submit(live, write, None)
 
     # ------------------------------------------------------------ claimed while it holds
 
     def leave_alone(self, live: Live, claim: Claim) -> bool:
-        """Is it asleep by a pause that holds, and nothing of it runs here? Then it is given back."""
+        """Does it stand still by a pause that holds, and nothing of it runs here? Then it is given back."""
         worker, uid = self._worker, claim.header.uid
         try:
             request = standing(claim.inbox) if claim.header.cause == PAUSED else None
         except CorruptJournal:  # loading it meets the same, and parks it
             return False
-        if request is None or self._runs(uid) or uid in worker.loader.stash:
+        held = worker.holds.cover(claim.header)
+        if (request is None and not held) or self._runs(uid) or uid in worker.loader.stash:
             return False
         worker.loader.early.pop(uid, None)
-        write = Write(uid, release=Release(None, live.inbox_seq, claim.lost))
+        write = Write(uid, release=Release(0.0 if held else None, live.inbox_seq, claim.lost))
         live.busy = live.leaving = True
         worker.committer.add(write, partial(self._given_back, live, claim, write))
         worker.committer.flush()

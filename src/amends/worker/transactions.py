@@ -24,7 +24,7 @@ from ..kernel import entries as e
 from ..kernel.entries import Row
 from ..kernel.phases import FINISHED
 from ..store.port import Code, Transaction, Verdict
-from .attempts import Key
+from .attempts import Key, TurnedAway
 from .live import Live
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Transactions:
 
     def _begin(self, live: Live, job: Job) -> None:
         over = live.instance.ledger.phase == FINISHED
-        if self.worker.draining or over or live.paused or not job.wanted():
+        if self.worker.draining or over or self.worker.pausing.stands(live) or not job.wanted():
             self._under_way.discard(job.key)
             self.worker.go_on(live)
             return
@@ -85,7 +85,11 @@ class Transactions:
         context = contextvars.copy_context()
         context.run(CURRENT.set, job.current)
 
+        of = (live.header.namespace, live.header.saga)
+
         def body(tx: Transaction) -> Row:
+            if worker.holds.shut(of):  # while it waited for the store
+                raise TurnedAway
             event = context.run(job.perform, tx)
             now = worker.clock.now()
             ended.append(event)
@@ -100,6 +104,11 @@ class Transactions:
             return
         except asyncio.CancelledError:
             raise
+        except TurnedAway:
+            self._under_way.discard(job.key)
+            self._go_on(live)
+            worker.holds.turned_away(live.header.uid)
+            return
         except Exception as error:  # noqa: BLE001 - the function's failure, rolled back
             self._under_way.discard(job.key)
             self._go_on(live)

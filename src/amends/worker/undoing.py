@@ -123,6 +123,7 @@ class Undoing:
             lambda current, _, error: self._ended(action, step, current, error),
             is_async=is_async,
             timeout=undo.timeout,
+            of=(live.header.namespace, live.header.saga),
         )
         dispatcher.attempts.start(attempt)
 

@@ -37,6 +37,7 @@ from .attempts import Attempts
 from .committer import Committer
 from .dispatcher import Dispatcher
 from .handover import hand_over
+from .holds import Holds
 from .live import Live
 from .loading import READ_THE_LOG, Loader
 from .parking import Parking
@@ -91,10 +92,12 @@ class Worker:
         if predecessor is None:
             self.attempts = Attempts(clock, steps=settings.steps, threads=settings.threads)
             self.dispatcher = Dispatcher(self, self.attempts)
+            self.holds = Holds(self)
         else:
             self.attempts = predecessor.attempts
             self.dispatcher = predecessor.dispatcher
-            self.dispatcher.worker = self
+            self.holds = predecessor.holds
+            self.dispatcher.worker = self.holds.worker = self
             self.doubts |= predecessor.doubts
         self.residency = Residency(self)
         self.parking = Parking(self)
@@ -109,8 +112,7 @@ class Worker:
         self.watchdog = Watchdog(clock, settings.limits.seconds)
         self.stage = Stage()
         self.committer = Committer(store, incarnation, clock, batch=settings.batch, on_lost=self.lost)
-        self.draining = False
-        self.dead = False
+        self.draining = self.dead = False
         self.claimed = asyncio.Event()
         self.claimed.set()
         self.stir = asyncio.Event()
@@ -206,13 +208,14 @@ class Worker:
         """First all saga code runs, then the worker acts on what it decided (see `Stage`)."""
         line, self._line = self._line, []
         now = self.clock.now()
+        holds = self.holds
         active = []
         for live in line:
             live.queued = False
             if live.busy or live.instance.dead:
                 continue
-            special = live.exclusive or live.resting or live.paused or live.instance.ledger.phase == FINISHED
-            if special and not self._turn_to(live):
+            special = live.exclusive or live.resting or live.paused or holds.known
+            if (special or live.instance.ledger.phase == FINISHED) and not self._turn_to(live):
                 continue
             live.given, live.events = live.events, []
             active.append(live)
@@ -234,7 +237,7 @@ class Worker:
         if live.exclusive and not live.events:
             live.exclusive.pop(0)()
             return False
-        if live.paused is not None:
+        if self.pausing.stands(live):
             self.pausing.keep(live)
             return False
         self.residency.wanted(live)
@@ -338,7 +341,7 @@ class Worker:
             return  # a transaction has begun: its end will bring it back
         if live.exclusive:
             live.exclusive.pop(0)()
-        elif live.paused is not None or live.events or live.instance.deferred:
+        elif live.events or live.instance.deferred or self.pausing.stands(live):
             self.schedule(live)
         elif live.instance.next_wake is None and busy:
             return  # an attempt's end will bring it back

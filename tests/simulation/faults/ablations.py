@@ -17,7 +17,7 @@ from amends.store.memory import MemoryStore, batch
 from amends.store.memory.state import State
 from amends.store.port import COMMITTED
 from amends.testing.services import Service
-from amends.worker import attempts, conclusions, dispatcher, intake, loading, undoing, worker, writes
+from amends.worker import attempts, conclusions, dispatcher, holds, intake, loading, undoing, worker, writes
 from tests.simulation.ablated import forgetful, residue_is_swallowed
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -285,6 +285,16 @@ def cancel_is_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(advance, "_body_ended", forgetful)
 
 
+def pauses_are_not_heeded(patch: pytest.MonkeyPatch) -> None:
+    """A worker that knows of a pause goes on as if it did not."""
+    patch.setattr(holds.Holds, "shut", lambda self, of: False)
+
+
+def the_gate_stands_open(patch: pytest.MonkeyPatch) -> None:
+    """A pause is looked at when an attempt's turn comes, and not again when its code is called."""
+    patch.setattr(attempts.Attempts, "_kept_off", lambda self, attempt: False)
+
+
 class Ablation(NamedTuple):
     """A switch, the promises by which its absence may show, and the faults without which it would not."""
 
@@ -325,4 +335,6 @@ ABLATIONS = [
     found(the_clock_is_believed, 13),
     found(a_full_store_is_a_commit, 3, 4, 15),
     found(cancel_is_forgotten, 9, 16),
+    found(pauses_are_not_heeded, 0, only=("pause_type",)),
+    found(the_gate_stands_open, 0, only=("pause_type",)),
 ]

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from .run import Run
 
 COMMITS = frozenset({"commit", "commit_now"})
-READS = frozenset({"claim", "news", "next_wake", "read"})
+READS = frozenset({"claim", "news", "next_wake", "pauses", "read"})
 RECOVERY = frozenset({"claim", "register", "read"})
-TELLING = frozenset({"create", "send", "unpark"})
+TELLING = frozenset({"create", "send", "unpark", "add_pause", "end_pause"})
 
 
 class Chaos:
@@ -79,8 +79,10 @@ class Chaos:
         if call in COMMITS:
             self.run.disk.commits()
             return self._before_commit(process)
-        if call == "park" and self.strikes("crash_while_parking"):
-            process.kill()
+        if call == "park":
+            self.run.parked.add(arguments[1])  # its code cannot go on, whether the store hears of it or not
+            if self.strikes("crash_while_parking"):
+                process.kill()
         if call in RECOVERY and self.strikes("crash_in_recovery"):
             process.kill()
         if call in READS and self.strikes("read_fails"):
@@ -124,8 +126,8 @@ class Chaos:
                 raise CommitUnknown("injected: written, but the answer is lost")
         elif call in TELLING:
             self.tell(process)
-        elif call == "park":
-            self.run.parked.add(arguments[1])
+        elif call == "pauses":
+            self.run.knows[process.number] = {(pause.namespace, pause.saga) for pause in result}
 
     def tell(self, process: Process) -> None:
         """A hint to all workers that there is news; hints may be lost."""

@@ -33,6 +33,7 @@ MARKS = {
     "a worker gave up: commit_unknown",
     "a drain ended in store",
     "an execution stood still",
+    "a saga stood still",
     "attention because of corrupt",
     "attention because of divergence",
     "attention because of failed",

@@ -117,6 +117,12 @@ ALL = [
     Kind("deadline", "people", PROGRAM, "the deadline passes, perhaps as it completes"),
     Kind("terminate", "people", TIMELINE, "an operator ends it without compensation", weight=4),
     Kind("pause", "people", TIMELINE, "an operator lets it stand still for a while"),
+    Kind(
+        "pause_type",
+        "people",
+        TIMELINE,
+        "an operator lets its saga, or the namespace, stand still for a while",
+    ),
     Kind("started_twice", "people", TIMELINE, "the same id is started again"),
 ]
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import apsw
 
+from amends.engine.pauses import Pauses
 from amends.errors import AmendsError
+from amends.store.pausing import Pause
 from amends.store.port import FINAL, Header
 from amends.testing.marks import sometimes
 from tests.simulation.order import interpreter
@@ -173,6 +175,18 @@ class Operator:
         later = self.run.simulation.outside.loop.call_later
         later(self.chance.choice((0.2, 3.0, 20.0)), lambda: self._do(handle.resume, by="sim"))
 
+    def _pause_type(self, kind: str) -> None:
+        self.run.chaos.count(kind)
+        pauses = Pauses(self.run.backend)
+        later = self.run.simulation.outside.loop.call_later
+        wait = self.chance.choice((0.2, 3.0, 20.0))
+        if self.chance.random() < 0.5:
+            self._do(pauses.pause_all, reason="not now", by="sim")
+            later(wait, lambda: self._do(pauses.resume_all, by="sim"))
+        else:
+            self._do(pauses.pause, interpreter.order_saga, reason="not now", by="sim")
+            later(wait, lambda: self._do(pauses.resume, interpreter.order_saga, by="sim"))
+
     def _signal_duplicated(self, kind: str) -> None:
         self.run.chaos.count(kind)
         key = f"k{self.chance.randrange(2)}"
@@ -205,7 +219,15 @@ class Operator:
         sometimes("an execution stood still")
         await self._in_the_client(self.run.handle(header.id).resume(by="sim"))
 
-    async def _in_the_client(self, work: Coroutine[Any, Any, None]) -> None:
+    async def lift(self, pause: Pause) -> None:
+        """The same for a saga or the namespace."""
+        sometimes("a saga stood still")
+        pauses = Pauses(self.run.backend)
+        await self._in_the_client(
+            pauses.resume(pause.saga, by="sim") if pause.saga else pauses.resume_all(by="sim")
+        )
+
+    async def _in_the_client(self, work: Coroutine[Any, Any, Any]) -> None:
         done: asyncio.Future[None] = self.run.simulation.outside.loop.create_future()
 
         async def decide() -> None:

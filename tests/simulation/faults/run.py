@@ -101,6 +101,7 @@ class Run:
         self.headers: list[Header] = []
         self.journals: dict[str, tuple[Header, list[Row], list[Message]]] = {}
         self.history: list[tuple[str, str]] = []
+        self.knows: dict[int, set[tuple[str, str]]] = {}  # of pauses, by process: what the store last told it
         self.lies: Counter[str] = Counter()
         self.verified: set[str] = set()
         self.by_hand: set[str] = set()
@@ -271,10 +272,12 @@ class Run:
             self.service.handle(request)
 
     def _dispatched(self, process: Process, current: Any, label: str) -> None:
-        """Promises 3, 5 and 7, at the moment of a dispatch."""
+        """Promises 3, 5 and 7, and that of pauses, at the moment of a dispatch."""
         key = current.idempotency_key
         self.simulation.note(f"dispatch {key} {label} {current.attempt}")
         where = (current.uid, f"{current.run}/{current.action}", current.direction)
+        if self.knows.get(process.number, set()) & {("default", ""), ("default", current.saga)}:
+            self.broken(0, f"{key} ({label}) is dispatched, and its worker knows that it is paused")
         if current.uid in self.rotten:
             self.broken(13, f"{key} ({label}) is dispatched from a damaged journal")
         if where not in self.intents:
@@ -477,6 +480,8 @@ class Run:
                 waiting = [(h.id, h.status, h.cause) for h in self.headers if h.status not in FINAL]
                 self.broken(16, f"these never end: {waiting}")
                 return
+            for pause in await (await self._observe()).pauses():
+                await self.operator.lift(pause)
             for header in self.headers:
                 if header.cause == PAUSED:
                     await self.operator.resume(header)

@@ -52,6 +52,7 @@ STATES = {
     "import": "completed",
     "keys": "completed",
     "doctor": "completed",
+    "pauses": "completed",
 }
 
 
@@ -88,6 +89,8 @@ def prepare(name: str, order: Order, tmp_path: Path) -> None:
         order(STATES[name])
         if name == "keys":
             asyncio.run(_make_a_key())
+        if name == "pauses":
+            assert main(["pause", "--saga", "shop.place_order", "--reason", "why", "--by", "ann"]) == Exit.OK
         if name == "import":
             assert main(["export", "journals.jsonl"]) == Exit.OK
     elif name in {"run", "start", "explore"}:
@@ -230,7 +233,7 @@ def test_a_wrong_id(name: str, amends: Amends, order: Order, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", with_parameter("app", "saga", "module"))
 def test_a_wrong_module(name: str, amends: Amends, order: Order, tmp_path: Path) -> None:
     given = arguments(name, order, tmp_path)
-    if name in {"list", "bulk", "retain", "export", "schedule"}:
+    if name in {"list", "bulk", "retain", "export", "schedule", "pause", "resume", "pauses"}:
         pytest.skip("--saga there is a name in the store")
     if "app" in parameters(name):
         if "--app" in given:

@@ -229,10 +229,17 @@ def test_polled_queries_use_their_indexes(tmp_path: Path) -> None:
     def plan(statement: str, *parameters: object) -> str:
         return " | ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters))
 
-    assert "amends_executions_due" in plan(SQL["due"], 1.0, 1, b"default")
-    assert "amends_executions_due" in plan(SQL["count_due"], 1.0, 1, b"default")
-    assert "amends_executions_due" in plan(SQL["next_wake"])
-    assert "amends_executions_due" in plan(SQL["namespaces"])
+    assert "amends_executions_due" in plan(SQL["due"], 1.0, 1, b"default", b"x")
+    assert "amends_executions_due" in plan(SQL["count_due"], 1.0, 1, b"default", b"x")
+    for walk in (plan(SQL["next_wake"]), plan(SQL["groups"])):
+        assert "SEARCH e USING INDEX amends_executions_due (namespace>?)" in walk, walk
+        assert "SEARCH e USING INDEX amends_executions_due (namespace=? AND saga>?)" in walk, walk
+        assert "SCAN amends_executions USING INDEX amends_executions_due" in walk, "its first entry"
+        assert "SEARCH p USING" in walk, walk
+    assert "(namespace=? AND saga=?" in plan(SQL["next_wake"])
+    assert "(namespace=? AND saga=? AND wake_at>? AND wake_at<?)" in plan(
+        SQL["due"], 1.0, 1, b"default", b"x"
+    )
     assert "SCAN" not in plan(SQL["by_id"], "default", "x")
     assert "SCAN" not in plan(SQL["num"], "x")
     assert "SCAN" not in plan(SQL["news"], 0, 1)

@@ -10,6 +10,7 @@ import msgspec
 import rich_click as click
 
 from ...store import port
+from ...store.pausing import Pause
 from ...store.port import Header, Query
 from ...store.where.parsing import parse, seconds
 from ...store.where.terms import LONGEST_NAME, All, Field, OneOf, Term, indexed
@@ -90,7 +91,8 @@ async def list_(
             where=All((*([parse(condition, now)] if condition else []), *_indexed(wanted.attributes))),
         )
         found, more = await _collect(desk, query, wanted, limit)
-        _show(where, found, now, only_ids=only_ids)
+        pauses = await desk.pauses.list()
+        _show(where, found, pauses, now, only_ids=only_ids)
         if not where.json and not only_ids:
             await _notes(where, desk, found, saga, more=more)
     return Exit.OK
@@ -108,15 +110,15 @@ async def _collect(desk: Desk, query: Query, wanted: _Filter, limit: int) -> tup
     return found, False
 
 
-def _show(where: Where, found: list[Header], now: float, *, only_ids: bool) -> None:
+def _show(where: Where, found: list[Header], pauses: list[Pause], now: float, *, only_ids: bool) -> None:
     if only_ids:
         for header in found:
             where.output.out.file.write(f"{header.id}\n")
     elif where.json:
         for header in found:
-            where.output.data(forms.execution(header))
+            where.output.data(forms.execution(header, pauses))
     elif found:
-        where.output.show(executions(found, now, width=where.output.out.width))
+        where.output.show(executions(found, pauses, now, width=where.output.out.width))
 
 
 async def _notes(where: Where, desk: Desk, found: list[Header], saga: str, *, more: bool) -> None:

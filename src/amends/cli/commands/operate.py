@@ -18,11 +18,14 @@ from ..exits import Exit, Problem
 from ..options import (
     Where,
     action_option,
+    all_option,
+    any_ids,
     app_option,
     ask,
     by_option,
     command,
     one_id,
+    one_saga_option,
     reason_option,
     some_ids,
     wait_option,
@@ -32,6 +35,7 @@ from ..outcomes import of_status, worst
 from ..output import tell_error
 from ..render import text
 from ..story import tell
+from .pauses import Target
 
 Act = Callable[[Handle[Any]], Awaitable[None]]
 
@@ -51,30 +55,56 @@ async def cancel(where: Where, *, ids: tuple[str, ...], reason: str, by: str, wa
 
 
 @command("""amends pause order-1001 --reason 'the bank is closed'
-amends bulk pause --saga place_order --reason 'the bank is closed'""")
-@some_ids
+amends pause --saga shop.place_order --reason 'the bank is closed'
+amends pause --all --reason 'we move to another bank'""")
+@any_ids
+@one_saga_option
+@all_option
 @reason_option(required=True)
 @by_option
-async def pause(where: Where, *, ids: tuple[str, ...], reason: str, by: str) -> Exit:
-    """Let executions stand still, with all that is nested in them.
+async def pause(
+    where: Where, *, ids: tuple[str, ...], saga: str | None, everything: bool, reason: str, by: str
+) -> Exit:
+    """Let executions stand still, or a saga, or all of the namespace.
 
     What runs comes to its end; nothing more is begun until `amends resume`. Signals are kept; timers and
-    deadlines go on by the clock. Cancel and terminate end the pause. Durable when this returns.
+    deadlines go on by the clock. Durable when this returns.
+
+    A paused execution takes what is nested in it along, and cancel and terminate end its pause. Of a paused
+    saga nothing begins, also of what is started later, and requests wait (`amends pauses` shows them).
     """
+    target = Target("pause", ids, saga, everything)
+    if not ids:
+        return await target.set(where, reason=reason, by=by)
     return await _each(where, ids, "pause", False, lambda handle: handle.pause(reason, by=by))
 
 
 @command("""amends resume order-1001
-amends bulk resume --saga place_order""")
-@some_ids
+amends resume --saga shop.place_order
+amends resume --all""")
+@any_ids
+@one_saga_option
+@all_option
 @reason_option(required=False)
 @by_option
 @wait_option
-async def resume(where: Where, *, ids: tuple[str, ...], reason: str, by: str, wait: bool) -> Exit:
-    """Let paused executions go on.
+async def resume(
+    where: Where,
+    *,
+    ids: tuple[str, ...],
+    saga: str | None,
+    everything: bool,
+    reason: str,
+    by: str,
+    wait: bool,
+) -> Exit:
+    """Let go on what is paused: executions, a saga, or all of the namespace.
 
     What has become due in the pause (timers, the deadline) is due now.
     """
+    target = Target("resume", ids, saga, everything)
+    if not ids:
+        return await target.set(where, reason=reason, by=by)
     return await _each(where, ids, "resume", wait, lambda handle: handle.resume(reason=reason, by=by))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..render.text import ago, duration
 from .finding import Finding, careful, fine, problem
+from .store import pauses
 
 if TYPE_CHECKING:  # only who uses a server needs its driver
     from ...store.postgres.checkup import Facts, WorkerFacts
@@ -32,6 +33,7 @@ def examine_server(facts: Facts, now: float) -> Iterator[Finding]:
     yield from workers(facts)
     yield definitions(facts)
     yield late(facts, now)
+    yield pauses(facts.pauses)
     yield attention(facts)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from ...store import port
+from ...store.pausing import Pause
 from ...store.sqlite.checkup import Facts
-from ..render.text import ago, duration
+from ..render.text import ago, duration, pause
 from .finding import Finding, careful, fine, problem, size
 
 MIB = 1024 * 1024
@@ -27,6 +28,7 @@ def examine_store(url: str, file: Path, facts: Facts, worker: int | None, now: f
     yield clock(facts.latest, now)
     yield serving(worker)
     yield late(facts, worker, now)
+    yield pauses(facts.pauses)
     yield attention(facts.statuses, facts.paused)
 
 
@@ -108,6 +110,14 @@ def late(facts: Facts, worker: int | None, now: float) -> Finding:
     seen = f"{facts.due} due, the oldest {ago(since, now)}"
     do = "start a worker" if worker is None else "the worker does not take it: look at its log, restart it"
     return problem("due work", seen, do)
+
+
+def pauses(held: Sequence[Pause]) -> Finding:
+    """Does a saga stand still, or a namespace?"""
+    if not held:
+        return fine("pauses", "no saga stands still")
+    seen = "; ".join(map(pause, held))
+    return careful("pauses", seen, "amends resume --saga NAME (or --all, for a namespace)")
 
 
 def attention(statuses: dict[str, int], paused: int) -> Finding:

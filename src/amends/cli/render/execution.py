@@ -13,6 +13,7 @@ from rich.text import Text
 
 from ...engine.status import Status, detail_of, status_of
 from ...store import port
+from ...store.pausing import Pause
 from ...store.port import AuditRecord, Header
 from ...store.queueing import TaskStatus
 from ..story import Story
@@ -32,6 +33,7 @@ class View(msgspec.Struct, kw_only=True):
     nested: Mapping[str, Story] = {}
     audit: Sequence[AuditRecord] = ()
     tasks: Sequence[TaskStatus] = ()
+    pauses: Sequence[Pause] = ()
     worker: int | None = None
     now: float
     again: Callable[[str], str]
@@ -40,7 +42,7 @@ class View(msgspec.Struct, kw_only=True):
     @property
     def status(self) -> Status:
         """The header as users see it."""
-        return status_of(self.header)
+        return status_of(self.header, pauses=self.pauses)
 
 
 def execution(view: View, width: int) -> RenderableType:
@@ -101,6 +103,8 @@ def _rows(view: View) -> Iterator[tuple[str, str | Text]]:
     if status.paused:
         said = f"since {text.moment(status.paused.get('since'))} by {status.paused.get('by') or 'unknown'}"
         yield "paused", f"{said}: {status.paused.get('reason')}"
+    if status.saga_paused is not None:
+        yield "stands still", Text(text.pause(status.saga_paused), style="careful")
     yield "error", Text(text.fault(status.error), style="bad")
     ended = detail_of(header).get("terminated")
     if ended:

@@ -11,6 +11,7 @@ import msgspec
 from rich.text import Text
 
 from ...store import port
+from ...store.pausing import Pause
 
 MARKS = {
     port.COMPLETED: "✔",
@@ -28,6 +29,12 @@ def moment(at: float | None) -> str:
     if at is None:
         return ""
     return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def pause(held: Pause) -> str:
+    """What stands still, since when, by whom and why."""
+    what = f"saga {held.saga}" if held.saga else f"namespace {held.namespace}"
+    return f"{what} stands still since {moment(held.since)} by {held.by or 'unknown'}: {held.reason}"
 
 
 def zone(at: float) -> str:

@@ -19,6 +19,7 @@ from . import (
     keys,
     ownership,
     parking,
+    pauses,
     queues,
     reading,
     serving,
@@ -44,6 +45,7 @@ _MODULES = (
     wheres,
     archiving,
     keys,
+    pauses,
     queues,
 )  # importing them registers cases
 

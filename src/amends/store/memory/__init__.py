@@ -37,6 +37,7 @@ from ..where.matching import matches
 from .batch import NOT_OWNED, commit, unstorable
 from .core import Core, check_storable
 from .keys import KeyPart
+from .pausing import PausePart
 from .queueing import QueuePart
 from .state import Execution
 
@@ -107,7 +108,7 @@ class _WorkerPart(Core):
 
     async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
         """Take at most `limit` unowned executions due by `now`, with journal and inbox, in turns of the
-        namespaces."""
+        namespaces; none that a pause covers."""
         self._check_fence(incarnation)
         claims: list[Claim] = []
         taken: Counter[str] = Counter()
@@ -132,7 +133,7 @@ class _WorkerPart(Core):
         return claims
 
     async def next_wake(self) -> float | None:
-        """The earliest `wake_at` of any unowned execution; None: nothing sleeps."""
+        """The earliest `wake_at` of any unowned execution that may be claimed; None: nothing sleeps."""
         self._check_open()
         wakes = [each.header.wake_at for each in self._state.next_due()]
         return min((wake for wake in wakes if wake is not None), default=None)
@@ -285,7 +286,7 @@ class _ClientPart(Core):
         return True
 
 
-class MemoryStore(_WorkerPart, _ClientPart, KeyPart, QueuePart):
+class MemoryStore(_WorkerPart, _ClientPart, KeyPart, PausePart, QueuePart):
     """A store that ends with the process. `capacity` limits rows, executions and messages together."""
 
 

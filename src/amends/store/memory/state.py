@@ -1,7 +1,7 @@
 """What the memory store remembers: executions with their journals and inboxes, fences, audit records.
 
-Executions that sleep stand in a heap by the time they are due, one for each namespace; an entry that no
-longer holds (claimed meanwhile, or due at another time) is skipped when it comes up.
+Executions that sleep stand in a heap by the time they are due, one for each saga of a namespace; an entry
+that no longer holds (claimed meanwhile, or due at another time) is skipped when it comes up.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import msgspec
 
 from ...errors import StoreFull
 from ...kernel.entries import Row
+from ..pausing import Pause
 from ..port import AuditRecord, Header, Key, Message
 from .tasks import Tasks
 
@@ -57,10 +58,11 @@ class State:
         self.fences: dict[int, bool] = {}  # by incarnation: is it alive?
         self.audit: list[AuditRecord] = []
         self.keys: dict[str, Key] = {}
+        self.pauses: dict[tuple[str, str], Pause] = {}
         self.used = 0
         self._created = 0
         self._messages = 0
-        self._due: dict[str, list[tuple[float, int, str]]] = {}
+        self._due: dict[tuple[str, str], list[tuple[float, int, str]]] = {}
         self.tasks = Tasks(self)
 
     def make_room(self, more: int) -> None:
@@ -124,12 +126,20 @@ class State:
         execution.header.owner = None
         execution.header.wake_at = wake_at
         if wake_at is not None:
-            due = self._due.setdefault(execution.header.namespace, [])
+            header = execution.header
+            due = self._due.setdefault((header.namespace, header.saga), [])
             heapq.heappush(due, (wake_at, execution.num, execution.header.uid))
 
     def next_due(self) -> list[Execution]:
-        """Of each namespace the unowned execution that is due first."""
-        return [execution for due in self._due.values() if (execution := self._first(due)) is not None]
+        """Of each saga of each namespace the unowned execution that is due first, if no pause covers it."""
+        return [
+            execution
+            for of, due in self._due.items()
+            if not (self.pauses and self._paused(*of)) and (execution := self._first(due)) is not None
+        ]
+
+    def _paused(self, namespace: str, saga: str) -> bool:
+        return (namespace, saga) in self.pauses or (namespace, "") in self.pauses
 
     def _first(self, due: list[tuple[float, int, str]]) -> Execution | None:
         while due:

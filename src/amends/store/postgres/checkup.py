@@ -12,9 +12,11 @@ import msgspec
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from ..pausing import Pause
 from .core import OLDEST, Core
 from .faults import translate
 from .link import Run, unreachable
+from .pausing import pause_of
 from .reading import HEADER
 from .schema import migrations, version
 from .statement import named, read, statements
@@ -40,6 +42,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     oldest: the first version that is good enough, as a number like `number`. lease: as the URL says.
     unserved: sagas and versions of which something is due and no living worker has the code, and since when.
     due: executions that a worker should have taken, as far as they were counted (1,000 of each definition).
+    pauses: sagas and namespaces that stand still.
     """
 
     where: str
@@ -61,6 +64,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     due: int
     due_since: float | None
     attention: int
+    pauses: list[Pause] = []
 
 
 async def facts(store: Core, now: float) -> Facts:
@@ -111,7 +115,14 @@ async def _only_look(connection: psycopg.AsyncConnection[Any]) -> None:
     await connection.execute(f"SET statement_timeout = {int(PATIENCE * 1000)}")
 
 
-_NOTHING: dict[str, Any] = {"workers": [], "unserved": [], "due": 0, "due_since": None, "attention": 0}
+_NOTHING: dict[str, Any] = {
+    "workers": [],
+    "unserved": [],
+    "due": 0,
+    "due_since": None,
+    "attention": 0,
+    "pauses": [],
+}
 
 
 async def _inside(ask: Run, sql: dict[str, str], store: Core, now: float) -> dict[str, Any]:
@@ -126,4 +137,5 @@ async def _inside(ask: Run, sql: dict[str, str], store: Core, now: float) -> dic
         "due": due,
         "due_since": since,
         "attention": (await ask(sql["attention"]))[0][0],
+        "pauses": [pause_of(row) for row in await ask(all_of_it["pauses"], {"namespace": ""})],
     }

@@ -35,7 +35,8 @@ FROM groups AS g CROSS JOIN LATERAL (
         ORDER BY e.wake_at
         LIMIT 1000
     ) AS d
-) AS n;
+) AS n
+WHERE NOT EXISTS (SELECT FROM {schema}.pauses AS p WHERE p.namespace = g.namespace AND p.saga IN ('', g.saga));
 
 -- name: attention
 SELECT count(*) FROM (SELECT FROM {schema}.executions WHERE status = 'attention' LIMIT 1000) AS a;

@@ -138,14 +138,16 @@ groups AS (
     ) AS n
 );
 
--- Of these, what a worker may take. One that has not said what it serves may take all.
+-- Of these, what a worker may take: nothing that a pause covers. One that has not said what it serves may take all else.
 -- name: mine
 mine AS (
     SELECT g.namespace, g.saga, g.version
     FROM groups AS g
-    WHERE NOT %(declared)s::boolean OR EXISTS (
+    WHERE (NOT %(declared)s::boolean OR EXISTS (
         SELECT FROM {schema}.served AS s
         WHERE s.incarnation = %(me)s::bigint AND s.saga = g.saga AND s.version = g.version
+    )) AND NOT EXISTS (
+        SELECT FROM {schema}.pauses AS p WHERE p.namespace = g.namespace AND p.saga IN ('', g.saga)
     )
 );
 

@@ -58,7 +58,7 @@ class Statements:
         words = {"schema": schema, "header": header, "epoch": EPOCH}
         self.parts = {name: _fill(text, words) for name, text in named(read("commit.sql")).items()}
         words["fence"] = self.parts["fence"]
-        files = read("control.sql"), read("read.sql"), read("keys.sql"), read("tasks.sql")
+        files = read("control.sql"), read("read.sql"), read("keys.sql"), read("tasks.sql"), read("pauses.sql")
         shared = named(files[0]) | named(files[1]) | named(files[3])
         words = {name: shared[name] for name in ("groups", "mine", "history")} | words
         self._plain = {name: _fill(text, words) for file in files for name, text in named(file).items()}

@@ -3,19 +3,20 @@
 Its modules, from the bottom: `sql` (statements by name), `faults` (what errors mean), `connection` and
 `schema` (opening a file), `thread` and `writer` (one writing connection, one transaction at a time),
 `liveness` (who is the worker), `commit` and `sift` (the hot path, and what happens when a row is bad),
-`transact` (a step's own SQL), `reading`, `keys` (of envelopes), `tasks` and `queueing` (queues), and the two
-sides of the port, `worker_side` and `client_side`, on a common `core`.
+`transact` (a step's own SQL), `reading`, `keys` (of envelopes), `tasks` and `queueing` (queues),
+`pausing`, and the two sides of the port, `worker_side` and `client_side`, on a common `core`.
 """
 
 from __future__ import annotations
 
 from .client_side import ClientPart
 from .keys import KeyPart
+from .pausing import PausePart
 from .queueing import QueuePart
 from .worker_side import WorkerPart
 
 
-class SqliteStore(WorkerPart, ClientPart, KeyPart, QueuePart):
+class SqliteStore(WorkerPart, ClientPart, KeyPart, PausePart, QueuePart):
     """A store in one SQLite file. One process works on it at a time; any number may start, send and read.
 
     Durable means on disk: WAL with `synchronous="FULL"` (`"NORMAL"` may lose the last commits at a power

@@ -10,18 +10,26 @@ import apsw
 import msgspec
 
 from ...errors import StoreError
+from ..pausing import Pause
 from .faults import explain
 from .schema import migrations, version
 
 _DUE = """
-SELECT count(*), min(max(wake_at, updated_at)) FROM amends_executions
+SELECT count(*), min(max(wake_at, updated_at)) FROM amends_executions AS e
 WHERE owner IS NULL AND wake_at IS NOT NULL AND wake_at <= ?
 """
+_NOT_PAUSED = """
+AND NOT EXISTS (SELECT 1 FROM amends_pauses AS p WHERE p.namespace = e.namespace AND p.saga IN ('', e.saga))
+"""
+_PAUSES = 'SELECT namespace, saga, "by", reason, since FROM amends_pauses ORDER BY namespace, saga'
+_SINCE = 6
+"""The schema since when there are pauses of sagas."""
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Figures of a file. Sizes are bytes, times seconds since the epoch.
 
+    paused: executions that stand still by themselves; pauses: sagas and namespaces that do.
     due: executions that a worker should have taken (unowned, `wake_at` over); due_since: the earliest.
     latest: the newest time that was written. damage: what a quick check of the file's structure found.
     """
@@ -33,6 +41,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     wal_size: int
     statuses: dict[str, int]
     paused: int = 0
+    pauses: list[Pause] = []
     due: int
     due_since: float | None
     inbox: int
@@ -81,7 +90,9 @@ def _read(db: apsw.Connection, path: str, schema: int, now: float, *, thorough: 
     def ask(sql: str, *values: float) -> Any:
         return db.execute(sql, values).fetchall()
 
-    due, since = ask(_DUE, now)[0]
+    has_pauses = schema >= _SINCE
+    due, since = ask(_DUE + _NOT_PAUSED if has_pauses else _DUE, now)[0]
+    pauses = ask(_PAUSES) if has_pauses else []
     damage = [row[0] for row in ask("PRAGMA quick_check(3)")] if thorough else ["ok"]
     wal = Path(f"{path}-wal")
     return Facts(
@@ -94,6 +105,7 @@ def _read(db: apsw.Connection, path: str, schema: int, now: float, *, thorough: 
         paused=ask("SELECT count(*) FROM amends_executions WHERE cause = 'paused' AND finished_at IS NULL")[
             0
         ][0],
+        pauses=[Pause(**dict(zip(Pause.__struct_fields__, row, strict=True))) for row in pauses],
         due=due,
         due_since=since,
         inbox=ask("SELECT count(*) FROM amends_inbox")[0][0],

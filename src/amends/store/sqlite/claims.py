@@ -61,25 +61,27 @@ class Claiming:
 
 
 def due(db: apsw.Connection, now: float, limit: int, shares: Mapping[str, float]) -> list[tuple[Any, ...]]:
-    """What is due, at most `limit`, in turns of the namespaces: the n-th of one with the weight w comes at
-    n / w. Number, uid, lost, deaths, head of the last death."""
+    """What is due and no pause covers, at most `limit`, in turns of the namespaces: the n-th of one with the
+    weight w comes at n / w. Number, uid, lost, deaths, head of the last death."""
+    found: dict[bytes, list[tuple[Any, ...]]] = {}
+    for namespace, saga in _groups(db):
+        found.setdefault(namespace, []).extend(reading.fetch(db, "due", (now, limit, namespace, saga)))
     turns: list[list[tuple[Any, ...]]] = []
-    for namespace in _namespaces(db):
+    for namespace, rows in found.items():
         weight = shares.get(namespace.decode(errors="replace"), 1.0)
-        rows = reading.fetch(db, "due", (now, limit, namespace))
-        turns.append([(place / weight, *row) for place, row in enumerate(rows, 1)])
+        turns.append([(place / weight, *row) for place, row in enumerate(sorted(rows)[:limit], 1)])
     return [row[2:] for row in list(heapq.merge(*turns))[:limit]]
 
 
 def count_due(db: apsw.Connection, now: float, limit: int) -> int:
-    """How much is due, counted up to `limit` in each namespace?"""
+    """How much is due and no pause covers, counted up to `limit` in each saga of each namespace?"""
     total = 0
-    for namespace in _namespaces(db):
-        found: Any = db.execute(reading.SQL["count_due"], (now, limit, namespace)).fetchall()
+    for namespace, saga in _groups(db):
+        found: Any = db.execute(reading.SQL["count_due"], (now, limit, namespace, saga)).fetchall()
         total += int(found[0][0])
     return total
 
 
-def _namespaces(db: apsw.Connection) -> list[bytes]:
-    found: Any = db.execute(reading.SQL["namespaces"]).fetchall()
-    return [namespace for (namespace,) in found]
+def _groups(db: apsw.Connection) -> list[tuple[bytes, bytes]]:
+    found: Any = db.execute(reading.SQL["groups"]).fetchall()
+    return list(found)

@@ -1,43 +1,57 @@
 -- `{header}` are the columns of HEADER in reading.py.  A query that fetches text has a twin, `damaged_…`, which fetches
 -- it as bytes, for text that no longer is what was written.
 
--- Namespaces in which something sleeps or is due: a walk over the index from one to the next. (As bytes: whatever they
--- hold, what is in them is found again.)
+-- Sagas, by namespace, of which something sleeps or is due, and no pause covers: a walk over the index from one to the
+-- next, by the number of the first execution of each. (As bytes: whatever they hold, what is in them is found again.)
 -- name: walk
-WITH RECURSIVE n (namespace) AS (
+WITH RECURSIVE n (num) AS (
     SELECT * FROM (
-        SELECT namespace FROM amends_executions
-        WHERE owner IS NULL AND wake_at IS NOT NULL ORDER BY namespace LIMIT 1
+        SELECT num FROM amends_executions
+        WHERE owner IS NULL AND wake_at IS NOT NULL ORDER BY namespace, saga LIMIT 1
     )
     UNION ALL
-    SELECT (
-        SELECT e.namespace FROM amends_executions AS e
-        WHERE e.owner IS NULL AND e.wake_at IS NOT NULL AND e.namespace > n.namespace ORDER BY e.namespace LIMIT 1
+    SELECT coalesce((
+        SELECT e.num FROM amends_executions AS e
+        WHERE e.owner IS NULL AND e.wake_at IS NOT NULL AND e.namespace = f.namespace AND e.saga > f.saga
+        ORDER BY e.saga LIMIT 1
+    ), (
+        SELECT e.num FROM amends_executions AS e
+        WHERE e.owner IS NULL AND e.wake_at IS NOT NULL AND e.namespace > f.namespace
+        ORDER BY e.namespace, e.saga LIMIT 1
+    ))
+    FROM n CROSS JOIN amends_executions AS f ON f.num = n.num
+), g (namespace, saga) AS (
+    SELECT f.namespace, f.saga
+    FROM n CROSS JOIN amends_executions AS f ON f.num = n.num
+    WHERE NOT EXISTS (
+        SELECT 1 FROM amends_pauses AS p WHERE p.namespace = f.namespace AND p.saga IN ('', f.saga)
     )
-    FROM n WHERE n.namespace IS NOT NULL
 );
 
--- name: namespaces
-{walk} SELECT CAST(namespace AS BLOB) FROM n WHERE namespace IS NOT NULL;
+-- name: groups
+{walk} SELECT CAST(namespace AS BLOB), CAST(saga AS BLOB) FROM g;
 
 -- name: due
 SELECT wake_at, num, uid, lost, deaths, death_head
 FROM amends_executions
-WHERE owner IS NULL AND wake_at IS NOT NULL AND namespace = CAST(?3 AS TEXT) AND wake_at <= ?1
+WHERE owner IS NULL AND wake_at IS NOT NULL AND namespace = CAST(?3 AS TEXT) AND saga = CAST(?4 AS TEXT)
+  AND wake_at <= ?1
 ORDER BY wake_at, num
 LIMIT ?2;
 
 -- name: damaged_due
 SELECT wake_at, num, CAST(uid AS BLOB), lost, deaths, death_head
 FROM amends_executions
-WHERE owner IS NULL AND wake_at IS NOT NULL AND namespace = CAST(?3 AS TEXT) AND wake_at <= ?1
+WHERE owner IS NULL AND wake_at IS NOT NULL AND namespace = CAST(?3 AS TEXT) AND saga = CAST(?4 AS TEXT)
+  AND wake_at <= ?1
 ORDER BY wake_at, num
 LIMIT ?2;
 
 -- name: count_due
 SELECT count(*) FROM (
     SELECT 1 FROM amends_executions
-    WHERE owner IS NULL AND wake_at IS NOT NULL AND namespace = CAST(?3 AS TEXT) AND wake_at <= ?1
+    WHERE owner IS NULL AND wake_at IS NOT NULL AND namespace = CAST(?3 AS TEXT) AND saga = CAST(?4 AS TEXT)
+  AND wake_at <= ?1
     LIMIT ?2
 );
 
@@ -73,10 +87,10 @@ ORDER BY i.seq;
 {walk}
 SELECT min((
     SELECT d.wake_at FROM amends_executions AS d
-    WHERE d.owner IS NULL AND d.wake_at IS NOT NULL AND d.namespace = n.namespace
+    WHERE d.owner IS NULL AND d.wake_at IS NOT NULL AND d.namespace = g.namespace AND d.saga = g.saga
     ORDER BY d.wake_at LIMIT 1
 ))
-FROM n WHERE n.namespace IS NOT NULL;
+FROM g;
 
 -- name: news
 SELECT e.uid, i.seq, i.event, i.key

@@ -35,7 +35,8 @@ CREATE TABLE amends_executions (
     UNIQUE (namespace, id)
 ) STRICT;
 
-CREATE INDEX amends_executions_due ON amends_executions (namespace, wake_at) WHERE owner IS NULL AND wake_at IS NOT NULL;
+CREATE INDEX amends_executions_due ON amends_executions (namespace, saga, wake_at)
+WHERE owner IS NULL AND wake_at IS NOT NULL;
 CREATE INDEX amends_executions_owner ON amends_executions (owner) WHERE owner IS NOT NULL;
 CREATE INDEX amends_executions_parent ON amends_executions (parent) WHERE parent <> '';
 CREATE INDEX amends_executions_root ON amends_executions (root) WHERE parent <> '';
@@ -161,4 +162,14 @@ CREATE TABLE amends_queues (
     tokens    REAL,
     filled_at REAL,
     PRIMARY KEY (namespace, name)
+) STRICT;
+
+-- What stands still (see store/pausing.py): a saga, or all of a namespace where none is named.
+CREATE TABLE amends_pauses (
+    namespace TEXT NOT NULL,
+    saga      TEXT NOT NULL,
+    "by"      TEXT NOT NULL,
+    reason    TEXT NOT NULL,
+    since     REAL NOT NULL,
+    PRIMARY KEY (namespace, saga)
 ) STRICT;

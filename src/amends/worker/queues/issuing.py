@@ -166,9 +166,11 @@ class Issuing:
         worker = self._worker
         now = worker.clock.now()
         tasks = []
+        stands = worker.pausing.stands(live)
         for action, direction in self._missing.pop(live.header.uid, []):
+            wanted = not stands and _wanted(action, direction)
             try:
-                task = self._task(live, action, direction, now) if _wanted(action, direction) else None
+                task = self._task(live, action, direction, now) if wanted else None
             except AmendsError as error:
                 worker.log.warning("[%s] %s cannot be queued: %r", live.header.id, action.name, error)
                 task = None
