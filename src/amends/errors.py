@@ -358,6 +358,12 @@ class SchemaMismatch(StoreError):
     code = "schema"
 
 
+class Misplaced(StoreError):
+    """A server does not hold the part of a store that the URL gives to it. Nothing was changed."""
+
+    code = "misplaced"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint with the nearest known names, or all of them when few; empty when none is known."""
     names = sorted(set(known))

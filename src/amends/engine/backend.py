@@ -19,13 +19,23 @@ from ..clock import Clock
 from ..definition.naming import RESERVED
 from ..definition.saga import Saga, SagaCall
 from ..encryption.envelope import why_of
-from ..errors import AmendsError, EngineClosed, IdInUse, PayloadTooLarge, Refused, UnknownName, did_you_mean
+from ..errors import (
+    AmendsError,
+    EngineClosed,
+    IdInUse,
+    PayloadTooLarge,
+    Refused,
+    StoreBusy,
+    UnknownName,
+    did_you_mean,
+)
 from ..ids import Ids
 from ..kernel import entries as e
 from ..kernel.entries import Row
 from ..kernel.limits import Limits
 from ..store import port
 from ..store.enclosed.hands import error_of
+from ..store.partition import partition_of
 from ..store.port import AuditRecord, Header, Message, Query, Store
 from ..worker.writes import encode_event
 from .family import ancestors, parked_below
@@ -99,9 +109,15 @@ class Backend:
         must_be_text("an execution's id", id)
         header = await self.store.find(self.namespace, id)
         if header is None:
-            near = await self.store.headers(Query(namespace=self.namespace, limit=200))
-            raise UnknownName(f"no execution has the id {id!r}", hint=did_you_mean(id, [h.id for h in near]))
+            raise UnknownName(f"no execution has the id {id!r}", hint=did_you_mean(id, await self._newest()))
         return header
+
+    async def _newest(self) -> list[str]:
+        """Ids that may have been meant. Where some cannot be read just now, none is known."""
+        try:
+            return [each.id for each in await self.store.headers(Query(namespace=self.namespace, limit=200))]
+        except StoreBusy:
+            return []
 
     async def wait(
         self, id: str, uid: str, *, local: bool, stale: Stale | None = None
@@ -339,9 +355,11 @@ def new_header(
     """The header of a new execution, of what is checked already. deadline: seconds from now."""
     now = backend.clock.now()
     uid = backend.ids.uid(now)
+    id = uid if id is None else id
     return Header(
         uid=uid,
-        id=uid if id is None else id,
+        id=id,
+        partition=partition_of(namespace, id),
         saga=saga,
         version=version,
         input=input,

@@ -13,6 +13,7 @@ from ..ids import RandomIds
 from ..kernel.limits import Limits
 from ..store import open_store
 from ..store.enclosed import enclosed
+from ..store.places import stores_of
 from ..store.port import Store
 from .backend import Backend
 from .crashes import arm_store
@@ -47,7 +48,8 @@ class Client:
         codec: Codec | None = None,
     ) -> None:
         self._store = open_store(url) if isinstance(url, str) else url
-        arm_store(self._store)
+        for each in stores_of(self._store):
+            arm_store(each)
         clock = SystemClock()
         store = self._store if codec is None else enclosed(self._store, codec, clock)
         self._backend = Backend(store, namespace, clock, RandomIds(), limits or Limits())

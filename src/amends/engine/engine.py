@@ -3,7 +3,8 @@
 It registers a worker incarnation with the store and keeps it: when ownership is lost or a commit's
 fate is unknown, the incarnation is retired and the next one reads everything again.  Where another
 worker serves the store already, the engine stands by: it can start, send and wait meanwhile, and
-takes over when the other is gone.
+takes over when the other is gone.  (All that is in `post`: of a store on several servers an engine
+has a worker at each.)
 """
 
 from __future__ import annotations
@@ -19,16 +20,14 @@ from ..clock import Clock, SystemClock
 from ..definition.saga import Saga, SagaCall
 from ..dialects.graph import Graph
 from ..encryption.codec import Codec
-from ..errors import AmendsError, EngineClosed, Fenced, StoreError
+from ..errors import EngineClosed
 from ..ids import Ids, RandomIds
 from ..store import open_store
 from ..store.enclosed import enclosed
 from ..store.enlisting import Enlistment
-from ..store.pausing import Pause
+from ..store.places import place_of, stores_of
 from ..store.port import Header, Store
-from ..worker.intake import intake
 from ..worker.live import Live
-from ..worker.queues.server import Server
 from ..worker.resources import Resources
 from ..worker.settings import Settings
 from ..worker.worker import Worker
@@ -44,8 +43,8 @@ from .listing import Filters, listing
 from .operations import Operations
 from .outcome import result_of
 from .pauses import Pauses
-from .queues import Queues, names, server_of, serving
-from .retention import keep_clear
+from .post import Post
+from .queues import Queues, names
 from .room import hold_back
 from .schedules.running import Starter
 from .schedules.schedules import Schedules
@@ -60,16 +59,18 @@ _log = logging.getLogger("amends.engine")
 class Engine:
     """``async with Engine("sqlite:///orders.db", sagas=[place_order]) as engine: …``
 
-    url: where executions are kept (``sqlite:///file.db``, ``memory://``), or a `Store`.  sagas:
-    definitions this worker serves; bound methods serve their object's steps too.  steps: objects
-    whose methods are steps.  resources: (async) context managers opened with the worker and given
-    to steps by type.  queues: whose steps run here, too (see `QueueWorker` for processes that do only that).
-    namespace: keeps ids apart.  settings: see `Settings`.
+    url: where executions are kept (``sqlite:///file.db``, ``memory://``, ``postgresql://…``; several of these
+    with spaces between: docs/places.md), or a `Store`.  sagas: definitions this worker serves; bound methods
+    serve their object's steps too.  steps: objects whose methods are steps.  resources: (async) context
+    managers opened with the worker and given to steps by type.  queues: whose steps run here, too (see
+    `QueueWorker` for processes that do only that).  namespace: keeps ids apart.  settings: see `Settings`.
 
     Its attribute `operations` acts on many executions at a time (see `Operations`), `schedules` starts sagas
     by the clock (see `Schedules`), `queues` shows and limits queues (see `Queues`), `pauses` lets sagas stand
     still (see `Pauses`), `keys` are those of a `codec`, which encrypts payloads (see `amends.encryption`).
     """
+
+    _post = Post
 
     def __init__(
         self,
@@ -88,10 +89,10 @@ class Engine:
         self.settings = settings or Settings()
         self._clock = clock or SystemClock()
         self._store: Store = open_store(url) if isinstance(url, str) else must_be_store(url)
-        crashes.arm_store(self._store)
+        for each in stores_of(self._store):
+            crashes.arm_store(each)
         self._registry = registry_of(sagas, steps)
-        store = self._store if codec is None else enclosed(self._store, codec, self._clock)
-        self._backend = Backend(store, namespace, self._clock, ids or RandomIds(), self.settings.limits)
+        self._backend = self._backend_of(self._store, codec, namespace, ids or RandomIds())
         self._backend.resident = self._resident
         self.codec = codec
         self.keys = Keys(self._backend, codec)
@@ -100,13 +101,25 @@ class Engine:
         self.queues = Queues(self._backend, self._stir_server)
         self.pauses = Pauses(self._backend, self._stir, self._registry)
         self._served = names(queues)
-        self._server: Server | None = None
+        self._posts = self._make_posts(codec)
         self._resources = Resources(tuple(resources), (Starter(self._backend, self._stir),))
-        self._worker: Worker | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self._closed: asyncio.Event | None = None
         self._entered = False
+
+    def _backend_of(self, store: Store, codec: Codec | None, namespace: str, ids: Ids) -> Backend:
+        if codec is not None:
+            store = enclosed(store, codec, self._clock, keys=self._store)
+        return Backend(store, namespace, self._clock, ids, self.settings.limits)
+
+    def _make_posts(self, codec: Codec | None) -> list[Post]:
+        """One for all, or one at each server."""
+        stores, whole = stores_of(self._store), self._backend
+        if stores[0] is self._store:
+            return [self._post(self, whole.store, whole, alone=True)]
+        parts = [self._backend_of(each, codec, whole.namespace, whole.ids) for each in stores]
+        return [self._post(self, each.store, each, alone=False) for each in parts]
 
     # ------------------------------------------------------------ life
 
@@ -118,14 +131,10 @@ class Engine:
         try:
             await self._store.open()
             await self._resources.open()
-            self._begin_serving()
-            pauses = await self._backend.store.pauses()
-            incarnation = await self._backend.store.register(self._clock.now(), wait=False)
-            if incarnation is None:
-                _log.info("another worker serves this store; standing by")
-                self._spawn(self._stand_by())
-            else:
-                self._work(incarnation, pauses=pauses)
+            for post in self._posts if self._served else ():
+                post.serve(self._served)
+            for post in self._posts:
+                await post.begin()
         except BaseException:
             self._closing = True
             await self._resources.close()
@@ -157,13 +166,8 @@ class Engine:
         self._closed = asyncio.Event()
         if self._entered and self.settings.tune_gc:
             collector.restore()
-        worker = self._worker
         try:
-            if self._server is not None:
-                await self._server.drain(self.settings.grace)
-            if worker is not None and not worker.dead:
-                settled = await worker.drain()
-                await self._store.retire(worker.incarnation, settled)
+            await asyncio.gather(*(post.drain() for post in self._posts))
             for task in list(self._tasks):
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -203,14 +207,22 @@ class Engine:
         registers again), ``draining`` or ``closed``."""
         if self._closing:
             return "closed" if self._closed is None or self._closed.is_set() else "draining"
-        if self._worker is None:
-            return "new" if not self._entered else "standing by" if self._tasks else "opening"
-        return "recovering" if self._worker.dead else "working"
+        if self.working:
+            return "working"
+        if any(post.worker is not None for post in self._posts):
+            return "recovering"
+        return "new" if not self._entered else "standing by" if self._tasks else "opening"
 
     @property
     def working(self) -> bool:
-        """Does this engine's worker serve the store (or is it standing by)?"""
-        return self._worker is not None and not self._worker.dead
+        """Does this engine's worker serve the store (or is it standing by)? Of a store on several servers:
+        does a worker of it serve one of them?"""
+        return any(post.working for post in self._posts)
+
+    @property
+    def _worker(self) -> Worker | None:
+        """The worker (of several: at the first server)."""
+        return self._posts[0].worker
 
     @property
     def store(self) -> Store:
@@ -232,112 +244,19 @@ class Engine:
         """The blocking façade for synchronous programs: ``with Engine(…).sync as engine:``."""
         return Sync(self)
 
-    def _work(self, incarnation: int, old: Worker | None = None, *, pauses: Sequence[Pause] = ()) -> None:
-        self._worker = worker = Worker(
-            self._backend.store,
-            incarnation,
-            self._registry,
-            self._resources,
-            self._clock,
-            self.settings,
-            on_lost=self._lost,
-            on_change=self._changed,
-            on_doubt=self._backend.look_again,
-            on_tasks=self._stir_server,
-            predecessor=old,
-        )
-        if old is None:
-            worker.holds.learn(pauses)
-        if (age := self.settings.retention) is not None:
-            self._spawn(keep_clear(self._backend, age, lambda: not worker.dead))
-        crashes.arm_worker(worker)
-        self._set_to_work(worker)
-
-    def _begin_serving(self) -> None:
-        """Run the steps of its queues (standing by or not: that is another matter)."""
-        if self._served:
-            self._server = server_of(
-                self._backend.store,
-                self._registry,
-                self._resources,
-                self._clock,
-                self.settings,
-                self._served,
-                namespace=self.namespace,
-                told=self._stir,
-            )
-            self._spawn(serving(self._server))
-
     def _stir_server(self) -> None:
-        if self._server is not None:
-            self._server.stir.set()
-
-    def _set_to_work(self, worker: Worker) -> None:
-        worker.watchdog.start()
-        self._spawn(intake(worker))
+        for post in self._posts:
+            post.stir_server()
 
     def _changed(self, live: Live) -> None:
         self._backend.notify(live.header)
 
     def _resident(self, uid: str) -> Resident | None:
-        worker = self._worker
-        live = worker.lives.get(uid) if worker is not None and not worker.dead else None
+        live = next((live for post in self._posts if (live := post.live(uid)) is not None), None)
         if live is None:
             return None
         nests = any(a.kind == "child" for a in live.instance.ledger.actions.values())
         return Resident(live.header, nests, not live.busy)
-
-    def _lost(self, error: AmendsError) -> None:
-        _log.error("ownership is in doubt, reading everything again: %s", error)
-        self._backend.look_again()
-        if self._worker is not None:
-            self._spawn(self._again(self._worker))
-
-    async def _again(self, old: Worker) -> None:
-        """Retire our own fence, register anew, and adopt the attempts that still run here."""
-        pause = 0.1
-        while not self._closing:
-            try:
-                await self._store.retire(old.incarnation)
-                incarnation = await self._backend.store.register(self._clock.now(), wait=True)
-            except AmendsError as error:
-                _log.error("cannot register again yet: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 5.0)
-                continue
-            if incarnation is not None:
-                self._work(incarnation, old)
-            return
-
-    async def _stand_by(self) -> None:
-        pause = 0.1
-        incarnation = None
-        while incarnation is None and not self._closing:
-            try:
-                incarnation = await self._backend.store.register(self._clock.now(), wait=True)
-            except StoreError as error:
-                _log.error("cannot stand by yet: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, 5.0)
-        if incarnation is not None and not self._closing:
-            _log.info("taking over")
-            self._work(incarnation)
-
-    def _spawn(self, coroutine: Any) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
-
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if error is None or self._closing:
-            return
-        if not isinstance(error, Fenced):  # that one is told when it registers again
-            _log.error("the engine's %s failed", task.get_name(), exc_info=error)
-            error = AmendsError(f"internal task failed: {error!r}")
-        if self._worker is not None and not self._worker.dead:
-            self._worker.lost(error)
 
     # ------------------------------------------------------------ the client API
 
@@ -366,9 +285,11 @@ class Engine:
             header = await joined(*await self.enlist(call, id, attributes, subject), call, connection)
             return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
         await hold_back(self._backend, self.queues, call, id)
-        header = await self._header_for(call, id, attributes, subject)
-        worker = self._taking(call)
-        if worker is not None:
+        header = self._backend.header_for(call, id, attributes)
+        post = self._posts[place_of(self._store, header.namespace, header.id)]
+        worker = post.taking(call.saga.name)
+        await self._begin(self._backend.store if worker is None else post.store, header, call, subject)
+        if worker is not None and worker is post.taking(call.saga.name):
             self._registry.add_saga(call.saga)
             told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             worker.loader.start(header, told)
@@ -376,24 +297,22 @@ class Engine:
             if accepted:
                 return Handle(self._backend, call.saga, header.id, header.uid, local=True)
             return await self._start_again(header, call, attributes, subject, accepted=accepted)
+        if worker is not None and post.store is not self._backend.store:  # begun where it cannot go on
+            return await self._start_again(header, call, attributes, subject, accepted=None)
         header = await self._backend.create(header, call)
         self._stir()
         return Handle(self._backend, call.saga, header.id, header.uid, local=self.working)
-
-    def _taking(self, call: SagaCall[Any]) -> Worker | None:
-        """The worker of this process, if it begins such a saga at once."""
-        worker = self._worker
-        if worker is None or worker.dead or worker.draining:
-            return None
-        return None if worker.holds.shut((self.namespace, call.saga.name)) else worker
 
     async def _header_for(
         self, call: SagaCall[Any], id: str | None, attributes: Any, subject: str | None
     ) -> Header:
         header = self._backend.header_for(call, id, attributes)
-        if self.codec is not None or subject is not None:
-            await begin(self._backend.store, header, call, subject)
+        await self._begin(self._backend.store, header, call, subject)
         return header
+
+    async def _begin(self, store: Store, header: Header, call: SagaCall[Any], subject: str | None) -> None:
+        if self.codec is not None or subject is not None:
+            await begin(store, header, call, subject)
 
     async def enlist(
         self,
@@ -422,7 +341,7 @@ class Engine:
     ) -> R:
         """`start`, then `Handle.result`; both in one wait, where this process does the work."""
         self._must_be_open()
-        worker = self._taking(call)
+        worker = self._posts[0].taking(call.saga.name)
         if worker is None or self._backend.shared or self.codec is not None:
             return await (await self.start(call, id=id, attributes=attributes, subject=subject)).result()
         await hold_back(self._backend, self.queues, call, id)
@@ -474,18 +393,18 @@ class Engine:
 
     def stats(self) -> dict[str, Any]:
         """Counts of this worker: commits, rows, resident executions, running attempts, seconds per commit."""
-        worker = self._worker
-        if worker is None:
+        workers = [post.worker for post in self._posts if post.worker is not None]
+        if not workers:
             return {}
-        counted = worker.committer.statistics
+        counted = [worker.committer.statistics for worker in workers]
         return {
-            "resident": len(worker.lives),
-            "attempts": len(worker.attempts),
-            "commits": counted.commits,
-            "commits_inline": counted.inline,
-            "writes": counted.writes,
-            "rows": counted.rows,
-            "commit_seconds": list(counted.seconds),
+            "resident": sum(len(worker.lives) for worker in workers),
+            "attempts": sum(len(worker.attempts) for worker in workers),
+            "commits": sum(each.commits for each in counted),
+            "commits_inline": sum(each.inline for each in counted),
+            "writes": sum(each.writes for each in counted),
+            "rows": sum(each.rows for each in counted),
+            "commit_seconds": [seconds for each in counted for seconds in each.seconds],
         }
 
     def _must_be_open(self) -> None:
@@ -495,5 +414,5 @@ class Engine:
             )
 
     def _stir(self) -> None:
-        if self._worker is not None:
-            self._worker.stir.set()
+        for post in self._posts:
+            post.stir()

@@ -12,6 +12,7 @@ from ..definition.registry import REGISTRY, Registry
 from ..encryption.codec import Codec
 from ..store import open_store
 from ..store.enclosed import enclosed
+from ..store.places import stores_of
 from ..store.port import Store
 from ..worker.queues.server import Server
 from ..worker.resources import Resources
@@ -54,7 +55,7 @@ class QueueWorker:
         self._namespace = namespace
         self._clock = clock or SystemClock()
         self._codec = codec
-        self._server: Server | None = None
+        self._servers: list[Server] = []
         self._serving: asyncio.Task[None] | None = None
 
     @classmethod
@@ -79,23 +80,31 @@ class QueueWorker:
         await self.store.open()
         try:
             await self._resources.open()
-            codec = self._codec
-            self._server = server_of(
-                self.store if codec is None else enclosed(self.store, codec, self._clock),
-                self._registry,
-                self._resources,
-                self._clock,
-                self.settings,
-                self.queues,
-                namespace=self._namespace,
-                told=_nobody,
-            )
+            self._servers = [self._server_of(each) for each in stores_of(self.store)]
         except BaseException:
             await self._resources.close()
             await self.store.close()
             raise
-        self._serving = asyncio.get_running_loop().create_task(self._server.run())
+        self._serving = asyncio.get_running_loop().create_task(self._serve_all())
         return self
+
+    def _server_of(self, store: Store) -> Server:
+        codec = self._codec
+        return server_of(
+            store if codec is None else enclosed(store, codec, self._clock, keys=self.store),
+            self._registry,
+            self._resources,
+            self._clock,
+            self.settings,
+            self.queues,
+            namespace=self._namespace,
+            told=_nobody,
+        )
+
+    async def _serve_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for server in self._servers:
+                group.create_task(server.run())
 
     async def __aexit__(
         self,
@@ -104,10 +113,9 @@ class QueueWorker:
         trace: TracebackType | None,
     ) -> None:
         """Take nothing more; what runs may end (within `settings.grace` seconds)."""
-        assert self._server is not None
         assert self._serving is not None
         try:
-            await self._server.drain(self.settings.grace)
+            await asyncio.gather(*(server.drain(self.settings.grace) for server in self._servers))
             self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
         finally:
@@ -117,7 +125,7 @@ class QueueWorker:
     @property
     def running(self) -> int:
         """How many tasks run here."""
-        return 0 if self._server is None else self._server.running
+        return sum(server.running for server in self._servers)
 
     async def until_asked(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. Raises what ended its serving, if that ends by itself."""

@@ -11,6 +11,7 @@ from ..errors import CorruptJournal, Refused
 from ..kernel.ledger import Ledger
 from ..kernel.phases import BACKWARD, UNWINDING
 from ..store.enclosed import as_kept
+from ..store.partition import partition_of
 from ..store.port import ATTENTION, COMPENSATING, FINAL, RUNNING, Header, History, Query, Store
 from ..store.where.terms import FIELDS, All, Compare
 from .journals import Writing, of_one_tree, read, verified
@@ -98,7 +99,7 @@ async def _import(
 def _prepare(namespace: str, history: History, ledger: Ledger, *, live: bool) -> None:
     """The header as it is here. Raises `Refused` for what must not go on here."""
     header = history.header
-    header.namespace = namespace
+    header.namespace, header.partition = namespace, partition_of(namespace, header.id)
     owner, header.owner = header.owner, None
     if header.status in FINAL:
         return

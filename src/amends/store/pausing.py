@@ -33,9 +33,13 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     since: float = 0.0
 
 
+AUDITED = "pause "
+"""How the names begin under which the audit keeps what was done to pauses."""
+
+
 def audit_key(namespace: str, saga: str) -> str:
     """Under which name the audit keeps what was done to a pause, where executions have their uid."""
-    return f"pause {namespace}/{saga}"
+    return f"{AUDITED}{namespace}/{saga}"
 
 
 class PauseSide(Protocol):

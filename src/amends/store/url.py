@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from ..errors import StoreError, did_you_mean
 from .memory import MemoryStore
+from .places import places
 from .port import Store
 from .sqlite import SqliteStore
 
@@ -40,9 +42,14 @@ def open_store(url: str) -> Store:
     * ``sqlite:///orders.db?synchronous=NORMAL&patience=10``: options of `SqliteStore`.
     * ``postgresql://user@host/database?schema=amends&lease=10``: options of `PostgresStore` (extra
       ``postgres``), and those of libpq (``sslmode``, several hosts, …).
+    * several of these, with spaces between: one store on several servers, each of which holds a part of the
+      executions (see `amends.store.places`).  The order matters, and stays as it was at first.
 
     Raises `StoreError` for anything else.
     """
+    urls = _SEVERAL.split(url.strip())
+    if len(urls) > 1:
+        return _places(urls)
     parts = urlsplit(url)
     scheme = parts.scheme.lower()
     if not scheme or "://" not in url:
@@ -61,6 +68,25 @@ def open_store(url: str) -> Store:
     if scheme == "sqlite":
         return _sqlite(url, parts.netloc, unquote(parts.path), parts.query)
     raise StoreError(f"{scheme!r} is no store that amends knows", hint=did_you_mean(scheme, SCHEMES))
+
+
+_SEVERAL = re.compile(r"\s+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+
+
+def _places(urls: list[str]) -> Store:
+    for url in urls:
+        scheme = urlsplit(url).scheme.lower()
+        if scheme not in {"postgresql", "postgres"}:
+            raise StoreError(
+                f"a store on several servers is on PostgreSQL, and one of its URLs begins with {scheme}://",
+                hint="postgresql://a/shop postgresql://b/shop; to write one URL with a space in it: %20",
+            )
+    if len(set(urls)) < len(urls):
+        raise StoreError(
+            "a store on several servers names one of them twice",
+            hint="each holds partitions of its own: name each once",
+        )
+    return places([open_store(url) for url in urls])
 
 
 _POSTGRES_OPTIONS: dict[str, Callable[[str], Any]] = {
@@ -91,7 +117,8 @@ def _postgres(parts: SplitResult) -> Store:
         if name in _POSTGRES_OPTIONS
     }
     rest = urlencode([pair for pair in given if pair[0] not in _POSTGRES_OPTIONS], quote_via=quote)
-    return PostgresStore(urlunsplit(parts._replace(scheme="postgresql", query=rest)), **options)
+    address = f"postgresql://{parts.netloc}{parts.path}"  # `urlunsplit` drops the // of an empty host
+    return PostgresStore(f"{address}?{rest}" if rest else address, **options)
 
 
 def _memory(url: str, rest: str, query: str) -> MemoryStore:

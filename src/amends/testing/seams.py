@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..engine.engine import Engine
+from ..engine.post import Post
 from ..errors import AmendsError
 from ..worker.intake import intake
 from ..worker.worker import Worker
@@ -58,20 +59,27 @@ class LoopExecutor:
         """Nothing to stop."""
 
 
-class VirtualEngine(Engine):
-    """An engine without threads of its own, whose jitter comes from a seed.
-
-    (Its watchdog would measure virtual time, which stands still while saga code runs.)
-    """
-
-    def __init__(self, *args: Any, chance: random.Random, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._chance = chance
+class VirtualPost(Post):
+    """Where a `VirtualEngine` works."""
 
     def _lost(self, error: AmendsError) -> None:
         sometimes(f"a worker gave up: {error.code}")
         super()._lost(error)
 
     def _set_to_work(self, worker: Worker) -> None:
-        worker.dispatcher.chance = self._chance
+        assert isinstance(self._engine, VirtualEngine)
+        worker.dispatcher.chance = self._engine.chance
         self._spawn(intake(worker))
+
+
+class VirtualEngine(Engine):
+    """An engine without threads of its own, whose jitter comes from a seed.
+
+    (Its watchdog would measure virtual time, which stands still while saga code runs.)
+    """
+
+    _post = VirtualPost
+
+    def __init__(self, *args: Any, chance: random.Random, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.chance = chance

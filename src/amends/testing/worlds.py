@@ -133,8 +133,8 @@ class World:
             running = [
                 attempt.task for attempt in worker.attempts.running.values() if attempt.task is not None
             ]
-        if engine._server is not None:
-            running += engine._server.cut_off()
+        for post in engine._posts:
+            running += [] if post.server is None else post.server.cut_off()
         tasks = [*engine._tasks, *running]
         for task in tasks:
             task.cancel()

@@ -17,6 +17,7 @@ from amends.definition.registry import Registry
 from amends.store.kit.support import header
 from amends.store.postgres import PostgresStore
 from amends.store.postgres.checkup import Facts, WorkerFacts
+from tests.places import new_schemas, url_of_all
 from tests.stores import execute, new_schema, url_of
 from tests.unit.cli.conftest import Done
 
@@ -208,7 +209,54 @@ def test_settings_workers_and_what_nobody_serves(amends: Amends, place: tuple[st
 def test_a_server_that_is_away(amends: Amends, tmp_path: Path) -> None:
     done = amends("doctor", "--store", f"postgresql:///shop?host={tmp_path}", "--json")
     assert done.code == 5
-    assert [each["check"] for each in done.json["findings"] if each["level"] == "problem"] == ["store"]
+    (problem,) = [each for each in done.json["findings"] if each["level"] == "problem"]
+    assert problem["check"] == "store"
+    assert problem["seen"].startswith(f"no connection to postgresql://{tmp_path}/shop")
+
+
+def test_several_servers(amends: Amends, postgres: str) -> None:
+    """Each is looked at, and whether it is the one that it should be; lists are of all."""
+    with new_schemas(postgres, 2) as schemas:
+        url = url_of_all(postgres, schemas)
+        done = amends("doctor", "--store", url, "--json")
+        assert [each["level"] for each in done.json["findings"] if each["check"] == "placement"] == [
+            "warning"
+        ] * 2
+
+        async def prepare() -> None:
+            async with Client(url) as client:
+                for n in range(8):
+                    await client.start(order(str(n)), id=f"o-{n}")
+
+        asyncio.run(prepare())
+        found = amends("doctor", "--store", url, "--json").json["findings"]
+        assert [each["seen"] for each in found if each["check"] == "store"][1].endswith(schemas[1])
+        said = [
+            (each["level"], each["seen"].partition(" of the store")[0])
+            for each in found
+            if each["check"] == "placement"
+        ]
+        assert said == [
+            ("ok", "server 1 of 2 (partitions 0 to 2047)"),
+            ("ok", "server 2 of 2 (partitions 2048 to 4095)"),
+        ]
+        listed = amends("list", "--store", url, "--json")
+        assert sorted(each["id"] for each in listed.lines) == [f"o-{n}" for n in range(8)]
+        assert amends("list", "--store", url_of(postgres, schemas[0])).code == 5
+        swapped = url_of_all(postgres, schemas[::-1])
+        found = amends("doctor", "--store", swapped, "--json").json["findings"]
+        assert [each["level"] for each in found if each["check"] == "placement"] == ["problem"] * 2
+        assert amends("list", "--store", swapped).code == 5
+
+
+def test_one_of_several_servers_is_away(amends: Amends, postgres: str, tmp_path: Path) -> None:
+    """That one is a problem, the other is looked at all the same."""
+    with new_schemas(postgres, 1) as (schema,):
+        url = f"{url_of(postgres, schema)} postgresql:///shop?host={tmp_path}"
+        found = amends("doctor", "--store", url, "--json").json["findings"]
+        stores = [(each["level"], each["seen"]) for each in found if each["check"] == "store"]
+        assert [level for level, _ in stores] == ["ok", "problem"]
+        assert stores[1][1].startswith("server 2 of 2 (partitions 2048 to 4095): no connection")
 
 
 def test_the_module_is_compared_with_what_is_in_the_store(

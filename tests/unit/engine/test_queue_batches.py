@@ -274,7 +274,7 @@ def test_cancelling_one_leaves_the_others(store: StoreGiven) -> None:
             await engine.queues.resume("batched")
             await until(lambda: sum(sizes()) == 2, "the function")
             await handles["ann"].cancel("changed my mind")
-            server = engine._server
+            server = engine._posts[0].server
             assert server is not None
 
             def heard() -> bool:

@@ -16,6 +16,7 @@ from amends.engine.journals import Writing, read
 from amends.errors import CorruptJournal
 from amends.kernel.entries import Row
 from amends.store import MemoryStore
+from amends.store.partition import partition_of
 from amends.store.port import History, Message
 from tests.stores import all_of
 
@@ -84,6 +85,9 @@ def test_what_comes_in_is_what_went_out(store: Any) -> None:
             assert await client.handle(order, "one").result() == "x"
             assert (await client.handle(order, "two").status()).status == "compensated"
             assert [status.id for status in await client.list(where='attributes.ends = "badly"')] == ["two"]
+            header = await client._store.find("eu", "one")
+            assert header is not None
+            assert header.partition == partition_of("eu", "one") != partition_of("default", "one")
             again = await all_of(client.operations.export())
             assert sorted(map(_entry, again[1:])) == sorted(map(_entry, lines[1:]))
 
@@ -91,8 +95,9 @@ def test_what_comes_in_is_what_went_out(store: Any) -> None:
 
 
 def _entry(line: bytes) -> str:
-    """A line without its checksum, the namespace that it is in, and the count of messages ever received."""
-    text = re.sub(r'"inbox_seq":\d+', "", line.decode()).replace('"eu"', '"default"')
+    """A line without its checksum, the namespace that it is in (and what follows from that), and the count of messages
+    ever received."""
+    text = re.sub(r'"(inbox_seq|partition)":\d+', "", line.decode()).replace('"eu"', '"default"')
     return text.partition('"entry":')[2]
 
 

@@ -53,6 +53,13 @@ def test_every_option_is_one_of_the_store() -> None:
         SqliteStore("x.db", **{name: {str: "FULL", int: 7, float: 0.5}[kind]})
 
 
+def test_postgres_by_a_socket() -> None:
+    """No host in the URL: libpq's own, or the folder of a socket."""
+    for url in ("postgresql:///shop", "postgresql:///shop?host=/run/pg&schema=orders"):
+        store = open_store(url)
+        assert "dbname=shop" in store.conninfo  # type: ignore[attr-defined]
+
+
 def test_postgres_options() -> None:
     from amends.store.postgres import PostgresStore
 

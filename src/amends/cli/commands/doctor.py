@@ -9,14 +9,23 @@ from ...clock import SystemClock
 from ...encryption.codec import Codec
 from ...encryption.environment import codec_from_environment
 from ...engine.engine import Engine
-from ...errors import AmendsError
+from ...errors import AmendsError, StoreError
 from ...store import Store, open_store
 from ...store.enclosed import as_kept
+from ...store.places import Places
 from ...store.sqlite import checkup
 from ...store.sqlite.liveness import holder
 from .. import apps
 from ..desk import Desk
-from ..doctor import Finding, Level, examine_keys, examine_machine, examine_server, examine_store
+from ..doctor import (
+    Finding,
+    Level,
+    examine_keys,
+    examine_machine,
+    examine_placement,
+    examine_server,
+    examine_store,
+)
 from ..doctor.finding import careful, fine, problem
 from ..exits import Exit, Problem
 from ..options import Where, app_option, command
@@ -82,6 +91,22 @@ async def _store(place: Place, engine: Engine | None) -> list[Finding]:
 
 
 async def _server(store: Store, now: float) -> list[Finding]:
+    """Of one server, or of each that the store is on: one that is not there hides nothing of the others."""
+    if not isinstance(store, Places):
+        return await _one_server(store, now)
+    found, family = [], ""
+    for member in store.members:
+        try:
+            found += await _one_server(member.store, now)
+            said = await member.store.placement()
+            family = family or ("" if said is None else said.family)
+            found.append(examine_placement(member, said, family))
+        except StoreError as error:
+            found.append(problem("store", f"{member.share.said}: {error.message}", error.hint))
+    return found
+
+
+async def _one_server(store: Store, now: float) -> list[Finding]:
     from ...store.postgres import checkup as server  # noqa: PLC0415 - only who uses it needs its driver
     from ...store.postgres.core import Core  # noqa: PLC0415
 

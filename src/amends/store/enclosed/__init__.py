@@ -34,6 +34,7 @@ from ..port import (
     Claim,
     Code,
     Header,
+    KeySide,
     Message,
     Query,
     Store,
@@ -60,10 +61,10 @@ class Head:
 
 
 class Enclosed(TaskPart):
-    """See the module's head. `kept`: the store behind it."""
+    """See the module's head. `kept`: the store behind it; `keys`: where the keys are."""
 
-    def __init__(self, kept: Store, codec: Codec, clock: Clock) -> None:
-        super().__init__(kept, codec, clock)
+    def __init__(self, kept: Store, codec: Codec, clock: Clock, keys: KeySide | None = None) -> None:
+        super().__init__(kept, codec, clock, keys)
         self._heads: dict[str, Head] = {}
         self._begun: dict[str, Found] = {}
 
@@ -362,9 +363,9 @@ def _change_passed(change: Any, hand: Closing) -> Any:
     )
 
 
-def enclosed(kept: Store, codec: Codec, clock: Clock) -> Store:
-    """The store, with payloads in envelopes."""
-    return cast("Store", Enclosed(kept, codec, clock))
+def enclosed(kept: Store, codec: Codec, clock: Clock, keys: KeySide | None = None) -> Store:
+    """The store, with payloads in envelopes. keys: where the keys are (default: there, too)."""
+    return cast("Store", Enclosed(kept, codec, clock, keys))
 
 
 def as_kept(store: Store) -> Store:

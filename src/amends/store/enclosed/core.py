@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from ...clock import Clock
 from ...encryption import envelope
 from ...encryption.codec import Codec
-from ..port import Header, Store
+from ..port import Header, KeySide, Store
 from .hands import Closing, Found
 from .keeping import Keeping
 
@@ -19,11 +19,11 @@ _REMEMBERED = 10_000
 
 
 class Core:
-    """See the package's head. `kept`: the store behind it."""
+    """See the package's head. `kept`: the store behind it; `keys`: where the keys are."""
 
-    def __init__(self, kept: Store, codec: Codec, clock: Clock) -> None:
+    def __init__(self, kept: Store, codec: Codec, clock: Clock, keys: KeySide | None = None) -> None:
         self.kept = kept
-        self.keeping = Keeping(kept, codec.keys, clock)
+        self.keeping = Keeping(keys or kept, codec.keys, clock)
         self._codec = codec
         self._clock = clock
         self._keys: OrderedDict[str, str] = OrderedDict()

@@ -62,17 +62,19 @@ Modules, from the bottom: `literals`, `columns` (how values travel), `statement`
 together), `faults` (what errors mean), `link` (one connection), `schema`, `keeper` (leases and burials),
 `listening`, `commit` and `sift` (the hot path, and what happens when a row is bad), `mail` (group commit for
 clients), `transact` (a step's own SQL), `reading`, `keys` (of envelopes), and the sides of the port,
-`worker_side`, `client_side`, `queueing` and `pausing`, on a common `core`.
+`worker_side`, `client_side`, `queueing` and `pausing`, on a common `core`; `placement` and `placed`, for a
+server that is one of several (`store.places`).
 """
 
 from __future__ import annotations
 
 from .keys import KeyPart
 from .pausing import PausePart
+from .placed import PlacedPart
 from .queueing import QueuePart
 
 
-class PostgresStore(QueuePart, KeyPart, PausePart):
+class PostgresStore(QueuePart, KeyPart, PausePart, PlacedPart):
     """A store in a schema of a PostgreSQL database (14 or later). Any number of processes work on it at once.
 
     url: as libpq takes it (``postgresql://user@host:5432/database``; several hosts, TLS and so on as well).

@@ -19,6 +19,7 @@ from .keeper import Keeper
 from .link import Connection, Link, unreachable
 from .listening import Listener
 from .mail import Mail
+from .placement import must_be_alone
 from .reading import HEADER
 from .schema import bring_up_to_date
 from .statement import check_schema, statements
@@ -31,6 +32,8 @@ class Core:
     """What both sides of the store stand on. See `PostgresStore` for the arguments."""
 
     shared = True
+    alone = True
+    """Does it hold all partitions? (`store.places` makes one of several of it before it opens.)"""
 
     def __init__(
         self,
@@ -148,13 +151,15 @@ class Core:
     # ------------------------------------------------------------ life
 
     async def open(self) -> None:
-        """Connect, and bring the schema up to date. Raises `SchemaMismatch`, `StoreError`."""
+        """Connect, and bring the schema up to date. Raises `SchemaMismatch`, `Misplaced`, `StoreError`."""
         if self._control.refusal is None:
             return
         self._control.open()
         self._writer.open()
         try:
             await bring_up_to_date(self._control, self.schema)
+            if self.alone:
+                await must_be_alone(self._control.fetch, self.schema, self.where)
         except BaseException as error:
             await self.close()
             raise self._said(error) from error
