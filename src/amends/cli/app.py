@@ -59,6 +59,7 @@ PANELS: dict[str, dict[str, Entry]] = {
         "resolve": Entry("operate:resolve", "Say that parked work was settled by hand."),
         "skip": Entry("operate:skip", "Give up on parked work; its effect stays."),
         "terminate": Entry("operate:terminate", "End executions at once; nothing is undone."),
+        "fork": Entry("fork:fork", "Go on from a step of an execution that has ended, in a new one."),
         "bulk": Entry("bulk:bulk", "Do something to all executions that a query finds."),
     },
     "Keep": {

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from ..engine.forking import forked_as
 from ..engine.status import Status, detail_of, status_of
 from ..kernel.entries import NULL, Fault
 from ..store.pausing import Pause
@@ -69,6 +70,8 @@ def shown(
     return {
         **outcome(header, pauses),
         "arguments": _json(header.input),
+        "forked_from": story.forked_from,
+        "forked_as": forked_as(audit),
         "rows": story.rows,
         "damage": story.broken,
         "terminated": detail_of(header).get("terminated"),

@@ -17,6 +17,7 @@ from ..errors import CorruptJournal
 from ..kernel import entries as e
 from ..kernel.actions import OPEN, UNDO_DONE, UNDO_PARKED, UNDO_RESIDUE, UNDO_RUNNING, Action
 from ..kernel.entries import Row
+from ..kernel.forking import Forked
 from ..kernel.ledger import Ledger
 from ..kernel.replay import in_order
 
@@ -88,6 +89,11 @@ class Story(msgspec.Struct):
     began: float | None = None
     last: float | None = None
     broken: str = ""
+
+    @property
+    def forked_from(self) -> str | None:
+        """The id of the execution whose journal it went on from."""
+        return None if self.ledger.forked is None else self.ledger.forked.source
 
     @property
     def signals(self) -> list[str]:
@@ -213,7 +219,13 @@ def _said(reason: str, by: str) -> str:
     return f"{reason} (by {by})" if by else reason
 
 
+def _origin(x: Forked) -> str:
+    why = f": {x.reason}" if x.reason else ""
+    return _said(f"from {x.source} before {x.step} (action {x.action}){why}", x.by)
+
+
 _MOMENTS: dict[type, Any] = {
+    Forked: lambda x: ("forked", _origin(x)),
     e.Started: lambda x: ("started", f"run {x.run + 1}" if x.run else ""),
     e.CancelRequested: lambda x: ("cancel requested", _said(x.reason, x.by)),
     e.TerminateRequested: lambda x: ("terminate requested", _said(x.reason, x.by)),

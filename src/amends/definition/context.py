@@ -22,7 +22,8 @@ class Current(msgspec.Struct, eq=False):
     id: the execution's id.  uid: its unique, random id.  run: counts continue-as-new.  saga: the
     durable name.  step and action: durable name and action id (empty in saga code).  attempt: 1 for
     the first.  deadline: when the attempt will be stopped, or None.  outcome: in a compensation,
-    how the action it undoes ended.
+    how the action it undoes ended.  origin: the uid of the execution that began the action, where this one
+    was forked from that (its idempotency key begins with it).
     """
 
     id: str
@@ -36,6 +37,7 @@ class Current(msgspec.Struct, eq=False):
     deadline_at: float | None = None
     outcome: Outcome | None = None
     key_suffix: str = ""
+    origin: str = ""
     _beat: Callable[[Any], None] | None = None
     _cancelled: threading.Event | None = None
     _acted: bool = False  # participant clients note here that something was sent and not refused
@@ -48,7 +50,8 @@ class Current(msgspec.Struct, eq=False):
                 "saga code has no idempotency key; only steps and compensations have one",
                 hint="call amends.current().idempotency_key inside a @step",
             )
-        return ids.idempotency_key(self.uid, self.run, self.action + self.key_suffix, self.direction)
+        uid = self.origin or self.uid
+        return ids.idempotency_key(uid, self.run, self.action + self.key_suffix, self.direction)
 
     @property
     def deadline(self) -> datetime | None:

@@ -57,6 +57,7 @@ class Backend:
         self.waiters: dict[str, list[asyncio.Future[Any]]] = {}
         self.shared = port.is_shared(store)
         self.resident: Callable[[str], Resident | None] = _nowhere
+        self.stir: Callable[[], None] = _nobody  # a worker of this process may look at once
         self.poll_local = POLL_LOCAL
         self.closed = False
 
@@ -282,6 +283,10 @@ class Resident(NamedTuple):
 
 def _nowhere(uid: str) -> None:
     """Without a worker in this process no execution is resident."""
+
+
+def _nobody() -> None:
+    """Without a worker in this process nobody looks."""
 
 
 def _look_again(waiter: asyncio.Future[Any]) -> None:

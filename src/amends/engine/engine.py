@@ -94,6 +94,7 @@ class Engine:
         self._registry = registry_of(sagas, steps)
         self._backend = self._backend_of(self._store, codec, namespace, ids or RandomIds())
         self._backend.resident = self._resident
+        self._backend.stir = self._stir
         self.codec = codec
         self.keys = Keys(self._backend, codec)
         self.operations = Operations(self._backend)

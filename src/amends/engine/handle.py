@@ -18,6 +18,7 @@ from ..store.port import AuditRecord
 from ..store.queueing import TaskStatus
 from .backend import Stale, events_of, must_be_text, operator
 from .family import parked_below
+from .forking import forked
 from .outcome import Result, elsewhere, result_of
 from .status import Status, damaged, status_of
 from .struggling import struggling
@@ -275,6 +276,26 @@ class Handle(Generic[R]):
         await self._act(header, event, "terminate", reason, by)
         self._stale.mark(header, below, self._backend.clock.now())
         await self._unpark_if_parked("terminate", reason, by)
+
+    async def fork(
+        self, step: str, *, id: str | None = None, reason: str = "", by: str | None = None
+    ) -> Handle[R]:
+        """Start another execution that goes on from the journal of this one, which has ended, as if `step`
+        had not been begun yet; with the code of today.
+
+        step: its name, or the last part of that; ``"charge#2"`` when it was begun several times; or an
+        action's id.  What was begun at the same moment, or later, is decided anew.  id: of the new execution
+        (default: this one's and ``-fork``).
+
+        What was done before keeps its idempotency keys, and is the new execution's to undo.  So an execution
+        is forked once: to ask again for the same is to get the same.
+
+        Raises `UnknownName` for a step that it has not begun, `Refused` when it has not ended, when something
+        that was begun before was undone since, when something that was begun afterwards still stands, or when
+        it was forked otherwise; `IdInUse`, `Unopened`, `CorruptJournal`.
+        """
+        header = await forked(self._backend, self.id, step, new_id=id, reason=reason, by=by)
+        return Handle(self._backend, self._saga, header.id, header.uid, local=self._local)
 
     async def _act(
         self, header: port.Header, event: Any, action: str, reason: str, by: str | None, detail: str = ""

@@ -13,7 +13,10 @@ SETTLED = frozenset({UNDO_DONE, UNDO_RESIDUE})
 
 
 class Action(msgspec.Struct, eq=False, gc=False):
-    """One action of an execution, as journaled. `start` and `end` order it (see `backward`)."""
+    """One action of an execution, as journaled. `start` and `end` order it (see `backward`).
+
+    origin: the uid of the execution that began it, where this one goes on from that (see `forking`).
+    """
 
     id: str
     kind: str
@@ -35,6 +38,7 @@ class Action(msgspec.Struct, eq=False, gc=False):
     retry_at: float = 0.0
     interrupted: bool = False
     key_suffix: str = ""
+    origin: str = ""
     uid: str = ""
     version: str = ""
     undo_state: str = ""

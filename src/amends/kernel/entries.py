@@ -22,6 +22,7 @@ from zlib import crc32
 import msgspec
 
 from ..errors import CorruptJournal
+from .forking import Forked
 from .holding import Hold
 
 Raw = msgspec.Raw
@@ -227,6 +228,7 @@ Event = (
     | Skipped
     | Resolved
     | TerminateRequested
+    | Forked
     | Hold
 )
 
@@ -350,8 +352,7 @@ class Withdrawn(Entry, frozen=True, tag="withdrawn"):
 
 class Heed(Entry, frozen=True, tag="heed"):
     """What stands before it was issued when the first `events` of the row's events (and of those an earlier
-    row kept for it) had been applied. Written only where that makes a difference, see `taking`.
-    """
+    row kept for it) had been applied. Written only where that makes a difference, see `taking`."""
 
     events: int
 
@@ -382,8 +383,7 @@ class ContinueAsNew(Entry, frozen=True, tag="continue"):
 class Defer(Entry, frozen=True, tag="deferred"):
     """This row only keeps its events; the next row's activation applies them before its own.
 
-    Written by a transactional step (its completion commits with its effect) and when an activation is parked.
-    """
+    Written by a transactional step (its completion commits with its effect), by a park and by a fork."""
 
 
 class Finish(Entry, frozen=True, tag="finish"):

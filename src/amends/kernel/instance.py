@@ -33,6 +33,7 @@ from . import entries as e
 from .actions import OPEN, UNDO_PARKED, UNDO_RUNNING, Action
 from .backward import Plan
 from .entries import Row
+from .forking import Forked
 from .ledger import Ledger
 from .limits import Limits
 from .loop import NO_STAGE, Stage
@@ -92,6 +93,7 @@ class Instance:
         self.expected: list[Any] | None = None
         self.unheeded: list[e.Event] = []
         self.journaled_patches: set[str] = set()
+        self.forks: list[Forked] = []  # whose rows are still to be replayed
         self.rollbacks: list[Rollback] = []
         self.plan: Plan | None = None  # of the way back, made when that begins
         self.witness: Action | None = None  # see `advance._something_runs`
@@ -275,6 +277,11 @@ class Instance:
             self.program = None
 
     # ------------------------------------------------------------ questions
+
+    @property
+    def identity(self) -> Instance | Forked:
+        """As whom the saga's code runs: in rows taken over from another execution as that one."""
+        return self.forks[0] if self.forks else self
 
     @property
     def next_wake(self) -> float | None:

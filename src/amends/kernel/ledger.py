@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from . import entries as e
 from .actions import OPEN, Action, within
 from .entries import NULL, Fault, Raw, Residue
+from .forking import Forked
 from .issuing import ISSUE
 from .phases import BACKWARD, FORWARD, UNWINDING
 from .taking import TAKE
@@ -42,6 +43,7 @@ class Ledger:
         self.patches: set[str] = set()
         self.residue: list[Residue] = []
         self.started: e.Started | None = None
+        self.forked: Forked | None = None
         self.run = 0
         self.phase = FORWARD
         self.cause = ""

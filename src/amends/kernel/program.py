@@ -46,22 +46,32 @@ class Program(Run):
     def random(self) -> random.Random:
         """The current task's own stream, seeded by execution, run and place."""
         task = self._task()
-        header = self.instance.uid
         if task is None:
             if self._orphan_chance is None:
-                self._orphan_chance = random.Random(f"{header}/{self.ledger.run}/callbacks")
+                self._orphan_chance = random.Random(self._seed("callbacks"))
             return self._orphan_chance
         if task.chance is None:
-            task.chance = random.Random(f"{header}/{self.ledger.run}/{task.path}")
+            task.chance = random.Random(self._seed(task.path))
         chance: random.Random = task.chance
         return chance
 
+    def _seed(self, place: str) -> str:
+        return f"{self.instance.identity.uid}/{self.ledger.run}/{place}"
+
+    def draw_anew(self) -> None:
+        """The streams in use go on as this execution's own, not as those of the one it was forked from."""
+        if self._orphan_chance is not None:
+            self._orphan_chance.seed(self._seed("callbacks"))
+        for task in self.loop.tasks:
+            if task.chance is not None:
+                task.chance.seed(self._seed(task.path))
+
     def current(self) -> Current:
         """Who and where."""
-        instance = self.instance
+        instance, identity = self.instance, self.instance.identity
         return Current(
-            instance.id,
-            instance.uid,
+            identity.id,
+            identity.uid,
             self.ledger.run,
             instance.saga_name,
             deadline_at=self.ledger.deadline,
@@ -104,7 +114,7 @@ class Program(Run):
         self.limits.check_fan_out(len(self.futures), call.saga.name)
         id, scope = self._place()
         now = self.loop.now
-        digest = hashlib.blake2b(f"{instance.uid}/{id}".encode(), digest_size=10).hexdigest()
+        digest = hashlib.blake2b(f"{instance.identity.uid}/{id}".encode(), digest_size=10).hexdigest()
         command = e.StartChild(
             id,
             call.saga.name,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import entries as e
 from .actions import OPEN, UNDO_DONE, UNDO_PARKED, UNDO_RESIDUE, UNDO_RUNNING, UNKNOWN, within
+from .forking import Forked
 from .taking import complete
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
 def _started(self: Instance, event: e.Started) -> None:
     self.ledger.take(event, self.position)
     self.start_program(event.args)
+
+
+def _forked(self: Instance, event: Forked) -> None:
+    """The rows of the original end here."""
+    self.ledger.take(event, self.position)
+    del self.forks[:1]
+    if self.program is not None:
+        self.program.draw_anew()
 
 
 def _completed(self: Instance, event: e.Completed) -> None:
@@ -218,6 +227,7 @@ def _enter_again(self: Instance, action: Any) -> None:
 
 REACTIONS: dict[type, Callable[[Any, Any], None]] = {
     e.Started: _started,
+    Forked: _forked,
     e.Completed: _completed,
     e.Failed: _failed,
     e.AttemptFailed: _attempt_failed,

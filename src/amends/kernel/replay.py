@@ -14,6 +14,7 @@ import msgspec
 from ..errors import AmendsError, Divergence, PayloadError
 from . import entries as e
 from .entries import Row, Started, decode_commands, decode_events, opened
+from .forking import Forked
 
 if TYPE_CHECKING:
     from .instance import Instance
@@ -24,13 +25,14 @@ _MARKS = frozenset({e.Patch, e.Backward, e.Finish})
 
 class Journal(msgspec.Struct, gc=False):
     """Decoded rows: those of the last run (`rows`), whether its saga code has ended for good, and those
-    before it (earlier runs, or, when it has ended, all that came before its end).
+    before it (earlier runs, or, when it has ended, all that came before its end). `forks`: those in `rows`.
     """
 
     rows: list[_Decoded]
     ended: bool
     before: list[_Decoded]
     patches: set[str]
+    forks: list[Forked]
 
 
 def load(self: Instance, rows: Sequence[Row]) -> None:
@@ -43,6 +45,7 @@ def load(self: Instance, rows: Sequence[Row]) -> None:
         for row, events, commands in journal.rows:
             _fold_row(self, row, events, commands)
     else:
+        self.forks = journal.forks
         _replay(self, journal.rows)
 
 
@@ -70,7 +73,7 @@ def fold(self: Instance, rows: Sequence[Row]) -> None:
 
 def _read(self: Instance, rows: Sequence[Row]) -> Journal:
     """Decode and verify, in one pass; positions must be gap-free and checksums must chain."""
-    journal = Journal([], False, [], set())
+    journal = Journal([], False, [], set(), [])
     position, checksum = self.position, self.checksum
     for row in rows:
         came, went = opened(row, position, checksum)
@@ -78,6 +81,8 @@ def _read(self: Instance, rows: Sequence[Row]) -> Journal:
         for event in events:
             if type(event) is Started:
                 _begin_anew(journal, ended=False)
+            elif type(event) is Forked:
+                journal.forks.append(event)
         for command in commands:
             if type(command) in _MARKS:
                 if isinstance(command, e.Patch):
@@ -96,6 +101,7 @@ def _begin_anew(journal: Journal, *, ended: bool) -> None:
     journal.rows = []
     journal.ended = ended
     journal.patches.clear()
+    journal.forks.clear()
 
 
 def _fold_row(self: Instance, row: Row, events: list[Any], commands: list[Any]) -> None:

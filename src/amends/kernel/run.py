@@ -98,7 +98,7 @@ class Run:
         run = instance.ledger.run
         self.prefix = f"{run}:" if run else ""
         self.loop.prefix = self.prefix
-        self.loop.number_from(zlib.crc32(instance.uid.encode()) << 20)
+        self.loop.number_from(zlib.crc32(instance.identity.uid.encode()) << 20)
         self.saga = saga
         self.args = args
         self.root: SagaTask | None = None

@@ -26,6 +26,7 @@ from .actions import (
     Action,
 )
 from .entries import NULL, Raw, Residue
+from .forking import Forked
 from .phases import BACKWARD, FINISHED, FORWARD
 
 if TYPE_CHECKING:
@@ -41,6 +42,17 @@ def _started(self: Ledger, event: e.Started, position: int) -> None:
         self.deadline = event.deadline
     self.timers.clear()
     self.awaited.clear()
+
+
+def _forked(self: Ledger, event: Forked, position: int) -> None:
+    """What was begun keeps the keys it began with, and has as much time as it had left."""
+    self.forked = event
+    for action in self.actions.values():
+        action.origin = action.origin or event.uid
+        action.opened_at += event.idle
+    self.timers = {id: due + event.idle for id, due in self.timers.items()}
+    if self.deadline is not None:
+        self.deadline += event.idle
 
 
 def complete(self: Ledger, event: e.Completed, position: int) -> None:
@@ -237,6 +249,7 @@ def _terminate_requested(self: Ledger, event: e.TerminateRequested, position: in
 
 TAKE: dict[type, Callable[[Ledger, Any, int], object]] = {
     e.Started: _started,
+    Forked: _forked,
     e.Completed: complete,
     e.Failed: _failed,
     e.AttemptFailed: _attempt_failed,

@@ -415,6 +415,7 @@ class ClientSide(Protocol):
 
     async def restore(self, histories: Sequence[History]) -> bool:
         """Add executions with all that is kept of them, unowned, all or none. False: an id or a uid exists.
+        (Their audit records may be of others.)
 
         What has not ended is due at once and `lost`: elsewhere its open commands may have been dispatched.
         What has ended is due only if messages wait.

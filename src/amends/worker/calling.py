@@ -65,6 +65,7 @@ def current_of(
         deadline_at,
         Outcome(action.outcome) if action.outcome else None,
         action.key_suffix,
+        action.origin,
     )
 
 

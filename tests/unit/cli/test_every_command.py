@@ -44,6 +44,7 @@ STATES = {
     "resolve": "held",
     "skip": "stuck",
     "terminate": "waiting",
+    "fork": "compensated",
     "bulk": "stuck",
     "schedule": "completed",
     "queue": "completed",
@@ -283,6 +284,7 @@ def test_the_tables_of_errors_reach_every_command() -> None:
     }  # fmt: skip
     assert with_parameter("id", "ids") == [
         "run", "start", "send", "show", "history", "graph", "cancel", "retry", "pause", "resume", "resolve", "skip", "terminate",
+        "fork",
     ]  # fmt: skip
 
 

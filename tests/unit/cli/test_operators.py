@@ -192,3 +192,52 @@ def test_an_operator_needs_no_code(order: Order, amends: Amends) -> None:
         ["terminate", "order-1001", "-r", "x", "--yes"],
     ):
         assert amends(*given).code == 0, given
+
+
+def test_fork_goes_on_in_a_new_one(order: Order, amends: Amends) -> None:
+    folder = order("compensated")
+    (folder / "repaired").touch()
+    with shop.worker(folder):
+        given = ["fork", "order-1001", "--step", "reserve", "--reason", "a courier was found", "--by", "bob"]
+        refused = amends(*given)
+        assert refused.code == 6
+        assert "shop.charge (action 1), begun before shop.reserve (action 2), was undone" in refused.err
+        given[3] = "charge"
+        done = amends(*given, "--wait")
+        assert done.code == 1
+        assert done.out == "order-1001-fork compensated (failed)\n"
+        again = amends(*given, "--json").json
+        assert (again["id"], again["forked_from"], again["action"]) == (
+            "order-1001-fork",
+            "order-1001",
+            "fork",
+        )
+        assert amends("fork", "order-1001", "--step", "chrage").code == 3
+    (record,) = audit(amends)
+    assert record == {
+        "by": "bob",
+        "action": "fork",
+        "reason": "a courier was found",
+        "detail": "order-1001-fork",
+    }
+
+
+def test_the_two_tell_of_each_other(order: Order, amends: Amends) -> None:
+    order("compensated")
+    done = amends(
+        "fork", "order-1001", "--step", "charge", "--id", "order-1002", "-r", "mended", "--by", "bob"
+    )
+    assert done.out == "order-1001: forked as order-1002\n"
+    assert "nobody serves this store" in done.err
+    page = amends("show", "order-1001").out
+    assert "forked as  order-1002" in " ".join(page.split("\n")).replace("forked as   ", "forked as  ")
+    assert "bob: fork as order-1002, mended" in page
+    assert amends("show", "order-1001", "--json").json["forked_as"] == "order-1002"
+    assert "it was forked, as order-1002" in amends("history", "order-1001").err
+    page = amends("show", "order-1002").out
+    assert "forked from  order-1001" in page
+    assert "forked: from order-1001 before shop.charge (action 1): mended (by bob)" in page
+    found = amends("show", "order-1002", "--json").json
+    assert (found["forked_from"], found["forked_as"]) == ("order-1001", None)
+    assert "forked" in amends("history", "order-1002").out
+    assert amends("show", "order-1001", "--json").json["forked_from"] is None

@@ -18,7 +18,7 @@ CLEAR = {
     "id", "run", "python", "kernel", "deadline", "outcome", "hold", "attempt", "tainted", "retry_at", "paused", "name",
     "key", "reason", "cause", "at",
     "by", "status", "refusal", "critical", "step", "undo", "scope", "due", "saga", "version",
-    "uid", "change", "events",
+    "uid", "change", "events", "source", "action", "idle",
 }  # fmt: skip
 
 

@@ -57,6 +57,17 @@ async def mailing(number: int) -> int:
     return await mail(number)
 
 
+@step(name="places.ask")
+async def ask(number: int) -> int:
+    return number + 1
+
+
+@saga(name="places.asking")
+async def asking(number: int) -> str:
+    number = await ask(await ask(number))
+    return f"{await going.receive()} {number}"
+
+
 SAGAS = [parent, child, waiting, mailing]
 
 
@@ -316,5 +327,51 @@ def test_one_worker_is_fenced_the_others_go_on(url: str) -> None:
                 assert await (await engine.start(parent(n), id=id)).result() == 2 * n + 3
             after = [post.worker for post in engine._posts]
             assert [a is b for a, b in zip(after, before, strict=True)] == [True, False, True]
+
+    run(main)
+
+
+def test_pauses_hold_on_all(postgres: str, schemas: list[str], url: str) -> None:
+    async def main() -> None:
+        async with Engine(url, sagas=SAGAS) as engine, Client(url) as client:
+            await client.pauses.pause(child, reason="why", by="ann")
+            again = await engine.pauses.pause("places.child", reason="again", by="bob")
+            assert again.by == "ann", "paused twice is paused once"
+            handles = [await engine.start(child(n), id=id) for n, id in enumerate(IDS)]
+            for schema in schemas:
+                assert execute(postgres, f"SELECT saga, reason FROM {schema}.pauses") == [
+                    ("places.child", "why")
+                ]
+            assert [(pause.saga, pause.by) for pause in await client.pauses.list()] == [
+                ("places.child", "ann")
+            ]
+            assert not any((await handle.status()).status == "completed" for handle in handles)
+            assert await client.pauses.resume(child, by="cal")
+            assert [await handle.result() for handle in handles] == [n + 1 for n in range(len(IDS))]
+            audit = await client.pauses.audit(child)
+            assert [(record.action, record.by) for record in audit] == [("pause", "ann"), ("resume", "cal")]
+
+    run(main)
+
+
+def test_a_fork_is_beside_its_original(postgres: str, schemas: list[str], url: str) -> None:
+    """With the original's audit record, in one transaction: its id is one of that server."""
+
+    async def main() -> None:
+        async with Engine(url, sagas=[*SAGAS, asking]) as engine, Client(url) as client:
+            for number, id in enumerate(IDS):
+                handle = await engine.start(asking(number), id=id)
+                await handle.cancel("no")
+                assert (await handle.outcome()).status == "compensated"
+                elsewhere = IDS[(number + 4) % len(IDS)]
+                asked_for = client.handle(asking, id)
+                with pytest.raises(Refused, match="belongs on another server"):
+                    await asked_for.fork("ask#2", id=f"{elsewhere}")
+                fork = await asked_for.fork("ask#2")
+                await fork.send(going, "on")
+                assert await fork.result() == f"on {number + 2}"
+                assert (await asked_for.fork("ask#2")).id == fork.id
+                assert [record.detail for record in await asked_for.audit()][-1] == fork.id
+                assert fork.id in ids_in(postgres, schemas[number // 4])
 
     run(main)

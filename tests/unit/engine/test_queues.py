@@ -24,7 +24,11 @@ from amends import (
     saga,
     step,
 )
-from amends.store.queueing import Ask, End, TaskReport
+from amends.kernel.actions import Action
+from amends.kernel.entries import Raw
+from amends.store.port import Header
+from amends.store.queueing import Ask, End, Lease, Task, TaskReport
+from amends.worker.queues import assignment
 
 from .waiting import PATIENCE, until
 
@@ -565,3 +569,54 @@ def test_a_queue_without_steps_is_not_served():
                 pass
 
     asyncio.run(main())
+
+
+def test_a_fork_undoes_under_the_keys_of_before(store: Any) -> None:
+    @step(name="q.last", retry=Retry(attempts=1), recovery={LookupError: "ask"})
+    async def last() -> None:
+        raise LookupError("no")
+
+    @saga(name="q.forked")
+    async def forked(to: str) -> None:
+        await send(to)
+        await last()
+
+    keys: list[str] = []
+
+    async def recalled() -> None:
+        keys.append(current().idempotency_key)
+
+    async def main() -> None:
+        async with Engine(store, sagas=[forked], queues=["emails"], settings=QUICK) as engine:
+            HOOKS["undo ann"] = recalled
+            first = await engine.start(forked("ann"), id="one")
+            assert (await first.outcome()).status == "attention"
+            await first.terminate("no more")
+            await first.outcome()
+            fork = await first.fork("last")
+            assert (await fork.outcome()).status == "attention"
+            await fork.cancel("no more")
+            assert (await fork.outcome()).status == "compensated"
+            ((_, _, _, key),) = (each for each in SEEN if each[0] == "send")
+            assert keys == [key.removesuffix("do") + "undo"]
+
+    asyncio.run(main())
+
+
+def test_a_task_says_the_key_that_its_action_began_with() -> None:
+    """Servers in other languages are told the key; those in Python make it of its parts."""
+    header = Header(uid="fork", id="one-fork", saga="q.one", input="{}", created_at=0.0)
+    action = Action("1", "step", "q.send", Raw(b"{}"), 1, "", 0, 0.5, origin="original")
+    call = assignment.write(header, action, "undo", assignment.Policy())
+    task = Task(
+        uid="fork",
+        action="1",
+        direction="undo",
+        namespace="default",
+        queue="emails",
+        step="q.send",
+        call=call,
+    )
+    given = assignment.read(task)
+    assert given.idempotency_key == "original/0/1/undo"
+    assert assignment.current_of(Lease(1, 0, task), given).idempotency_key == given.idempotency_key

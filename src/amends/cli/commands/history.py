@@ -7,6 +7,7 @@ from typing import Any
 import rich_click as click
 
 from ...engine.backend import events_of
+from ...engine.forking import forked_as
 from ...errors import AmendsError, CorruptJournal
 from ...kernel.entries import Row
 from ..exits import Exit
@@ -26,6 +27,7 @@ async def history(where: Where, id: str, tail: int | None) -> Exit:
     """
     async with where.desk() as desk:
         header, rows, inbox = await desk.read(await desk.find(id))
+        forked = forked_as(await desk.audit(header))
     shown = rows[-tail:] if tail else rows
     damage: AmendsError | None = None
     for row in shown:
@@ -42,6 +44,8 @@ async def history(where: Where, id: str, tail: int | None) -> Exit:
         raise damage
     if inbox and not where.json:
         where.output.note(f"{len(inbox)} message(s) wait in its inbox for a worker", style="careful")
+    if forked and not where.json:
+        where.output.note(f"it was forked, as {forked}")
     if not rows:
         where.output.note(f"{header.id} has no rows yet: no worker has taken it", style="careful")
     return Exit.OK

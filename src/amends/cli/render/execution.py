@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ...engine.forking import FORK, forked_as
 from ...engine.status import Status, detail_of, status_of
 from ...store import port
 from ...store.pausing import Pause
@@ -84,6 +85,8 @@ def _facts(view: View) -> Table:
 
 def _rows(view: View) -> Iterator[tuple[str, str | Text]]:
     header, status, now = view.header, view.status, view.now
+    yield "forked from", view.story.forked_from or ""
+    yield "forked as", forked_as(view.audit) or ""
     yield "saga", header.saga + (f" version {header.version}" if header.version else "")
     zone = text.zone(header.created_at)
     yield "started", f"{text.moment(header.created_at)} {zone} · {text.ago(header.created_at, now)}"
@@ -164,11 +167,16 @@ def _audit(records: Sequence[AuditRecord]) -> list[RenderableType]:
     return [
         Text.assemble(
             (f"  {text.moment(one.at)}  ", "quiet"),
-            f"{one.by}: {one.action}" + (f" action {one.detail}" if one.detail else ""),
+            f"{one.by}: {one.action}" + (f" {_of(one)}{one.detail}" if one.detail else ""),
             f", {one.reason}" if one.reason else "",
         )
         for one in records
     ]
+
+
+def _of(record: AuditRecord) -> str:
+    """What its detail is."""
+    return "as " if record.action == FORK else "action "
 
 
 def _attention(view: View) -> list[RenderableType]:

@@ -34,6 +34,7 @@ from ..port import (
     Claim,
     Code,
     Header,
+    History,
     KeySide,
     Message,
     Query,
@@ -371,6 +372,24 @@ def enclosed(kept: Store, codec: Codec, clock: Clock, keys: KeySide | None = Non
 def as_kept(store: Store) -> Store:
     """The store as it is, envelopes and all: for copies, and for archives."""
     return store.kept if isinstance(store, Enclosed) else store
+
+
+async def copied(store: Store, uid: str, history: History) -> History:
+    """What was read of the execution `uid`, and is to be another's, as the store keeps it (see `as_kept`): in
+    that one's envelopes, of the same key.
+
+    Raises `Unopened` when that is gone, `KeyUnavailable`.
+    """
+    if not isinstance(store, Enclosed):
+        return history
+    key = await store._key_of(uid)
+    if isinstance(key, Gone):
+        raise error_of(key.why, f"nothing can be copied from {uid}")
+    hand, rows, checksum = store._closing(history.header.uid, key), [], 0
+    for row in history.rows:
+        rows.append(r.enclosed_row(row, hand, checksum))
+        checksum = rows[-1].checksum
+    return msgspec.structs.replace(history, header=r.header_passed(history.header, hand), rows=rows)
 
 
 def unopened(

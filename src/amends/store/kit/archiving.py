@@ -150,3 +150,17 @@ async def restore_is_all_or_none(subject: Subject) -> None:
     same(await store.restore(_histories()[1:2]), False, "a uid exists")
     same(await positions(store, "b"), [0], "its journal")
     same(await store.restore([]), True, "nothing")
+
+
+@case()
+async def restore_takes_audit_records_of_others(subject: Subject) -> None:
+    """With an execution come the audit records that it is given, also of another one; all or none."""
+    store = await subject.open()
+    await store.create(header("a"))
+    record = AuditRecord(1.0, "a", "ann", "fork", "why", "b")
+    given = History(header("b", root="b"), [row(0)], [], [record])
+    same(await store.restore([given]), True, "restored")
+    same(await store.audited("a"), [record], "the audit of the other")
+    same(await store.audited("b"), [], "its own audit")
+    same(await store.restore([given]), False, "a uid exists")
+    same(await store.audited("a"), [record], "nothing is written twice")

@@ -22,7 +22,7 @@ class Assignment(msgspec.Struct, omit_defaults=True):
     unless it succeeded).  undone: attempts to undo before this one.  timeout and heartbeat: seconds.
     close_at: when all attempts together must have ended (seconds since the epoch).  lost_until: until when an
     attempt may still run that was lost before (0: none was); the report says it again, so that its owner
-    knows, whatever befell it meanwhile.
+    knows, whatever befell it meanwhile.  origin: see `Current`.
     """
 
     id: str
@@ -35,6 +35,7 @@ class Assignment(msgspec.Struct, omit_defaults=True):
     outcome: str = ""
     undone: int = 0
     key_suffix: str = ""
+    origin: str = ""
     timeout: float | None = None
     heartbeat: float | None = None
     close_at: float | None = None
@@ -47,18 +48,19 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 def write(header: Header, action: Action, direction: str, policy: Policy) -> str:
     """An assignment as a task carries it."""
-    undoing = direction == "undo"
+    undoing, uid = direction == "undo", action.origin or header.uid
     given = Assignment(
         header.id,
         header.saga,
         action.run,
-        ids.idempotency_key(header.uid, action.run, action.id + action.key_suffix, direction),
+        ids.idempotency_key(uid, action.run, action.id + action.key_suffix, direction),
         action.args,
         kind=action.kind,
         value=action.value if undoing else e.NULL,
         outcome=action.outcome,
         undone=action.undo_attempts,
         key_suffix=action.key_suffix,
+        origin=action.origin,
         timeout=policy.timeout,
         heartbeat=policy.heartbeat,
         close_at=policy.close_at,
@@ -84,7 +86,7 @@ def read(task: Task) -> Assignment:
 def action_of(task: Task, given: Assignment) -> Action:
     """The action as far as running it needs it."""
     action = Action(task.action, given.kind, task.step, given.args, e.UNDO_NONE, "", 0, 0.0)
-    action.run, action.key_suffix = given.run, given.key_suffix
+    action.run, action.key_suffix, action.origin = given.run, given.key_suffix, given.origin
     action.outcome, action.value, action.undo_attempts = given.outcome, given.value, given.undone
     return action
 
@@ -105,4 +107,5 @@ def current_of(lease: Lease, given: Assignment) -> Current:
         None,
         outcome,
         given.key_suffix,
+        given.origin,
     )
