@@ -47,7 +47,7 @@ reliability: $(VENV)/.ready-dev ## measure what docs/reliability.md tells, and w
 	@$(BIN)/python -m scripts.reliability --minutes $(MINUTES) $(ARGS)
 
 mutate: $(VENV)/.ready-mutate ## change the kernel and the committer, see what no test notices
-	@nice -n 19 $(BIN)/mutmut run --max-children $(JOBS) $(ARGS)
+	@nice -n 19 $(BIN)/python -m scripts.mutate --children $(JOBS) $(ARGS)
 	@$(BIN)/python -m scripts.mutation
 
 # ---------------------------------------------------------------- checks

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -163,16 +164,31 @@ def _mutation(found: dict[str, Any]) -> str:
     measured: dict[str, dict[str, int]] = found.get("mutation", {})
     total = Counter[str]()
     lines = []
-    for name, counts in sorted(measured.items()):
-        total.update(counts)
-        lines.append((f"[{name.removeprefix('amends/')}](../src/{name})", *_share(counts)))
-    if lines:
-        lines.append(("together", *_share(total)))
-    return _table(("module", "mutants", "killed", "share"), lines) if lines else NOT_MEASURED
+    for name in _mutated():
+        link = f"[{name.removeprefix('amends/')}](../src/{name})"
+        total.update(measured.get(name, {}))
+        lines.append((link, *_share(measured.get(name, {}))))
+    lines.append(("together", *_share(total)))
+    return _table(("module", "mutants", "tried", "killed", "share"), lines)
 
 
-def _share(counts: Mapping[str, int]) -> tuple[str, str, str]:
-    return f"{counts['mutants']:,}", f"{counts['killed']:,}", f"{counts['killed'] / counts['mutants']:.1%}"
+def _mutated() -> list[str]:
+    """The modules that `make mutate` changes. Those without a function have nothing that it could change."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
+    files = sorted(file for pattern in settings["only_mutate"] for file in ROOT.glob(pattern))
+    return [file.relative_to(ROOT / "src").as_posix() for file in files if _functions(file)]
+
+
+def _functions(file: Path) -> bool:
+    return file.suffix == ".py" and "def " in file.read_text(encoding="utf-8")
+
+
+def _share(counts: Mapping[str, int]) -> tuple[str, str, str, str]:
+    """Mutants; how many of them were tried and killed; what part of those tried was killed."""
+    mutants, tried, killed = (counts.get(name, 0) for name in ("mutants", "tried", "killed"))
+    if not tried:
+        return f"{mutants:,}" if mutants else "", NOT_MEASURED, "", ""
+    return f"{mutants:,}", "all" if tried == mutants else f"{tried:,}", f"{killed:,}", f"{killed / tried:.1%}"
 
 
 def _with(found: dict[str, Any]) -> str:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 import amends
-from amends.definition.registry import REGISTRY
 from amends.kernel import entries as e
-from amends.kernel.instance import Instance
-from amends.kernel.limits import Limits
 from tests.simulation.order.driver import snapshot
+from tests.unit.kernel.lives import Life
 
 news = amends.Signal[str]("order_in_rows.news")
 
@@ -49,54 +47,6 @@ async def listening(round: int = 1) -> None:
             await asyncio.sleep(9)
         await amends.continue_as_new(2)
     await news.receive()
-
-
-MADE: list[Instance] = []
-
-
-@pytest.fixture(autouse=True)
-def _discarded() -> Iterator[None]:
-    yield
-    while MADE:
-        MADE.pop().discard()
-
-
-def instance(saga: Any) -> Instance:
-    MADE.append(Instance("ab" * 16, "x", saga.name, saga.version, REGISTRY, Limits()))
-    return MADE[-1]
-
-
-class Life:
-    """An execution without a worker: what it is told becomes rows at once."""
-
-    def __init__(self, saga: Any, args: bytes = b"{}") -> None:
-        self.saga = saga
-        self.live = instance(saga)
-        self.rows: list[e.Row] = []
-        self.now = 100.0
-        self.tell(e.Started(e.Raw(args), python="3.11"))
-
-    def tell(self, *events: e.Event, later: float = 1.0) -> list[Any]:
-        self.now += later
-        decision = self.live.activate(list(events), self.now)
-        self.rows.append(self.live.seal(decision))
-        return decision.commands
-
-    def keep(self, *events: e.Event) -> None:
-        """A row that only keeps events (they could not be applied at once)."""
-        row = e.seal(self.live.position, self.now, list(events), [e.Defer()], self.live.checksum)
-        self.rows.append(row)
-        self.live.absorb(row, list(events))
-
-    def folded(self) -> Instance:
-        other = instance(self.saga)
-        other.fold(self.rows)
-        return other
-
-    def replayed(self) -> Instance:
-        other = instance(self.saga)
-        other.load(self.rows)
-        return other
 
 
 FAULT = e.Fault("OSError", "who knows")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from amends.clock import Clock
 from amends.store.kit.support import header, row
-from amends.store.port import Write
+from amends.store.pausing import Pause
+from amends.store.port import AuditRecord, Write
 from amends.store.postgres import PostgresStore, estates
 from amends.store.postgres.estates import BEAT, CATCH_UP, LEAST, SPREAD, Estates
 from tests.stores import execute, new_schema
@@ -184,6 +185,22 @@ def test_what_it_has_no_code_of_is_due_for_others(postgres: str, schema: str) ->
         assert [(claim.lost, claim.deaths) for claim in claims] == [(True, 1)] * 10
         for each in (store, other):
             await each.close()
+
+    asyncio.run(main())
+
+
+def test_what_is_paused_waits_for_the_end_of_that(postgres: str, schema: str) -> None:
+    async def main() -> None:
+        await one_that_died(postgres, schema, 10)
+        clock = Still()
+        store, me = await heir(postgres, schema, clock)
+        audit = AuditRecord(1.0, "pause", "ann", "pause")
+        await store.add_pause(Pause(namespace="default", saga="shop.order"), audit)
+        assert await store.claim(me, clock.now(), 100) == []
+        assert execute(postgres, f"SELECT DISTINCT owner FROM {schema}.executions") == [(None,)]
+        await store.end_pause("default", "shop.order", audit)
+        assert len(await store.claim(me, clock.now(), 100)) == 10
+        await store.close()
 
     asyncio.run(main())
 

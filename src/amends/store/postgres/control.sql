@@ -52,13 +52,15 @@ ORDER BY l.incarnation;
 -- name: retire
 UPDATE {schema}.fences SET retired = true WHERE incarnation = %(incarnation)s::bigint AND NOT retired;
 
--- From one that is retired to this one, or to whoever has the code of it. Several may take over at once: each takes what
--- no other is taking. A head is the position of the next row; `deaths` counts owners that died at the same head in a row.
+-- From one that is retired to this one, or to whoever may claim it. Several may take over at once: each takes what no
+-- other is taking. A head is the position of the next row; `deaths` counts owners that died at the same head in a row.
 -- name: inherit
 WITH {fence}, left_over AS MATERIALIZED (
-    SELECT e.num, NOT %(declared)s::boolean OR EXISTS (
+    SELECT e.num, (NOT %(declared)s::boolean OR EXISTS (
         SELECT FROM {schema}.served AS s
         WHERE s.incarnation = %(me)s::bigint AND s.saga = e.saga AND s.version = e.version
+    )) AND NOT EXISTS (
+        SELECT FROM {schema}.pauses AS p WHERE p.namespace = e.namespace AND p.saga IN ('', e.saga)
     ) AS mine
     FROM {schema}.executions AS e CROSS JOIN fence
     WHERE e.owner = %(dead)s::bigint
