@@ -67,6 +67,7 @@ class Killing:
             cancelling = []
             sagas, size = list(self.wanted.items()), len(self.wanted) // self.waves
             for wave in range(self.waves):
+                await self._make_ready()
                 handles = await start_all(client, dict(sagas[wave * size : (wave + 1) * size]))
                 self.handles += handles
                 cancelling.append(asyncio.create_task(self._cancel(handles)))
@@ -77,6 +78,9 @@ class Killing:
             ended = await all_end(self.handles)
             self.statuses = {id: status.status for id, status in ended.items()}
         assert self.shop.stop(last) == 0
+
+    async def _make_ready(self) -> None:
+        """What a wave needs before its sagas are started."""
 
     async def _one_life(self) -> None:
         """A worker lives until the book has grown by so many lines; one in four dies while it recovers."""

@@ -42,13 +42,18 @@ class OneOfTwo(Killing):
     def __init__(self, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
         self.living: list[Process] = []
+        self.before = 0  # lines in the book when the wave began
 
-    async def _one_life(self) -> None:
+    async def _make_ready(self) -> None:
+        """Both are there: one that waits for the other would be done with the wave."""
         while len(self.living) < 2:
             self.living.append(self.shop.start_worker(wait="", steps=self.steps))
         for worker in self.living:
             await until_so(lambda worker=worker: worker.said("working"), "the worker")
-        goal = self.shop.book.size() + self.chance.randint(5, 2 * len(self.wanted) // (3 * self.waves))
+        self.before = self.shop.book.size()
+
+    async def _one_life(self) -> None:
+        goal = self.before + self.chance.randint(5, 2 * len(self.wanted) // (3 * self.waves))
         await until_so(lambda: self.shop.book.size() >= goal, "the book to grow")
         statuses = [(await handle.status()).status for handle in self.handles]
         self.busy.append(sum(status not in FINAL for status in statuses))

@@ -32,7 +32,7 @@ from ..worker.resources import Resources
 from ..worker.settings import Settings
 from ..worker.worker import Worker
 from . import collector, crashes
-from .backend import Backend, Resident
+from .backend import Backend, Resident, must_be_call
 from .given import must_be_store, registry_of
 from .handle import Handle
 from .health import health as answering
@@ -342,6 +342,7 @@ class Engine:
     ) -> R:
         """`start`, then `Handle.result`; both in one wait, where this process does the work."""
         self._must_be_open()
+        must_be_call(call)
         worker = self._posts[0].taking(call.saga.name)
         if worker is None or self._backend.shared or self.codec is not None:
             return await (await self.start(call, id=id, attributes=attributes, subject=subject)).result()

@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AmendsError, Fenced, StoreBusy, StoreError
+from ..errors import AmendsError, CommitUnknown, Fenced, StoreBusy, StoreError
 from ..store.pausing import Pause
 from ..store.port import Store
 from ..worker.intake import intake
@@ -199,7 +199,7 @@ class Post:
         error = None if task.cancelled() else task.exception()
         if error is None or self._engine._closing:
             return
-        if not isinstance(error, (Fenced, StoreBusy)):  # these are told when it registers again
+        if not isinstance(error, (CommitUnknown, Fenced, StoreBusy)):  # told when it registers again
             _log.error("the engine's %s failed", task.get_name(), exc_info=error)
             error = AmendsError(f"internal task failed: {error!r}")
         if self.worker is not None and not self.worker.dead:

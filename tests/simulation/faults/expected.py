@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 
 from amends.kernel import entries as e
+from amends.kernel.forking import Forked
 from amends.kernel.holding import PauseRequested, ResumeRequested
 
 _RARE = {
@@ -13,9 +14,10 @@ _RARE = {
     e.Heed,
 }  # no program patches; rows that only keep events are read together with the next one; and few rows need to tell an order
 
-_INBOX_ONLY = {PauseRequested, ResumeRequested}  # never journaled
+# Never journaled; and nobody forks here (see tests/unit/engine/test_forking_random.py).
+_ELSEWHERE = {PauseRequested, ResumeRequested, Forked}
 EVENTS = {
-    f"event {kind.__struct_config__.tag}" for kind in typing.get_args(e.Event) if kind not in _INBOX_ONLY
+    f"event {kind.__struct_config__.tag}" for kind in typing.get_args(e.Event) if kind not in _ELSEWHERE
 }
 COMMANDS = {
     f"command {kind.__struct_config__.tag}" for kind in typing.get_args(e.Command) if kind not in _RARE

@@ -62,7 +62,7 @@ async def filled(engine: Engine) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Starters give up soon."""
-    monkeypatch.setattr(room, "PATIENCE", 0.05)
+    monkeypatch.setattr(room, "PATIENCE", 0.5)
 
 
 def test_a_start_waits_for_room(store: StoreGiven) -> None:
