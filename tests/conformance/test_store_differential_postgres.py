@@ -30,6 +30,13 @@ class PostgresSide(Side):
         await self.store._keeper.expire(self.me)
         self.retired.append(self.me)
         await self._register(25.0)
+        keeper = self.store._keeper
+        # Here the dead keep what they owned until it is claimed; as if this worker had no code of it.
+        declared, keeper.declared = keeper.declared, True
+        while keeper.inheritance() is not None:
+            assert await keeper.inherit(self.me, 1e18, 1000) == []
+            await asyncio.sleep(0.01)
+        keeper.declared = declared
 
 
 class Three:

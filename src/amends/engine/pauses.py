@@ -103,7 +103,7 @@ class Pauses:
         newest = await store.headers(Query(namespace=namespace, limit=_LOOKED_AT))
         raise UnknownName(
             f"no saga {name!r} is known here, and no execution of one is in the namespace {namespace!r}",
-            hint=_near(name, {*registered, *held, *(header.saga for header in newest)} - {""}),
+            hint=_near(name, held.union(header.saga for header in newest), registered),
         )
 
 
@@ -114,9 +114,11 @@ def _name(saga: str | Saga[..., Any]) -> str:
     return saga
 
 
-def _near(name: str, known: Collection[str]) -> str:
-    """Durable names are long: one that ends so is meant first."""
-    ending = sorted(each for each in known if each.endswith(f".{name}"))
-    if ending:
-        return f"did you mean {' or '.join(map(repr, ending[:3]))}?"
+def _near(name: str, stored: Collection[str], registered: Collection[str]) -> str:
+    """Durable names are long: one that ends so is meant first, and what is in the store before the rest."""
+    for known in (stored, registered):
+        ending = sorted(each for each in known if each.endswith(f".{name}"))
+        if ending:
+            return f"did you mean {' or '.join(map(repr, ending[:3]))}?"
+    known = {*stored, *registered} - {""}
     return did_you_mean(name, known) or "give the durable name, as `amends list` shows it"

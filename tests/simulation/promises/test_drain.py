@@ -99,7 +99,10 @@ def test_steps_that_wait_for_a_thread_are_not_run_for_the_sake_of_a_drain(real_w
             await begin(first, one)
             await world.book.begun("drain.plain")
             closing = asyncio.create_task(first.close())
-            await asyncio.sleep(0)  # the drain has begun
+            worker = first._worker
+            assert worker is not None
+            while not worker.draining:
+                await asyncio.sleep(0)
             go.set()
             await closing
         assert len(world.book.calls) == 1
