@@ -23,6 +23,19 @@ TABLES = ("executions", "journal", "inbox", "fences", "leases", "audit")
 class PostgresSide(Side):
     """A store whose workers die by their leases."""
 
+    async def _register(self, now: float) -> Any:
+        """Here the dead keep what they owned until it is claimed: let go of it, as if this worker had no
+        code of it."""
+        answer = await super()._register(now)
+        assert isinstance(self.store, PostgresStore)
+        keeper = self.store._keeper
+        declared, keeper.declared = keeper.declared, True
+        while keeper.inheritance() is not None:
+            assert await keeper.inherit(self.me, 1e18, 1000) == []
+            await asyncio.sleep(0.01)
+        keeper.declared = declared
+        return answer
+
     async def _crash(self) -> Any:
         assert isinstance(self.store, PostgresStore)
         self.store.abandon()
@@ -30,13 +43,6 @@ class PostgresSide(Side):
         await self.store._keeper.expire(self.me)
         self.retired.append(self.me)
         await self._register(25.0)
-        keeper = self.store._keeper
-        # Here the dead keep what they owned until it is claimed; as if this worker had no code of it.
-        declared, keeper.declared = keeper.declared, True
-        while keeper.inheritance() is not None:
-            assert await keeper.inherit(self.me, 1e18, 1000) == []
-            await asyncio.sleep(0.01)
-        keeper.declared = declared
 
 
 class Three:
