@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 
 import amends
-from amends import Handle, Refused, Rejected, Settings, Signal, saga
+from amends import Engine, Handle, Refused, Rejected, Settings, Signal, saga
 from amends.worker.dispatcher import Dispatcher
 from amends.worker.live import Live
 from amends.worker.pausing import Pausing
@@ -48,6 +48,41 @@ def around(inner: Any) -> Any:
         return found
 
     return outer
+
+
+def going_back(world: World, go: asyncio.Event) -> Any:
+    """The third step fails; what undoes the second answers once it may."""
+
+    async def no(call: Call) -> None:
+        raise Rejected("no")
+
+    async def slowly(call: Call) -> None:
+        await go.wait()
+
+    first = world.book.step("pausing.first")
+    second = world.book.step("pausing.second", undo=[slowly])
+    third = world.book.step("pausing.third", no)
+
+    @saga(name="pausing.back")
+    async def back() -> None:
+        await first("a")
+        await second("b")
+        await third("c")
+
+    return back
+
+
+async def crashes_in(world: World, engine: Engine, doing: Coroutine[Any, Any, None]) -> bool:
+    """Does the engine's process die as it does this? If it does not, the engine is closed."""
+    crashed = engine._store.crashed  # type: ignore[attr-defined]
+    task, down = asyncio.create_task(doing), asyncio.create_task(crashed.wait())
+    await asyncio.wait([task, down], return_when=asyncio.FIRST_COMPLETED)
+    fell = bool(crashed.is_set())
+    for each in (task, down):
+        each.cancel()
+    await asyncio.gather(task, down, return_exceptions=True)
+    await (world.crash(engine) if fell else engine.close())
+    return fell
 
 
 async def paused(handle: Handle[Any]) -> amends.Status:
@@ -239,24 +274,8 @@ def test_an_end_can_be_asked_for_in_a_pause(world: World, how: str) -> None:
 
 def test_the_way_back_can_be_paused(world: World) -> None:
     async def main() -> None:
-        async def no(call: Call) -> None:
-            raise Rejected("no")
-
         go = asyncio.Event()
-
-        async def slowly(call: Call) -> None:
-            await go.wait()
-
-        first = world.book.step("pausing.first")
-        second = world.book.step("pausing.second", undo=[slowly])
-        third = world.book.step("pausing.third", no)
-
-        @saga(name="pausing.back")
-        async def back() -> None:
-            await first("a")
-            await second("b")
-            await third("c")
-
+        back = going_back(world, go)
         async with world.engine(back) as engine:
             handle = await engine.start(back(), id="p")
             await world.book.begun("pausing.second", "undo")
@@ -380,17 +399,8 @@ def interrupted(worlds: Callable[[], World], crash: int, when: str) -> bool:
             await handle.resume()
             await handle.result()
 
-        task = asyncio.create_task(step_by_step())
-        down = asyncio.create_task(wire.crashed.wait())
-        await asyncio.wait([task, down], return_when=asyncio.FIRST_COMPLETED)
-        fell = wire.crashed.is_set()
-        for each in (task, down):
-            each.cancel()
-        await asyncio.gather(task, down, return_exceptions=True)
-        if not fell:
-            await engine.close()
+        if not await crashes_in(world, engine, step_by_step()):
             return False
-        await world.crash(engine)
         go.set()
         async with world.engine(two) as second:
             again = await second.start(two(), id="p")

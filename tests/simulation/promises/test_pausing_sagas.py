@@ -13,7 +13,6 @@ import amends
 from amends import (
     Engine,
     Handle,
-    Rejected,
     Resource,
     Settings,
     Signal,
@@ -28,7 +27,7 @@ from amends.store.port import AuditRecord
 from amends.worker.holds import Holds
 
 from .book import Call
-from .test_pausing import around, steps, two_steps
+from .test_pausing import around, crashes_in, going_back, steps, two_steps
 from .world import World
 
 heard: Signal[str] = Signal("holding.heard")
@@ -247,33 +246,17 @@ def test_timers_retries_and_deadlines_go_on_by_the_clock(world: World) -> None:
 
 def test_the_way_back_stands_still_too(world: World) -> None:
     async def main() -> None:
-        async def no(call: Call) -> None:
-            raise Rejected("no")
-
         go = asyncio.Event()
-
-        async def slowly(call: Call) -> None:
-            await go.wait()
-
-        first = world.book.step("holding.first")
-        second = world.book.step("holding.second", undo=[slowly])
-        third = world.book.step("holding.third", no)
-
-        @saga(name="holding.back")
-        async def back() -> None:
-            await first("a")
-            await second("b")
-            await third("c")
-
+        back = going_back(world, go)
         async with world.engine(back) as engine:
             handle = await engine.start(back(), id="p")
-            await world.book.begun("holding.second", "undo")
+            await world.book.begun("pausing.second", "undo")
             await engine.pauses.pause(back, reason="not now")
             await world.passes(1)
             go.set()
             await given_up(engine)
             await world.passes(60)
-            assert [call.name for call in world.book.calls if call.direction == "undo"] == ["holding.second"]
+            assert [call.name for call in world.book.calls if call.direction == "undo"] == ["pausing.second"]
             await engine.pauses.resume(back)
             assert (await handle.outcome()).status == "compensated"
         world.book.audit()
@@ -527,17 +510,8 @@ def interrupted(worlds: Callable[[], World], crash: int, when: str) -> bool:
             await engine.pauses.resume(two)
             await handle.result()
 
-        task = asyncio.create_task(step_by_step())
-        down = asyncio.create_task(wire.crashed.wait())
-        await asyncio.wait([task, down], return_when=asyncio.FIRST_COMPLETED)
-        fell = wire.crashed.is_set()
-        for each in (task, down):
-            each.cancel()
-        await asyncio.gather(task, down, return_exceptions=True)
-        if not fell:
-            await engine.close()
+        if not await crashes_in(world, engine, step_by_step()):
             return False
-        await world.crash(engine)
         go.set()
         async with world.engine(two) as second:
             await second.pauses.resume(two)
