@@ -76,7 +76,7 @@ def test_another_takes_over_when_the_owner_is_gone_and_not_before(world: World, 
                 await first.close()
             else:
                 await world.crash(first)
-                await second.store._keeper.bury(world.clock.now())  # type: ignore[attr-defined]
+                await second.store._keeper.find_estates(world.clock.now())  # type: ignore[attr-defined]
             for number in range(5):
                 assert await second.handle(shop, f"{number}").result() == "done"
 
@@ -103,7 +103,7 @@ def test_one_after_the_other_goes_and_the_last_has_it_all(world: World) -> None:
             assert (await world.header(f"{number}")).owner == incarnation(engine)
             if number % 2:
                 await world.crash(engine)
-                await last.store._keeper.bury(world.clock.now())  # type: ignore[attr-defined]
+                await last.store._keeper.find_estates(world.clock.now())  # type: ignore[attr-defined]
             else:
                 await engine.close()
         for number in range(5):

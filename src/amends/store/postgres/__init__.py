@@ -59,11 +59,11 @@ round trip too, so the same promise holds behind PgBouncer, where asyncpg needs 
 hosts and `target_session_attrs` for failover; and transactional steps get the same driver's blocking half.
 
 Modules, from the bottom: `literals`, `columns` (how values travel), `statement` (SQL by name, and put
-together), `faults` (what errors mean), `link` (one connection), `schema`, `keeper` (leases and burials),
-`listening`, `commit` and `sift` (the hot path, and what happens when a row is bad), `mail` (group commit for
-clients), `transact` (a step's own SQL), `reading`, `keys` (of envelopes), and the sides of the port,
-`worker_side`, `client_side`, `queueing` and `pausing`, on a common `core`; `placement` and `placed`, for a
-server that is one of several (`store.places`).
+together), `faults` (what errors mean), `link` (one connection), `schema`, `keeper` (leases), `estates` (how
+fast what the dead owned is taken over), `listening`, `commit` and `sift` (the hot path, and what happens
+when a row is bad), `mail` (group commit for clients), `transact` (a step's own SQL), `reading`, `keys` (of
+envelopes), and the sides of the port, `worker_side`, `client_side`, `queueing` and `pausing`, on a common
+`core`; `placement` and `placed`, for a server that is one of several (`store.places`).
 """
 
 from __future__ import annotations

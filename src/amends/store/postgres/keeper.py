@@ -43,8 +43,8 @@ AT_ONCE = 1000  # executions given to others in one transaction
 
 
 class Keeper:
-    """Renews one incarnation's lease, and buries the dead. `found` is called when executions became due;
-    `owned` says how many are owned here."""
+    """Renews one incarnation's lease, and takes over from the dead. `found` is called when there is something
+    to claim; `owned` says how many are owned here."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Keeper:
                     _log.error("worker incarnation %d has been retired by others", incarnation)
                     self.fenced = True
                     return
-                died = await self.bury(self._clock.now())
+                died = await self.find_estates(self._clock.now())
                 if await self.adopt(incarnation) or died:
                     self._found()
             except (Lost, StoreError, psycopg.Error) as error:
@@ -138,7 +138,7 @@ class Keeper:
         """Let a lease run out at once: its owner goes without having retired."""
         await self._link.fetch(self._sql["expire"], {"me": incarnation})
 
-    async def bury(self, now: float) -> bool:
+    async def find_estates(self, now: float) -> bool:
         """Retire whose lease has run out. Did they leave anything to take over?"""
         await self._link.fetch(self._sql["retire_the_dead"], {})
         unburied = {row[0] for row in await self._link.fetch(self._sql["unburied"], {})}

@@ -28,7 +28,7 @@ class WorkerPart(Core):
     """The worker's side of the port."""
 
     async def register(self, now: float, *, wait: bool) -> int | None:
-        """Begin an incarnation, after burying the dead. Any number of workers serve one database.
+        """Begin an incarnation, after looking for the dead. Any number of workers serve one database.
 
         None: this object has an incarnation already; with `wait`, not before it is retired.
         """
@@ -38,7 +38,7 @@ class WorkerPart(Core):
                 return None
             await asyncio.sleep(_STANDBY_POLL)
         try:
-            await self._keeper.bury(now)
+            await self._keeper.find_estates(now)
             incarnation = await self._keeper.register(self._place())
         except Exception as error:
             raise self._said(error) from error
