@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from amends.errors import Fenced, SchemaMismatch
+from amends.errors import Fenced, SchemaMismatch, StoreBusy
 from amends.store import kit
 from amends.store.postgres import PostgresStore
 from amends.store.postgres.reading import HEADER
-from amends.store.postgres.schema import migrations
+from amends.store.postgres.schema import LOCK, migrations
 from amends.store.postgres.statement import read, statements
 from tests.stores import execute, new_schema, subject
 
@@ -198,3 +198,31 @@ def test_several_migrate_at_once(postgres: str) -> None:
 
         asyncio.run(main())
         assert execute(postgres, f"SELECT count(*) FROM {schema}.schema") == [(len(migrations()),)]
+
+
+def test_who_migrates_is_waited_for_and_tables_only_for_patience(postgres: str) -> None:
+    """Another's migration takes as long as it takes; what locks a table for long is somebody else's, and is told."""
+    import psycopg
+
+    with (
+        new_schema(postgres) as schema,
+        psycopg.connect(postgres) as other,
+        psycopg.connect(postgres) as third,
+    ):
+
+        async def main() -> None:
+            store = PostgresStore(postgres, schema=schema, unsafe=True, patience=0.1)
+            other.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+            opening = asyncio.ensure_future(store.open())
+            await asyncio.sleep(0.5)
+            assert not opening.done(), "it waits for longer than its patience"
+            other.rollback()
+            await opening
+            await store.close()
+            execute(postgres, f"DROP SCHEMA {schema} CASCADE")
+            third.execute(f"CREATE SCHEMA {schema}")
+            with pytest.raises(StoreBusy, match="lock timeout"):
+                await store.open()
+            third.rollback()
+
+        asyncio.run(main())

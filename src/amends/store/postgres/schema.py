@@ -14,7 +14,7 @@ from ...errors import SchemaMismatch
 from .link import Link, Run
 from .statement import read
 
-_LOCK = 0x616D656E6473  # "amends"
+LOCK = 0x616D656E6473  # "amends"
 _PRESENT = "SELECT to_regclass(%(table)s::text) IS NOT NULL"
 
 
@@ -40,7 +40,7 @@ async def bring_up_to_date(link: Link, schema: str) -> None:
         return
 
     async def migrate(run: Run) -> None:
-        await run("SELECT pg_advisory_xact_lock(%(key)s)", {"key": _LOCK})
+        await _turn(run)
         await run(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         await run(
             f"CREATE TABLE IF NOT EXISTS {schema}.schema (version integer PRIMARY KEY, name text NOT NULL)"
@@ -54,6 +54,14 @@ async def bring_up_to_date(link: Link, schema: str) -> None:
                 await run(record, {"number": number, "name": name})
 
     await link.transact(migrate)
+
+
+async def _turn(run: Run) -> None:
+    """Wait until no other process migrates, however long that is: `patience` is for what holds the tables."""
+    patience = (await run("SELECT current_setting('lock_timeout')"))[0][0]
+    await run("SET LOCAL lock_timeout = 0")
+    await run("SELECT pg_advisory_xact_lock(%(key)s)", {"key": LOCK})
+    await run("SELECT set_config('lock_timeout', %(patience)s, true)", {"patience": patience})
 
 
 def _check(present: int, known: int, schema: str) -> bool:
