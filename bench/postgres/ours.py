@@ -50,7 +50,9 @@ async def pause(seconds: float) -> None:
 
 
 @saga(name="bench.pausing")
-async def pausing(steps: int, seconds: float) -> None:
+async def pausing(steps: int, seconds: float, first: float = 0.0) -> None:
+    if first:
+        await pause(first)
     for _ in range(steps):
         await pause(seconds)
 
@@ -145,11 +147,20 @@ async def claims(url: str, schema: str, begin: float) -> dict[str, Any]:
 
 
 async def serve(url: str, schema: str, count: int, steps: int, seconds: float, start: bool) -> None:
-    """Work until killed. start: begin by starting so many sagas that are in flight all at once."""
+    """Work until killed. start: begin by starting so many sagas that are in flight all at once.
+
+    However fast they are started, their first steps end evenly, within `seconds`; so all that follow do.
+    """
     settings = Settings(live=count + 1000, steps=count + 1000, resident=count + 1000)
     async with Engine(PostgresStore(url, schema=schema, lease=5.0), sagas=SAGAS, settings=settings) as engine:
+        even = time.monotonic() + seconds
+
+        async def one(number: int) -> None:
+            first = max(0.0, even + seconds * number / count - time.monotonic())
+            await engine.start(pausing(steps, seconds, first))
+
         if start:
-            await in_flight(count, 500, lambda n: engine.start(pausing(steps, seconds)), Window())
+            await in_flight(count, 500, one, Window())
         print("started", flush=True)
         await asyncio.Event().wait()
 
