@@ -9,9 +9,9 @@ survives.
 is forked off for each mutant (mutmut's `ForkRunner`), which runs that mutant's tests among those
 collected and ends at the first that fails: a tenth of a second for most.
 
-Two passes. Most mutants are noticed by some test that takes milliseconds, so first each meets a quick
-selection; then those that lived through it (mutmut's status "suspicious") meet all the rest. Only what
-lives through both survives.
+Three passes. Most mutants are noticed by some test that takes milliseconds, so first each meets a quick
+selection; those that lived through it (mutmut's status "suspicious") meet more, and what is left then all
+the rest. Only what lives through all of them survives.
 
 A mutant that hangs would keep its process for mutmut's own limit: minutes, where many tests come through
 its function. So each test has a limit of its own, far above what it takes; a thread then ends the
@@ -45,14 +45,14 @@ from mutmut.utils.file_utils import change_cwd, copy_also_copy_files, copy_src_d
 from mutmut.utils.format_utils import mangled_name_from_mutant_name
 from mutmut.workers.isolation import ForkRunner, get_mutant_runner
 
-QUICK_TESTS, QUICK_SECONDS = 30, 0.5
-"""The quick selection: so many tests at most, that together take no longer."""
+PASSES = ((30, 0.5), (600, 6.0))
+"""The first passes: so many tests at most, that together take no longer (seconds). All others come last."""
 
 BESIDE = 3
 """So many of each test file come before the next ones of any: files look at different things."""
 
 SURVIVED, KILLED, QUICK = 0, 1, 35
-"""Exit codes, as mutmut reads them. 35: lived through the quick tests, has not met the rest."""
+"""Exit codes, as mutmut reads them. 35: lived through a pass, has not met the rest."""
 
 LEAST_SECONDS, TIMES = 6.0, 20.0
 """A test may take that many times what it took unchanged, and at least so many seconds."""
@@ -113,17 +113,16 @@ class Trying:
         _assertions.assertrepr_compare = lambda *_, **__: iter(())  # nobody reads why
         items = {item.nodeid: item for item in session.items}
         with change_cwd(self.root):
-            self._try(items, lambda code: bool(self.names) or code is None, quick=True)
-            self._try(items, lambda code: code == QUICK, quick=False)
+            self._try(items, lambda code: bool(self.names) or code is None, 0)
+            for number in range(1, len(PASSES) + 1):
+                self._try(items, lambda code: code == QUICK, number)
         return True
 
-    def _try(
-        self, items: dict[str, pytest.Item], wanted: Callable[[int | None], bool], *, quick: bool
-    ) -> None:
-        """Those whose last exit code is wanted, on the quick tests or on the rest of theirs."""
+    def _try(self, items: dict[str, pytest.Item], wanted: Callable[[int | None], bool], number: int) -> None:
+        """Those whose last exit code is wanted, on their tests of one pass."""
         mutants, files = mutmut.collect_source_file_mutation_data(mutant_names=self.names)
         by_name = {name: data for data, name, code in mutants if wanted(code)}
-        runner = ForkRunner(self.children, Tests(items, quick=quick))
+        runner = ForkRunner(self.children, Tests(items, number))
         said = 0.0
         for name in by_name:
             while not runner.has_capacity():
@@ -155,9 +154,9 @@ class Ends:
 class Tests(TestRunner):
     """Runs collected tests in a process of its own, which a test may end at any time."""
 
-    def __init__(self, items: dict[str, pytest.Item], *, quick: bool) -> None:
+    def __init__(self, items: dict[str, pytest.Item], number: int) -> None:
         self.items = items
-        self.quick = quick
+        self.number = number
 
     def run_tests(self, *, mutant_name: str | None, tests: Iterable[str]) -> int:
         assert mutant_name
@@ -166,8 +165,8 @@ class Tests(TestRunner):
         os.chdir("mutants")
         if files := AT_IMPORT.get(mangled_name_from_mutant_name(mutant_name)):
             return _in_a_new_python(mutant_name, files)
-        quick, rest = selection(list(tests))
-        items = [self.items[test] for test in (quick if self.quick else rest)]
+        passes = portions(list(tests))
+        items = [self.items[test] for test in passes[self.number]]
         for item, following in zip(items, [*items[1:], None], strict=True):
             limit = max(LEAST_SECONDS, TIMES * state().duration_by_test[item.nodeid])
             item.add_marker(pytest.mark.timeout(limit, method="thread"), append=False)
@@ -175,7 +174,7 @@ class Tests(TestRunner):
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             except BaseException:  # noqa: BLE001 - the mutant broke pytest; and this process must not go on as its parent
                 os._exit(KILLED)
-        return QUICK if self.quick and rest else SURVIVED
+        return QUICK if any(passes[self.number + 1 :]) else SURVIVED
 
 
 def _in_a_new_python(mutant: str, tests: list[str]) -> int:
@@ -188,8 +187,8 @@ def _in_a_new_python(mutant: str, tests: list[str]) -> int:
     return KILLED if done.returncode else SURVIVED
 
 
-def selection(tests: list[str]) -> tuple[list[str], list[str]]:
-    """The quick tests, a few of each file and the fastest first, and the rest of them."""
+def portions(tests: list[str]) -> list[list[str]]:
+    """The tests of each pass: a few of each file and the fastest first; within a pass the fastest first."""
     took = state().duration_by_test
     seen = Counter[str]()
     ranked: list[tuple[int, float, str]] = []
@@ -197,14 +196,18 @@ def selection(tests: list[str]) -> tuple[list[str], list[str]]:
         file = test.partition("::")[0]
         ranked.append((seen[file] // BESIDE, took[test], test))
         seen[file] += 1
-    quick: list[str] = []
-    seconds = 0.0
-    for _, each, test in sorted(ranked):
-        if len(quick) < QUICK_TESTS and seconds + each <= QUICK_SECONDS:
-            quick.append(test)
-            seconds += each
-    left = set(tests) - set(quick)
-    return quick, [test for _, _, test in sorted(ranked, key=lambda it: it[1:]) if test in left]
+    left = [test for _, _, test in sorted(ranked)]
+    made = []
+    for most, limit in PASSES:
+        chosen, seconds = [], 0.0
+        for test in left:
+            if len(chosen) < most and seconds + took[test] <= limit:
+                chosen.append(test)
+                seconds += took[test]
+        made.append(chosen)
+        done = set(chosen)
+        left = [test for test in left if test not in done]
+    return [sorted(each, key=lambda test: (took[test], test)) for each in [*made, left]]
 
 
 if __name__ == "__main__":
