@@ -1,11 +1,11 @@
 """Takeover: many sagas in flight, all of one worker, which is killed; another, which stands by, takes all of
 them.
 
-Each saga runs steps that take so many seconds and end evenly, so the steady load is in flight / seconds.  What the
-participants see is counted from the journals: a step's end is a row.  What the database does is counted by
-the server: rows written and transactions a second.  "All claimed" is read from the store: of what is open,
-nothing is the dead worker's, or nobody's, any more.  The bar on the load is formed from the server's rows
-written a second, the busiest second of the takeover against the mean of the steady time.
+Each saga runs steps that take so many seconds and end evenly, so the steady load is in flight / seconds.
+What the participants see is counted from the journals: a step's end is a row.  What the database does is
+counted by the server: rows written and transactions a second.  "All claimed" is read from the store: of
+what is open, nothing is the dead worker's, or nobody's, any more.  The bar on the load is formed from the
+server's rows written a second, the busiest second of the takeover against the mean of the steady time.
 """
 
 from __future__ import annotations
