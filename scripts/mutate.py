@@ -62,7 +62,10 @@ AT_IMPORT = {
     "amends.kernel.compat.x__reroute": ["tests/unit/kernel"],
     "amends.kernel.compat.x__replace": ["tests/unit/kernel"],
     "amends.kernel.foreign.x_forbid": ["tests/unit/kernel/test_loop_foreign.py"],
-    "amends.kernel.foreign.x__refusal": ["tests/unit/kernel/test_loop_foreign.py"],
+    "amends.kernel.foreign.x__refusal": [
+        "tests/unit/kernel/test_loop_foreign.py",
+        "tests/unit/kernel/test_foreign.py",
+    ],
 }
 """Functions that run when their module is imported, and the tests that look at what they made."""
 
