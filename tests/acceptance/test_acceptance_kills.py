@@ -91,9 +91,9 @@ class Killing:
             goal = before + self.chance.randint(5, 2 * len(self.wanted) // (3 * self.waves))
             await until_so(lambda: self.shop.book.size() >= goal, "the book to grow")
         await asyncio.sleep(self.chance.uniform(0.0, 0.3) ** 2)
+        self.shop.kill(worker)  # before anybody asks: hundreds of answers take a busy machine seconds
         unfinished = [h for h in self.handles if (await h.status()).status not in FINAL]
         self.busy.append(len(unfinished))
-        self.shop.kill(worker)
 
     async def _cancel(self, handles: list[Handle[Any]]) -> None:
         """Cancel those that are meant to be, a few at a time, whether a worker lives or not."""
