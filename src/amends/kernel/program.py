@@ -155,34 +155,41 @@ class Program(Run):
         id, scope = self._place()
         task: Any = self._task()
         self.instance.issue(e.EnterScope(id, scope))
-        task.scope = f"{scope}/{id}"
+        task.scope = self.scopes[id] = f"{scope}/{id}"
         return id
 
     def leave_savepoint(self, id: str) -> None:
-        """Back to the scope around it."""
+        """Back to the scope around it.
+
+        A savepoint of an async generator may be left in a task that is not in it (whoever closes the
+        generator): that one's scope is its own.
+        """
         task: Any = self._task()
-        if task is not None and not self.loop.dead:
-            task.scope = task.scope.rpartition("/")[0]
+        if self.loop.dead:
+            return
+        scope = self.scopes.pop(id)
+        if task is not None and task.scope == scope:
+            task.scope = scope.rpartition("/")[0]
 
     def roll_back(self, id: str) -> Future[None]:
         """Undo what was done inside; nothing to do where all will be undone (or nothing) anyway."""
         future = self._action_future(f"rollback {id}", None)
         if self.loop.dead:
             return future
-        task = self._task()
+        begin = partial(self._begin_rollback, id, self.scopes[id], self._task(), future)
         if self.ledger.asking:
-            self._hold_back(future, lambda: self._begin_rollback(id, task, future), always=True)
+            self._hold_back(future, begin, always=True)
         else:
-            self._begin_rollback(id, task, future)
+            begin()
         return future
 
-    def _begin_rollback(self, id: str, task: Any, future: ActionFuture) -> None:
+    def _begin_rollback(self, id: str, scope: str, task: Any, future: ActionFuture) -> None:
         if self.ledger.doomed or self.ledger.pivoted or self.ledger.phase != "forward":
             del self.futures[future.action]
             future.set_result(None)
         else:
             self.instance.issue(e.RollBack(id))
-            rollback = Rollback(task.scope, task, future)
+            rollback = Rollback(scope, task, future)
             self.instance.rollbacks.append(rollback)
             for inner in rollback.running(self):
                 inner.cancel("the savepoint is rolled back")

@@ -95,6 +95,7 @@ class Run:
         self.held_back: list[tuple[SagaFuture, bool, Callable[[], None]]] = []
         self.next_args: Any = None
         self.answers: dict[str, bool] = {}
+        self.scopes: dict[str, str] = {}  # of savepoints, until they are left
         run = instance.ledger.run
         self.prefix = f"{run}:" if run else ""
         self.loop.prefix = self.prefix
@@ -297,6 +298,8 @@ class Run:
             if waiting.done():
                 continue
             if self.ledger.closing and not always:
+                if type(waiting) is ActionFuture:
+                    self.futures.pop(waiting.action, None)
                 _cancel_future(waiting)
             else:
                 begin()
@@ -311,7 +314,8 @@ class Run:
         if future.call is None:
             return
         action = self.ledger.actions.get(future.action)
-        if action is None:
+        if action is None:  # held back, and now it never begins
+            self.futures.pop(future.action, None)
             future.give_up()
         else:
             self.instance.interrupt(action, future)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
@@ -170,6 +171,44 @@ def test_a_generator_may_be_left_in_its_savepoint_where_no_task_runs(
     life(leaves)
     assert kept == []
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_generator_that_is_left_in_its_savepoint_by_another_task_changes_nothing_of_that_one(
+    fails: bool,
+) -> None:
+    async def items() -> AsyncIterator[int]:
+        async with amends.savepoint():
+            amends.undo_with(pay, 1)
+            yield 1
+
+    async def enters(kept: list[Any]) -> None:
+        await anext(kept[0])
+
+    async def leaves() -> None:
+        kept: list[Any] = [items()]
+        await asyncio.create_task(enters(kept))
+        async with amends.savepoint():
+            amends.undo_with(pay, 2)
+            if fails:
+                with contextlib.suppress(OSError):
+                    await kept[0].athrow(OSError("thrown in"))
+            kept.clear()
+            amends.undo_with(pay, 3)
+            await pay()
+
+    leaving = life(leaves)
+    if fails:
+        first, second = leaving.wrote(e.UndoWith)
+        (back,) = leaving.wrote(e.RollBack)
+        assert f"{first.scope}".endswith(f"/{back.id}")
+        (undone,) = leaving.wrote(e.Undo)
+        assert undone.id == first.id, "what was done inside, and nothing else"
+        leaving.tell(e.Undone(first.id))
+        (third,) = leaving.wrote(e.UndoWith)
+    else:
+        _, second, third = leaving.wrote(e.UndoWith)
+    assert second.scope == third.scope != ""
 
 
 # ---------------------------------------------------------------- what is too large, too many, too deep

@@ -210,3 +210,22 @@ def test_once_refused_after_a_cancel_the_errors_of_savepoints_go_on() -> None:
     asking.tell(CANCEL)
     assert asking.begun(REFUSED) == []
     assert asking.told.count(("OSError", "in the savepoint")) == 2
+
+
+@pytest.mark.parametrize("answer", [None, REFUSED])
+def test_what_was_cancelled_while_it_waited_is_not_in_flight(answer: e.Event | None) -> None:
+    """Cancelled by the saga before the answer, or with all of it at the answer: no limit counts it any more."""
+    asking = Asking(a_step, a_child, a_step)
+    asking.wake()
+    program = asking.live.program
+    assert program is not None
+    assert len(program.futures) == 3
+    if answer is None:
+        with program.loop:
+            for task in asking.tasks:
+                task.cancel()
+            program.loop.drain()
+    else:
+        asking.tell(CANCEL, answer)
+    assert len(asking.told) >= 3, "each has heard of it"
+    assert program.futures == {}
