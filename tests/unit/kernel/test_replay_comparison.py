@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -54,6 +55,17 @@ async def refund_by_hand(cents: int, note: str = "none") -> None: ...
 @amends.saga(name="comparison.failing")
 async def failing() -> None:
     raise OSError("today's text")
+
+
+@amends.saga(name="comparison.leaving")
+async def leaving() -> int:
+    task = asyncio.create_task(paying_later())
+    await pay(1)
+    return 7 if not task.done() else 0
+
+
+async def paying_later() -> None:
+    await pay(5)
 
 
 Change = Callable[[list[Any]], list[Any]]
@@ -179,6 +191,36 @@ def test_a_return_value_is_the_journals() -> None:
     assert bytes(life.live.ledger.value) == b"5"
     assert bytes(loaded(life, change).ledger.value) == b"6"
     assert [type(command) for command in seen] == [e.Return, e.Finish]
+
+
+def test_while_the_rest_of_it_settles_the_return_value_is_the_journals_as_well() -> None:
+    """Then the row is replayed, not folded: the execution has not ended."""
+    life = Life(leaving)
+    body, later = life.wrote(e.RunStep)
+    life.tell(e.Completed(body.id, Raw(b"1")))
+    assert life.wrote() == [e.Return(Raw(b"7")), e.Interrupt(later.id)]
+    assert bytes(life.live.ledger.value) == b"7"
+    other = loaded(life, lambda commands: [e.Return(Raw(b"8")), *commands[1:]])
+    assert bytes(other.ledger.value) == b"8"
+    assert other.ledger.actions[later.id].interrupted
+
+
+def test_a_step_that_differs_in_its_undo_alone_is_the_same_and_keeps_it() -> None:
+    life = told(paying)
+    (mine,) = e.decode_commands(life.rows[-1].commands)
+    other = loaded(life, lambda _: [e.RunStep("1", "comparison.pay", mine.args, e.UNDO_IRREVERSIBLE)])
+    assert other.ledger.actions["1"].undo == e.UNDO_IRREVERSIBLE
+
+
+def test_shown_may_be_what_has_no_id() -> None:
+    assert shown(told(paying), lambda _: [e.Patch("earlier")]) == ('["patched","earlier"]', RUN)
+
+
+def test_rows_of_an_earlier_run_are_not_compared_with_todays_code() -> None:
+    life = told(again, e.Started(Raw(b'{"round":2,"note":"none"}'), 1, python="3.11"))
+    assert life.live.ledger.run == 1
+    other = loaded(life, lambda commands: [e.Patch("of an earlier release"), *commands], row=0)
+    assert other.ledger.run == 1
 
 
 def test_why_it_failed_may_be_told_otherwise_but_not_whether() -> None:
