@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,15 @@ Contestant = Callable[[Path], Result]
 
 
 def interleave(
-    rounds: int, contestants: Mapping[str, Contestant], out: dict[str, str] | None = None
+    rounds: int,
+    contestants: Mapping[str, Contestant],
+    needed: Collection[str] | None = None,
+    out: dict[str, str] | None = None,
 ) -> dict[str, list[Result]]:
     """Every contestant once per round, in the given order. Raises `ProbeFailed`.
 
-    With `out`, one that fails or hangs is out of all rounds, and noted there with the reason; the others
-    go on. Whose absence means that nothing can be compared is for the caller to say.
+    With `needed` (default: all), any other that fails or hangs is out of all rounds, and noted in `out`
+    with the reason; the others go on.
     """
     results: dict[str, list[Result]] = {name: [] for name in contestants}
     for _ in range(rounds):
@@ -28,10 +31,11 @@ def interleave(
                 try:
                     results[name].append(contestants[name](shared))
                 except ProbeFailed as error:
-                    if out is None:
+                    if needed is None or name in needed:
                         raise
-                    out[name] = str(error).strip()
                     del results[name]
+                    if out is not None:
+                        out[name] = str(error).strip()
     return results
 
 
