@@ -289,6 +289,13 @@ def _nobody() -> None:
     """Without a worker in this process nobody looks."""
 
 
+def ask_again_in_time(backend: Backend, waiter: asyncio.Future[Any]) -> asyncio.TimerHandle | None:
+    """Another worker may take what is waited for, and end it unheard: so who waits asks again in time."""
+    if not backend.shared:
+        return None
+    return waiter.get_loop().call_later(POLL_CEILING, _look_again, waiter)
+
+
 def _look_again(waiter: asyncio.Future[Any]) -> None:
     if not waiter.done():
         waiter.set_result(None)

@@ -32,7 +32,7 @@ from ..worker.resources import Resources
 from ..worker.settings import Settings
 from ..worker.worker import Worker
 from . import collector, crashes
-from .backend import Backend, Resident, must_be_call
+from .backend import Backend, Resident, ask_again_in_time, must_be_call
 from .given import must_be_store, registry_of
 from .handle import Handle
 from .health import health as answering
@@ -344,16 +344,19 @@ class Engine:
         self._must_be_open()
         must_be_call(call)
         worker = self._posts[0].taking(call.saga.name)
-        if worker is None or self._backend.shared or self.codec is not None:
+        if worker is None or len(self._posts) > 1 or self.codec is not None:
             return await (await self.start(call, id=id, attributes=attributes, subject=subject)).result()
         await hold_back(self._backend, self.queues, call, id)
         header = await self._header_for(call, id, attributes, subject)
         self._registry.add_saga(call.saga)
         ended = self._backend.expect(header.id)
+        timer = ask_again_in_time(self._backend, ended)
         try:
             worker.loader.start(header, ended, tell_acceptance=False)
             found = await ended
         finally:
+            if timer is not None:
+                timer.cancel()
             self._backend.forget(header.id, ended)
         if isinstance(found, Header) and found.uid == header.uid:
             return result_of(found, call.saga).unwrap()

@@ -473,3 +473,8 @@ class Shared(Store, Protocol):
 def is_shared(store: Store) -> TypeGuard[Shared]:
     """May several workers serve it at the same time?"""
     return getattr(store, "shared", False)
+
+
+def commits_aside(store: Store) -> bool:
+    """Does somebody else carry out what it commits, while this process can go on (``aside = True``)?"""
+    return getattr(store, "aside", False)

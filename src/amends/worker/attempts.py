@@ -31,8 +31,8 @@ import msgspec
 
 from ..clock import Clock
 from ..definition.context import CURRENT, Current
+from ..eager import start_eagerly
 from .conclusions import Interrupted, TimedOut
-from .eager import start_eagerly
 
 _log = logging.getLogger("amends.worker")
 
@@ -73,7 +73,8 @@ class TurnedAway(Exception):
 class Attempt(msgspec.Struct, eq=False):
     """One running (or queued) call of a step's or compensation's function.
 
-    of: the namespace and saga of its execution, for the gate.
+    of: the namespace and saga of its execution, for the gate.  begun: a thread has called the function.
+    orphaned: it must not any more.
     """
 
     key: Key
@@ -91,6 +92,8 @@ class Attempt(msgspec.Struct, eq=False):
     started: bool = False
     beat_at: float = 0.0
     of: tuple[str, str] = ("", "")
+    begun: bool = False
+    orphaned: bool = False
 
 
 class Attempts:
@@ -116,6 +119,15 @@ class Attempts:
     def adopt(self, key: Key) -> bool:
         """Is such an attempt under way (or queued) already?"""
         return key in self.running or (len(self.waiting) > 0 and any(a.key == key for a in self.waiting))
+
+    def orphan(self) -> None:
+        """The worker has lost what it owned. What has not begun does not begin any more: by now another may
+        own the execution, and may have done or given up what it was for. (Probes only ask.)
+        """
+        self.withdraw([attempt for attempt in self.waiting if attempt.key[2] != PROBE])
+        self._followers.clear()
+        for attempt in self.running.values():
+            attempt.orphaned = not (attempt.is_async or attempt.begun)
 
     def follow(self, key: Key, then: Callable[[], None]) -> bool:
         """Call `then` once that attempt has ended; False when there is none."""
@@ -287,8 +299,9 @@ class Attempts:
 
     def _in_thread(self, attempt: Attempt) -> Any:
         """In the thread of a plain function, once there is one. Raises `TurnedAway`."""
-        if self._kept_off(attempt):
+        if attempt.orphaned or self._kept_off(attempt):
             raise TurnedAway
+        attempt.begun = True
         return attempt.function()
 
     def _kept_off(self, attempt: Attempt) -> bool:

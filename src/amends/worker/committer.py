@@ -5,6 +5,12 @@ goes into the next, so that one flush to disk serves as many executions as there
 delayed to make a batch larger.  When little waits and the store is quick, the commit is done in
 place (`Store.commit_now`): the shortest way for one saga at a time.
 
+A commit that others carry out (`port.commits_aside`) leaves this process free, and the two should work at
+the same time.  So what gathered is sent before the verdicts of the commit before it are told, and it is sent
+at once (`start_eagerly`), not when the loop comes to it.  Executions that all wait for one commit would come
+back from it together and wait together for the next, with nothing to do meanwhile: where nothing has
+gathered, half of them are told first, and what they do is on its way before the others are.
+
 Nothing of a decision escapes before its verdict.  A store without room keeps the batch and tries
 again, with nothing acknowledged. `CommitUnknown` is never retried: the owner is told (`on_lost`),
 retires its own incarnation and reads again.
@@ -13,19 +19,24 @@ retires its own incarnation and reads again.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..clock import Clock
+from ..eager import start_eagerly
 from ..errors import AmendsError, CommitUnknown, StoreBusy, StoreFull
-from ..store.port import Store, Verdict, Write
+from ..store.port import Store, Verdict, Write, commits_aside
 
 _log = logging.getLogger("amends.worker")
 
 
 Pending = tuple[Write, Callable[[Verdict], None]]
 """A write, and who wants to know its verdict."""
+
+HALVED = 16
+"""From so many writes on, what comes back from a commit aside is told in two halves."""
 
 
 class Statistics:
@@ -69,6 +80,8 @@ class Committer:
         self._loop = asyncio.get_running_loop()
         self.waiting: deque[Pending] = deque()
         self._flight: asyncio.Task[None] | None = None
+        self._away = False  # is a commit in flight?
+        self._untold = 0  # commits that are durable, and not all have been told
         self._dead = False
         self.statistics = Statistics()
         self.full: StoreFull | None = None
@@ -79,15 +92,20 @@ class Committer:
 
     @property
     def idle(self) -> bool:
-        """Is nothing queued or in flight?"""
-        return self._flight is None and not self.waiting
+        """Is nothing queued or in flight, and has everybody been told?"""
+        return not (self._away or self.waiting or self._untold)
 
     def flush(self) -> None:
         """Commit what waits, unless a commit is in flight (it will be followed by the next)."""
-        while self.waiting and self._flight is None and not self._dead:
+        while self.waiting and not self._away and not self._dead:
             batch = self._take()
             if not self._inline(batch):
-                self._flight = self._loop.create_task(self._fly(batch))
+                self._depart(batch)
+
+    def _depart(self, batch: list[Pending]) -> None:
+        self._away = True
+        flight = start_eagerly(self._fly(batch), self._loop, contextvars.copy_context(), "commit")
+        self._flight = flight if self._away else None
 
     def _take(self) -> list[Pending]:
         waiting = self.waiting
@@ -119,11 +137,20 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - nobody can know what is durable
             self._lose(_as_unknown(error))
         finally:
-            self._flight = None
+            self._away, self._flight = False, None
         if verdicts is not None and not self._dead:
+            self._untold += 1
             self._loop.call_soon(self._landed, batch, verdicts)
 
-    def _landed(self, batch: list[Pending], verdicts: list[Verdict]) -> None:
+    def _landed(self, batch: list[Pending], verdicts: list[Verdict], whole: bool = False) -> None:
+        if not whole and commits_aside(self._store):
+            self.flush()
+            if not self._away and len(batch) >= HALVED:
+                half = len(batch) // 2
+                self._tell(batch[:half], verdicts[:half])
+                self._loop.call_soon(self._landed, batch[half:], verdicts[half:], True)
+                return
+        self._untold -= 1
         self._tell(batch, verdicts)
         self.flush()
 
@@ -150,6 +177,8 @@ class Committer:
             pause = min(2 * pause, 2.0)
 
     def _tell(self, batch: list[Pending], verdicts: list[Verdict]) -> None:
+        if self._dead:  # all is read again
+            return
         try:
             for (_, done), verdict in zip(batch, verdicts, strict=True):
                 done(verdict)

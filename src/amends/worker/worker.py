@@ -417,6 +417,7 @@ class Worker:
         self.dead = True
         self.committer.kill()
         self.dispatcher.close()
+        self.attempts.orphan()
         for task in list(self._tasks):
             task.cancel()
         self.doubts |= {uid: live.lost for uid, live in self.lives.items() if live.lost}

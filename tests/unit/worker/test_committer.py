@@ -33,8 +33,15 @@ class Clock:
         return self.time
 
 
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 class Scripted:
     """A store that answers as told: verdicts, THREAD, or an error to raise; COMMITTED when nothing is told."""
+
+    aside = False
 
     def __init__(self) -> None:
         self.inline: list[Any] = []
@@ -54,6 +61,8 @@ class Scripted:
         self.batches.append(("thread", [write.uid for write in writes]))
         if self.gate is not None:
             await self.gate.wait()
+        if self.aside:  # it takes a while, and others can go on
+            await turns(5)
         found = self._say(self.thread.pop(0) if self.thread else [COMMITTED] * len(writes))
         assert found is not None
         return found
@@ -214,6 +223,120 @@ def test_settling_waits_for_what_the_told_ones_add() -> None:
 
     b = bench(run)
     assert b.store.batches == [("thread", ["a"]), ("thread", ["b"])]
+
+
+# ---------------------------------------------------------------- aside
+
+
+class Circle:
+    """Executions that come back from each commit with a row for the next, as the worker brings them: by a
+    callback of the loop."""
+
+    def __init__(self, b: Bench, width: int, aside: bool) -> None:
+        b.store.aside = aside
+        b.store.inline += [THREAD] * 1000
+        self.b = b
+        self.ready: list[str] = []
+        self.add([f"{place:02}" for place in range(width)])
+        b.committer.flush()
+
+    def add(self, uids: Sequence[str]) -> None:
+        for uid in uids:
+            self.b.committer.add(Write(uid, ROW), lambda _, uid=uid: self.back(uid))
+
+    def back(self, uid: str) -> None:
+        if not self.ready:
+            self.b.committer._loop.call_soon(self.go)
+        self.ready.append(uid)
+
+    def go(self) -> None:
+        ready, self.ready = self.ready, []
+        self.add(ready)
+        self.b.committer.flush()
+
+
+@pytest.mark.parametrize(
+    ("aside", "width", "sizes"),
+    [
+        (True, 32, [32, 16, 16, 16, 16]),
+        (True, committer.HALVED, [16, 8, 8, 8, 8]),
+        (True, committer.HALVED - 1, [15] * 5),
+        (True, 33, [33, 16, 17, 16, 17]),
+        (False, 32, [32] * 5),
+    ],
+)
+def test_executions_in_step_are_parted_where_commits_are_made_aside(
+    aside: bool, width: int, sizes: list[int]
+) -> None:
+    async def run(b: Bench) -> None:
+        Circle(b, width, aside)
+        await turns(100)
+        b.committer.kill()
+
+    assert [len(uids) for _, uids in bench(run).store.batches][:5] == sizes
+
+
+def test_the_halves_are_told_in_order_and_none_twice() -> None:
+    async def run(b: Bench) -> None:
+        b.store.aside = True
+        b.store.inline.append(THREAD)
+        b.add(*uids)
+        b.committer.flush()
+        await turns(20)
+        assert b.committer.idle
+
+    uids = [f"{place:02}" for place in range(41)]
+    assert bench(run).names == uids
+
+
+def test_while_the_second_half_is_untold_the_committer_is_not_idle() -> None:
+    seen = []
+
+    async def run(b: Bench) -> None:
+        b.store.aside = True
+        b.store.inline.append(THREAD)
+        b.add(*[f"{place:02}" for place in range(20)])
+        b.committer.flush()
+        while len(b.told) < 20:
+            seen.append((len(b.told), b.committer.idle))
+            await asyncio.sleep(0)
+
+    bench(run)
+    assert (10, False) in seen
+    assert {idle for _, idle in seen} == {False}
+
+
+def test_what_gathered_is_on_its_way_before_the_commit_before_it_is_told() -> None:
+    async def run(b: Bench) -> None:
+        b.store.aside = True
+        b.store.gate = asyncio.Event()
+        b.store.inline += [THREAD, THREAD]
+        told: list[list[list[str]]] = []
+        b.committer.add(Write("a", ROW), lambda _: told.append([uids for _, uids in b.store.batches]))
+        b.committer.flush()
+        b.add("b")
+        b.store.gate.set()
+        await turns(20)
+        assert told == [[["a"], ["b"]]]
+
+    bench(run)
+
+
+def test_a_defect_in_the_first_half_leaves_the_second_untold() -> None:
+    async def run(b: Bench) -> None:
+        def fails(verdict: Verdict) -> None:
+            raise KeyError("x")
+
+        b.store.aside = True
+        b.store.inline.append(THREAD)
+        b.committer.add(Write("00", ROW), fails)
+        b.add(*[f"{place:02}" for place in range(1, 20)])
+        b.committer.flush()
+        await turns(20)
+
+    b = bench(run)
+    assert len(b.lost) == 1
+    assert b.told == []
 
 
 # ---------------------------------------------------------------- no room, no lock

@@ -83,6 +83,7 @@ class Members:
     """What all parts of the store on several servers stand on."""
 
     shared = True
+    aside = True
 
     def __init__(self, stores: Sequence[Server]) -> None:
         if not 2 <= len(stores) <= PARTITIONS:

@@ -32,6 +32,7 @@ class Core:
     """What both sides of the store stand on. See `PostgresStore` for the arguments."""
 
     shared = True
+    aside = True
     alone = True
     """Does it hold all partitions? (`store.places` makes one of several of it before it opens.)"""
 

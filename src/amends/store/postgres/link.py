@@ -17,10 +17,12 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 import psycopg
 
+from ...eager import start_eagerly
 from ...errors import StoreBusy, StoreError
 from .faults import Lost, ends_connection, explain
 
@@ -104,7 +106,8 @@ class Link:
     async def _finish(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Carry it through, even if whoever asked does not wait for the end."""
         self.check_open()
-        running = asyncio.get_running_loop().create_task(work())
+        loop = asyncio.get_running_loop()
+        running = start_eagerly(work(), loop, copy_context(), "statement")
         self._running.add(running)
         running.add_done_callback(self._ended)
         return await asyncio.shield(running)

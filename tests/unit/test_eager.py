@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from amends.worker.eager import start_eagerly
+from amends.eager import start_eagerly
 
 WHO: ContextVar[str] = ContextVar("who", default="nobody")
 
@@ -64,20 +64,36 @@ def test_it_is_a_real_task_from_its_first_line() -> None:
     assert from_a_callback(body) == [("returned", False), True, ("ended", True)]
 
 
-def test_inside_a_task_it_runs_too() -> None:
-    """(Python 3.11 cannot start it within another task: then it starts with the loop's next turn.)"""
-
+def test_inside_a_task_it_runs_at_once_too_as_a_task_of_its_own() -> None:
     async def body(said: list[Any]) -> None:
+        said.append(asyncio.current_task())
+        await asyncio.sleep(0)
         said.append(asyncio.current_task())
 
     async def main() -> None:
         said: list[Any] = []
+        around = asyncio.current_task()
         task = start_eagerly(body(said), asyncio.get_running_loop(), copy_context(), "a")
-        assert asyncio.current_task() is not task
-        await task
         assert said == [task]
+        assert asyncio.current_task() is around
+        await task
+        assert said == [task, task]
 
     asyncio.run(main())
+
+
+def test_one_within_the_other_and_the_inner_fails() -> None:
+    async def inner() -> None:
+        raise ValueError("no")
+
+    async def outer(said: list[Any]) -> None:
+        me = asyncio.current_task()
+        task = start_eagerly(inner(), asyncio.get_running_loop(), copy_context(), "b")
+        said.append((task.done(), asyncio.current_task() is me))
+        with pytest.raises(ValueError, match="no"):
+            await task
+
+    assert from_a_callback(outer)[0] == (True, True)
 
 
 def test_other_callbacks_keep_their_order() -> None:
