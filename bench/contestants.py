@@ -31,16 +31,16 @@ def peer(what: str, journal: str, api: str, **parameters: Any) -> Contestant:
     """DBOS on a new file in the round's folder."""
 
     def run(shared: Path) -> Result:
-        path = str(shared / f"dbos-{journal}-{api}.db")
+        path = str(shared / f"dbos-{journal}-{api}-{parameters.get('pool', '')}.db")
         return probe(PEER, what, python=python(), path=path, journal=journal, api=api, **parameters)
 
     return run
 
 
-def peers(what: str, apis: tuple[str, ...], **parameters: Any) -> dict[str, Contestant]:
-    """DBOS in each configuration and through each interface."""
+def peers(what: str, apis: tuple[str, ...], *, said: str = "", **parameters: Any) -> dict[str, Contestant]:
+    """DBOS in each configuration and through each interface. said: what else its names say of it."""
     return {
-        f"{name}, {api}": peer(what, journal, api, **parameters)
+        f"{name}{said}, {api}": peer(what, journal, api, **parameters)
         for name, journal in JOURNALS.items()
         for api in apis
     }

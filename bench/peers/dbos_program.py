@@ -1,10 +1,10 @@
 """The peer's measuring process: DBOS on a SQLite file, in its own environment.
 
 Why it is fair.  The database is DBOS's own default (SQLite; `journal=delete`), or that file set to WAL
-before DBOS opens it (`journal=wal`), which DBOS keeps; both run with synchronous=FULL, as amends does.  A
-pool of one connection and one executor thread is the fastest setting found (the default of 20 connections
-and unbounded threads is slower: SQLite has one writer). Both interfaces are measured, `async`
-(start_workflow_async) and `sync` (start_workflow); the scenario takes the faster.  Warm-up first.
+before DBOS opens it (`journal=wal`), which DBOS keeps; both run with synchronous=FULL, as amends does.
+`pool` sets its connections and its executor's threads: one of each is the fastest setting found (SQLite has
+one writer), 0 leaves both as DBOS has them.  Both interfaces are measured, `async` (start_workflow_async) and
+`sync` (start_workflow); the scenario takes the faster.  Warm-up first.
 """
 
 from __future__ import annotations
@@ -31,11 +31,10 @@ from bench.driving import Window, answer, asked, in_flight, resident_kib
 from bench.peers import dbos_work as work
 
 POOL = 1
-THREADS = 1
 WARM_UP = 10
 
 
-def launch(path: str, journal: str) -> None:
+def launch(path: str, journal: str, pool: int = POOL) -> None:
     """Open DBOS on the file, set to WAL beforehand when asked."""
     if journal == "wal":
         with sqlite3.connect(path) as connection:
@@ -44,16 +43,17 @@ def launch(path: str, journal: str) -> None:
     config: DBOSConfig = {
         "name": "bench",
         "system_database_url": f"sqlite:///{path}",
-        "sys_db_pool_size": POOL,
-        "max_executor_threads": THREADS,
         "log_level": "CRITICAL",
     }
+    if pool:
+        config["sys_db_pool_size"] = pool
+        config["max_executor_threads"] = pool
     logging.getLogger("dbos").setLevel(logging.CRITICAL)
     DBOS(config=config)
     DBOS.launch()
 
 
-def configuration() -> dict[str, Any]:
+def configuration(pool: int = POOL) -> dict[str, Any]:
     """Versions and settings, the PRAGMAs as read back on DBOS's own connection."""
     with _get_dbos_instance()._sys_db.engine.connect() as connection:
         pragmas = {
@@ -65,19 +65,19 @@ def configuration() -> dict[str, Any]:
         "dbos": version("dbos"),
         "sqlalchemy": version("sqlalchemy"),
         "sqlite": sqlite3.sqlite_version,
-        "sys_db_pool_size": POOL,
-        "max_executor_threads": THREADS,
+        "sys_db_pool_size": pool or "default",
+        "max_executor_threads": pool or "default",
         **pragmas,
     }
 
 
-def limit_threads(threads: int = THREADS) -> None:
+def limit_threads(threads: int = POOL) -> None:
     """`asyncio.to_thread` inside DBOS uses the loop's default executor (0: as it comes)."""
     if threads:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(threads))
 
 
-async def load_async(what: str, count: int, width: int, window: Window, threads: int = THREADS) -> None:
+async def load_async(what: str, count: int, width: int, window: Window, threads: int = POOL) -> None:
     limit_threads(threads)
     workflow, expected = work.ASYNC[what], work.EXPECTED[what]
 
@@ -113,12 +113,14 @@ def load_sync(what: str, count: int, width: int, window: Window) -> None:
             assert waiting.popleft().get_result() == expected
 
 
-def load(what: str, path: str, journal: str, api: str, count: int, width: int) -> dict[str, Any]:
+def load(
+    what: str, path: str, journal: str, api: str, count: int, width: int, pool: int = POOL
+) -> dict[str, Any]:
     """throughput, latency and compensation."""
-    launch(path, journal)
+    launch(path, journal, pool)
     window = Window()
     if api == "async":
-        asyncio.run(load_async(what, count, width, window))
+        asyncio.run(load_async(what, count, width, window, pool))
     else:
         load_sync(what, count, width, window)
     return {
@@ -126,7 +128,7 @@ def load(what: str, path: str, journal: str, api: str, count: int, width: int) -
         "cpu": window.cpu,
         "each": window.each,
         "sagas": count,
-        "configuration": {**configuration(), "api": api},
+        "configuration": {**configuration(pool), "api": api},
     }
 
 

@@ -42,6 +42,7 @@ from ..port import (
     Transaction,
     Verdict,
     Write,
+    commits_aside,
 )
 from . import rows as r
 from .core import key_in
@@ -77,7 +78,9 @@ class Enclosed(TaskPart):
         return await self.kept.register(now, wait=wait)
 
     def commit_now(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict] | None:
-        """See the port: in place only with keys that are at hand."""
+        """See the port: in place only with keys that are at hand, and where it is not enclosed for nothing."""
+        if commits_aside(self.kept):
+            return None
         for write in writes:
             head = self._heads.get(write.uid) if write.start is None else self._begin(write)
             if head is None or not self.keeping.fresh(head.key):
