@@ -78,7 +78,7 @@ class Enclosed(TaskPart):
         return await self.kept.register(now, wait=wait)
 
     def commit_now(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict] | None:
-        """See the port: in place only with keys that are at hand, and where it is not enclosed for nothing."""
+        """See the port: in place only with keys that are at hand, and not for nothing."""
         if commits_aside(self.kept):
             return None
         for write in writes:
