@@ -17,6 +17,8 @@ from tests.conformance.test_store_differential import WANTED, Chance, Side, kind
 from tests.stores import execute, new_schema
 
 RUNS = int(os.environ.get("AMENDS_DIFFERENTIAL_RUNS", "2000"))
+FOUND = (1556,)
+"""Seeds of the long run at which the three once did not agree."""
 TABLES = ("executions", "journal", "inbox", "fences", "leases", "audit")
 
 
@@ -107,6 +109,12 @@ def agree(url: str, folder: Path, seeds: range, operations: int) -> set[str]:
 def test_the_three_agree(postgres: str, tmp_path: Path) -> None:
     seen = agree(postgres, tmp_path, range(20), 40)
     assert set(WANTED) <= seen, set(WANTED) - seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", FOUND)
+def test_where_they_once_differed_they_agree(postgres: str, tmp_path: Path, seed: int) -> None:
+    agree(postgres, tmp_path, range(seed, seed + 1), 50)
 
 
 @pytest.mark.soak

@@ -6,7 +6,8 @@ that the meaning of a batch does not depend on whether one of its writes was bad
 together (one write is guilty only in the company of another), what the trial applied piece by piece stands.
 
 What is tried goes in two statements: first the new executions alone, then all else, which finds them there.
-So this way is also that of the rare batches that one statement cannot say (see `Batch`).
+So this way is also that of the rare batches that one statement cannot say (see `Batch`).  Each part is judged
+by what was owned before the batch, as the batch itself is: nobody writes to a child that it only begins.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ class Sift:
         self._owned = owned
         self._guilty: dict[int, Verdict] = {}
         self._applied: list[Trial] = []
-        self._tried: dict[str, int] = {}  # what is owned if the trial stands
 
     async def run(self, run: Run) -> Sift:
         """Apply the innocent writes, in the caller's transaction."""
@@ -52,7 +52,7 @@ class Sift:
             self._guilty |= {i: each for i, each in trial.verdicts.items() if each.code is Code.CONFLICT}
         await run("ROLLBACK TO amends_trial")
         innocent = [index for index in range(len(self._writes)) if index not in self._guilty]
-        self._applied, self._tried = [], dict(self._owned)
+        self._applied = []
         if innocent and not await self._try(run, innocent):
             await self._try_all(run)
         return self
@@ -66,7 +66,7 @@ class Sift:
         self.verdicts = [verdicts[index] for index in range(len(self._writes))]
 
     async def _try_all(self, run: Run) -> None:
-        self._applied, self._tried = [], dict(self._owned)
+        self._applied = []
         parts = [[index for index in range(len(self._writes)) if index not in self._guilty]]
         while parts:
             part = parts.pop(0)
@@ -76,7 +76,7 @@ class Sift:
 
     async def _try(self, run: Run, part: list[int]) -> bool:
         """Apply a part of the batch, or leave no trace of it; a single write that fails is guilty."""
-        trial = Trial(self._sql, self._channel, self._incarnation, self._tried)
+        trial = Trial(self._sql, self._channel, self._incarnation, self._owned)
         await run("SAVEPOINT amends_part")
         try:
             await trial.run(run, {index: self._writes[index] for index in part})
@@ -88,7 +88,6 @@ class Sift:
                 self._guilty[part[0]] = await self._judge(run, self._writes[part[0]], error)
             return False
         await run("RELEASE amends_part")
-        trial.settle(self._tried)
         self._applied.append(trial)
         return True
 
