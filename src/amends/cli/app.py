@@ -14,6 +14,7 @@ import click as plain
 import rich_click as click
 
 from ..errors import AmendsError, did_you_mean
+from ..redaction import redacted_in
 from . import exits
 from .exits import Exit, Problem
 from .help import SETTINGS, shown
@@ -182,6 +183,6 @@ def run(arguments: list[str]) -> int:
         sys.stderr.close()
         return Exit.OK
     except Exception as error:  # noqa: BLE001 - told whole, with a code of its own
-        traceback.print_exception(error)
+        sys.stderr.write(redacted_in("".join(traceback.format_exception(error))))
         tell_error(exits.unexpected(error), json=json)
         return Exit.INTERNAL

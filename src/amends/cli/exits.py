@@ -23,6 +23,7 @@ from ..errors import (
     StoreError,
     UnknownName,
 )
+from ..redaction import redacted_in
 
 
 class Exit(enum.IntEnum):
@@ -109,7 +110,12 @@ def _usage(error: click.UsageError, command: str, code: str) -> str:
 
 
 def told(error: BaseException) -> dict[str, str | int]:
-    """An error for programs (and, by its parts, for people)."""
+    """An error for programs (and, by its parts, for people); what it quotes shows no password of a URL."""
+    parts = _told(error)
+    return {name: redacted_in(part) if isinstance(part, str) else part for name, part in parts.items()}
+
+
+def _told(error: BaseException) -> dict[str, str | int]:
     exit = of_error(error)
     hint = getattr(error, "hint", "")
     if isinstance(error, click.UsageError):
@@ -133,7 +139,7 @@ def unexpected(error: Exception) -> dict[str, str | int]:
     """An error that nobody foresaw."""
     return {
         "code": "internal",
-        "message": f"{type(error).__name__}: {error}",
+        "message": redacted_in(f"{type(error).__name__}: {error}"),
         "hint": "if it does not come from your own code, please report it with what `amends version` says",
         "exit": Exit.INTERNAL,
     }

@@ -21,6 +21,7 @@ from ..engine.backend import operator
 from ..engine.bulk import BATCH, LARGEST_BATCH
 from ..engine.listing import MOST
 from ..errors import AmendsError, did_you_mean
+from ..redaction import redacted
 from ..store import port
 from ..store.port import STATUSES
 from . import resolve
@@ -65,13 +66,15 @@ class Where:
         return self.again("worker") + module
 
     def again(self, command: str) -> str:
-        """A command to suggest, with the options that were typed to get here."""
+        """A command to suggest, with the options that were typed to get here (and no password)."""
+        words = self.words(command)
+        return " ".join(shlex.quote(redacted(word) if word == self._store else word) for word in words)
+
+    def words(self, command: str) -> list[str]:
+        """The same, to be run."""
         words = ["amends", command]
-        if self._store:
-            words.append(f"--store {shlex.quote(self._store)}")
-        if self._namespace:
-            words.append(f"--namespace {shlex.quote(self._namespace)}")
-        return " ".join(words)
+        words += ["--store", self._store] if self._store else []
+        return words + (["--namespace", self._namespace] if self._namespace else [])
 
 
 def command(example: str, *, store: bool = True) -> Callable[[Callable[..., Any]], click.RichCommand]:

@@ -14,6 +14,8 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 
 from ..errors import StoreError, did_you_mean
+from ..redaction import redacted
+from ..store.url import split
 from .exits import Problem
 
 DEFAULT_STORE = "sqlite:///amends.db"
@@ -35,6 +37,11 @@ class Place(msgspec.Struct, frozen=True):
     url: str
     said_by: str
     typed: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The URL for people and logs: without a password."""
+        return redacted(self.url)
 
     @property
     def file(self) -> Path | None:
@@ -98,9 +105,10 @@ def _checked(place: Place) -> Place:
     scheme, mark, _ = place.url.partition("://")
     if not mark or not scheme:
         raise StoreError(
-            f"{place.url!r} (from {place.said_by}) is not the URL of a store",
-            hint=f"for a SQLite file write sqlite:///{place.url}",
+            f"{place.shown!r} (from {place.said_by}) is not the URL of a store",
+            hint=f"for a SQLite file write sqlite:///{place.shown}",
         )
+    split(place.url)
     return place
 
 
@@ -123,7 +131,7 @@ def must_exist(place: Place) -> None:
     """Raise `StoreError` when there is nothing to look at: looking must not create a store."""
     if place.url.startswith(("memory:", "sqlite://")) and place.file is None:
         raise StoreError(
-            f"{place.url} lives and ends with one process; there is nothing to look at from here",
+            f"{place.shown} lives and ends with one process; there is nothing to look at from here",
             hint="name a file: --store sqlite:///orders.db",
         )
     if place.file is not None and not place.file.exists():

@@ -38,8 +38,8 @@ def engine_of(where: Where, app: App) -> tuple[Engine, Place]:
         same = isinstance(named, SqliteStore) and own.file is not None and where.place.file is not None
         if not same or own.file.resolve() != where.place.file.resolve():  # type: ignore[union-attr]
             raise Problem(
-                f"{app.name} has an engine with its own store {own.url}, and {where.place.said_by} says "
-                f"{where.place.url}",
+                f"{app.name} has an engine with its own store {own.shown}, and {where.place.said_by} says "
+                f"{where.place.shown}",
                 hint=f"leave {where.place.said_by} out, or let the module read it",
             )
     return engine, own
@@ -76,7 +76,7 @@ async def refuse_wrong_module(
         return
     names = sorted({header.saga for header in foreign})
     raise Problem(
-        f"{len(foreign)} of {count} unfinished executions in {place.url} are of sagas that {app.name} does "
+        f"{len(foreign)} of {count} unfinished executions in {place.shown} are of sagas that {app.name} does "
         f"not define ({', '.join(names[:5])}); they would be parked",
         hint="name the module that defines them, import it from this one, or say --park-unknown",
         exit=Exit.REFUSED,

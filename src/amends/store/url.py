@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from ..errors import StoreError, did_you_mean
+from ..redaction import NEXT, redacted
 from .memory import MemoryStore
 from .places import places
 from .port import Store
@@ -47,19 +47,20 @@ def open_store(url: str) -> Store:
 
     Raises `StoreError` for anything else.
     """
-    urls = _SEVERAL.split(url.strip())
+    urls = NEXT.split(url.strip())
     if len(urls) > 1:
         return _places(urls)
-    parts = urlsplit(url)
+    parts = split(url)
     scheme = parts.scheme.lower()
     if not scheme or "://" not in url:
         raise StoreError(
-            f"{url!r} is not the URL of a store",
-            hint=f"for a SQLite file write sqlite:///{url or 'sagas.db'}",
+            f"{redacted(url)!r} is not the URL of a store",
+            hint=f"for a SQLite file write sqlite:///{redacted(url) or 'sagas.db'}",
         )
     if parts.fragment or url.endswith("#"):
         raise StoreError(
-            f"{url!r} has a '#', which ends a URL's path", hint="write %23 for a # in a file's name"
+            f"{redacted(url)!r} has a '#', which ends a URL's path",
+            hint="write %23 for a # in a file's name or a password",
         )
     if scheme in {"postgresql", "postgres"}:
         return _postgres(parts)
@@ -70,12 +71,20 @@ def open_store(url: str) -> Store:
     raise StoreError(f"{scheme!r} is no store that amends knows", hint=did_you_mean(scheme, SCHEMES))
 
 
-_SEVERAL = re.compile(r"\s+(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+def split(url: str) -> SplitResult:
+    """The parts of a URL. Raises `StoreError` for what has none."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise StoreError(
+            f"{redacted(url)!r} is not the URL of a store",
+            hint="quote what is special in a user, a password or a path: %5B for [, %5D for ], %40 for @",
+        ) from None  # whose text may quote a password
 
 
 def _places(urls: list[str]) -> Store:
     for url in urls:
-        scheme = urlsplit(url).scheme.lower()
+        scheme = split(url).scheme.lower()
         if scheme not in {"postgresql", "postgres"}:
             raise StoreError(
                 f"a store on several servers is on PostgreSQL, and one of its URLs begins with {scheme}://",
@@ -124,7 +133,7 @@ def _postgres(parts: SplitResult) -> Store:
 def _memory(url: str, rest: str, query: str) -> MemoryStore:
     if rest or query:
         raise StoreError(
-            f"{url!r} says more than a store in memory can be told",
+            f"{redacted(url)!r} says more than a store in memory can be told",
             hint="write memory://, or sqlite:///name.db (three slashes) for a file",
         )
     return MemoryStore()
@@ -132,9 +141,10 @@ def _memory(url: str, rest: str, query: str) -> MemoryStore:
 
 def _sqlite(url: str, host: str, path: str, query: str) -> SqliteStore:
     if host:
+        named = redacted(f"{host}{path}").rpartition("@")[2]
         raise StoreError(
-            f"{url!r} names the host {host!r}, and SQLite has none",
-            hint=f"write sqlite:///{host}{path} (three slashes: relative) or sqlite:////… (four: absolute)",
+            f"{redacted(url)!r} names a host, and SQLite has none",
+            hint=f"write sqlite:///{named} (three slashes: relative) or sqlite:////… (four: absolute)",
         )
     options: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):

@@ -66,7 +66,7 @@ async def doctor(where: Where, app: str | None) -> Exit:
     if where.json:
         where.output.data(_form(place, found))
     else:
-        where.output.show(f"{place.url} (from {place.said_by})", "", report(found))
+        where.output.show(f"{place.shown} (from {place.said_by})", "", report(found))
     return code
 
 
@@ -85,7 +85,7 @@ async def _store(place: Place, engine: Engine | None) -> list[Finding]:
         return await _server(open_store(place.url) if engine is None else engine.store, now)
     must_exist(place)
     if file is None:
-        return [careful("store", f"{place.url} is no file", "nothing of it outlives its process")]
+        return [careful("store", f"{place.shown} is no file", "nothing of it outlives its process")]
     found = checkup.facts(str(file), now, thorough=True)
     return list(examine_store(place.url, file, found, holder(str(file)), now))
 
@@ -146,7 +146,7 @@ async def _definitions(where: Where, place: Place, engine: Engine) -> Finding:
 
 def _form(place: Place, findings: list[Finding]) -> dict[str, object]:
     return {
-        "store": place.url,
+        "store": place.shown,
         "ok": all(finding.level is not Level.PROBLEM for finding in findings),
         "findings": findings,
     }

@@ -140,7 +140,7 @@ async def _nothing(desk: Desk, saga: str) -> str:
     newest = await desk.store.headers(Query(namespace=desk.namespace, limit=_LOOKED_AT))
     names = dict.fromkeys(header.saga for header in newest)
     if not names:
-        return f"no executions in {desk.place.url} (namespace {desk.namespace})"
+        return f"no executions in {desk.place.shown} (namespace {desk.namespace})"
     if saga and saga not in names:
         near = [name for name in names if name.endswith(f".{saga}")] or list(names)
         raise Problem(

@@ -94,7 +94,7 @@ async def _run(
 ) -> Header:
     async with engine, Desk(place, engine.namespace, engine.store, engine.codec) as desk:
         if not engine.working:
-            where.output.note(f"{_somebody(desk)} serves {place.url} and does the work", style="quiet")
+            where.output.note(f"{_somebody(desk)} serves {place.shown} and does the work", style="quiet")
         handle = await engine.start(call, id=id, attributes=attributes)
         if not where.json:
             where.output.note(f"{handle.id} started", style="quiet")
@@ -115,11 +115,13 @@ async def _run(
                 await watching
         except TimeoutError as error:
             raise TimeoutError(
-                f"{handle.id} has not ended after {timeout:g} s; it goes on while a worker serves {place.url}"
+                f"{handle.id} has not ended after {timeout:g} s; it goes on while a worker serves"
+                f" {place.shown}"
             ) from error
         except asyncio.CancelledError:
             grace = f"; steps that run have {engine.settings.grace:g} s to end" if engine.working else ""
-            where.output.note(f"{handle.id} goes on when a worker serves {place.url}{grace}", style="careful")
+            note = f"{handle.id} goes on when a worker serves {place.shown}{grace}"
+            where.output.note(note, style="careful")
             raise
         finally:
             watching.cancel()
@@ -154,7 +156,7 @@ async def start(
     engine, place = engine_of(where, app)
     if not place.lasts:
         raise Problem(
-            f"{place.url} ends with this process, so nothing could run there",
+            f"{place.shown} ends with this process, so nothing could run there",
             hint="name a file: --store sqlite:///orders.db, or use `amends run`",
         )
     _new_store(where, place)
@@ -167,7 +169,7 @@ async def start(
         return Exit.OK
     where.output.show(f"{header.id} {'started' if header.status == 'running' else header.status}")
     if worker is None:
-        where.output.note(f"nobody serves {place.url} yet: {where.worker()}", style="careful")
+        where.output.note(f"nobody serves {place.shown} yet: {where.worker()}", style="careful")
     else:
         where.output.note(f"follow it: {where.again('show')} {header.id} --watch", style="quiet")
     return Exit.OK

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -118,7 +117,8 @@ async def _serve_queues(
             stack.callback(asyncio.create_task(orphaned(reporting)).cancel)
         async with worker:
             state[0] = "working"
-            _log.info("process %d serves queues of %s: %s", os.getpid(), place.url, ", ".join(worker.queues))
+            names = ", ".join(worker.queues)
+            _log.info("process %d serves queues of %s: %s", os.getpid(), place.shown, names)
             await worker.until_asked(stop)
             state[0] = "draining"
             for number in _SIGNALS:
@@ -132,7 +132,7 @@ def _begin_log(where: Where, level: str) -> None:
 
 
 async def _supervise(where: Where, arguments: list[str], processes: int, address: str | None) -> int:
-    command = [sys.executable, "-m", *shlex.split(where.again("worker")), *arguments]
+    command = [sys.executable, "-m", *where.words("worker"), *arguments]
     supervisor = Supervisor(command, processes)
     async with contextlib.AsyncExitStack() as stack:
         if address is not None:
@@ -164,12 +164,12 @@ def _second(place: Place, where: Where, *, no_standby: bool) -> None:
     who = f"process {first}" if first else "another worker"
     if no_standby:
         raise Problem(
-            f"{who} is the worker of {place.url}; one file has one worker",
+            f"{who} is the worker of {place.shown}; one file has one worker",
             hint="stop that one first, or leave out --no-standby to stand by until it is gone",
             exit=Exit.REFUSED,
             code="second_worker",
         )
-    _log.warning("standing by: %s is the worker of %s; this one takes over when it is gone", who, place.url)
+    _log.warning("standing by: %s is the worker of %s; this one takes over when it is gone", who, place.shown)
 
 
 async def _announce(engine: Engine, place: Place) -> None:
@@ -177,7 +177,7 @@ async def _announce(engine: Engine, place: Place) -> None:
     while not engine.working:  # noqa: ASYNC110 - an engine announces this only in its log
         await asyncio.sleep(_LOOK)
     names = ", ".join(saga.name for saga in engine.sagas)
-    _log.info("process %d serves %s: %s", os.getpid(), place.url, names)
+    _log.info("process %d serves %s: %s", os.getpid(), place.shown, names)
 
 
 class _Stop:

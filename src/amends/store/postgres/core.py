@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import socket
 import weakref
 from typing import Any
@@ -14,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ...clock import Clock, SystemClock
 from ...errors import StoreError
+from ...redaction import redacted, redacted_of
 from .faults import translate
 from .keeper import Keeper
 from .link import Connection, Link, unreachable
@@ -87,10 +89,16 @@ class Core:
             words = conninfo_to_dict(url)
         except psycopg.Error as error:
             raise StoreError(
-                f"not the address of a PostgreSQL database: {str(error).strip()}",
+                f"not the address of a PostgreSQL database: {redacted_of(url, str(error).strip())}",
                 hint="postgresql://user@host:5432/database; for the rest see libpq's connection URIs",
-            ) from error
-        where = f"postgresql://{words.get('host', '')}/{words.get('dbname', '')}"
+            ) from None  # whose text may quote a password
+        host, port, database = (str(words.get(name, "")) for name in ("host", "port", "dbname"))
+        if re.search(r"[^,]@", host) or re.search(r"[^0-9,]", port):
+            raise StoreError(
+                f"not the address of a PostgreSQL database: {redacted(url)}",
+                hint="in a password write %40 for @, %2F for /, %23 for #, %3F for ?",
+            )
+        where = f"postgresql://{host}/{database.rpartition('@')[2]}"
         defaults: dict[str, Any] = {
             "application_name": "amends",
             "connect_timeout": CONNECT_SECONDS,
