@@ -30,7 +30,8 @@ class Trace:
 class Proxy:
     """Passes connections on to the server that `url` names (a socket's folder, or host and port)."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, port: int = 0) -> None:
+        self._at = port
         parts = urlsplit(url)
         query = parse_qs(parts.query)
         self._folder = query.get("host", [""])[0]
@@ -47,7 +48,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", self._at)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -61,7 +62,10 @@ class Proxy:
     @property
     def url(self) -> str:
         assert self._server is not None
-        port = self._server.sockets[0].getsockname()[1]
+        return self.url_at(self._server.sockets[0].getsockname()[1])
+
+    def url_at(self, port: int) -> str:
+        """What `url` is once it listens there."""
         return (
             f"postgresql://{self._user}@127.0.0.1:{port}{self._database}?sslmode=disable&gssencmode=disable"
         )

@@ -45,6 +45,7 @@ from .outcome import result_of
 from .pauses import Pauses
 from .post import Post
 from .queues import Queues, names
+from .reaching import reach
 from .room import hold_back
 from .schedules.running import Starter
 from .schedules.schedules import Schedules
@@ -186,6 +187,7 @@ class Engine:
         health: HOST:PORT on which ``/live`` and ``/ready`` are answered (see `amends.engine.health`).
 
         The engine is entered here, unless it was before: a signal that comes while it opens drains it, too.
+        A server that is not there yet is waited for.
         (Until a program serves, its signals are its own; they are again while it drains, so that a second one
         ends it at once.)  Raises `Refused` outside of the main thread.
         """
@@ -195,11 +197,11 @@ class Engine:
                 stop = stack.enter_context(told_to_stop())
                 if health is not None:
                     await stack.enter_async_context(answering(health, lambda: report_of(self)))
-                if not self._entered:
+                if not self._entered and await reach(self._store, stop):
                     await self.__aenter__()
                 await stop.wait()
         finally:
-            if stop is not None:
+            if self._entered and stop is not None:
                 await self.close()
 
     @property

@@ -18,6 +18,7 @@ from ..worker.queues.server import Server
 from ..worker.resources import Resources
 from ..worker.settings import Settings
 from .queues import names, server_of
+from .reaching import reach
 from .signals import told_to_stop
 
 if TYPE_CHECKING:
@@ -141,10 +142,14 @@ class QueueWorker:
             self._serving.result()
 
     async def serve(self) -> None:
-        """Work until SIGTERM or SIGINT, then drain. Raises `Refused` outside of the main thread."""
+        """Work until SIGTERM or SIGINT, then drain. A server that is not there yet is waited for.
+
+        Raises `Refused` outside of the main thread.
+        """
         with told_to_stop() as stop:
-            async with self:
-                await self.until_asked(stop)
+            if await reach(self.store, stop):
+                async with self:
+                    await self.until_asked(stop)
 
 
 def _nobody() -> None:

@@ -28,7 +28,6 @@ COMMANDS = [
     ("list",),
     ("show", "order-1"),
     ("start", "app:place_order", "--args", ORDER),
-    ("worker", "app", "--no-standby"),
     ("send", "order-1", "paid"),
 ]
 

@@ -17,6 +17,7 @@ from ...engine.engine import Engine
 from ...engine.health import Report, report_of
 from ...engine.health import health as answering
 from ...engine.queue_worker import QueueWorker
+from ...engine.reaching import reach
 from .. import apps, logs
 from ..desk import Desk
 from ..exits import Exit, Problem
@@ -72,12 +73,14 @@ async def worker(
         await refuse_wrong_module(where, place, app, engine, all_known=False)
     _begin_log(where, log_level)
     stop = _Stop(engine)
-    async with _watched(engine, stop, health, reporting), engine:
-        if not engine.working:
-            _second(place, where, no_standby=no_standby)
-        announcing = asyncio.create_task(_announce(engine, place))
-        await stop.asked()
-        announcing.cancel()
+    async with _watched(engine, stop, health, reporting):
+        if await reach(engine.store, stop.asked):
+            async with engine:
+                if not engine.working:
+                    _second(place, where, no_standby=no_standby)
+                announcing = asyncio.create_task(_announce(engine, place))
+                await stop.asked.wait()
+                announcing.cancel()
     _log.info("stopped")
     return Exit.OK
 
@@ -115,7 +118,8 @@ async def _serve_queues(
             await stack.enter_async_context(answering(address, report))
         if reporting is not None:
             stack.callback(asyncio.create_task(orphaned(reporting)).cancel)
-        async with worker:
+        if await reach(worker.store, stop):
+            await stack.enter_async_context(worker)
             state[0] = "working"
             names = ", ".join(worker.queues)
             _log.info("process %d serves queues of %s: %s", os.getpid(), place.shown, names)
@@ -185,27 +189,24 @@ class _Stop:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._asked = asyncio.Event()
+        self.asked = asyncio.Event()
+        """Set by the first signal."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self._signal, number)
 
-    async def asked(self) -> None:
-        """Wait for the first signal."""
-        await self._asked.wait()
-
     def ask(self, why: str) -> None:
         """Ask for a drain."""
-        if not self._asked.is_set():
+        if not self.asked.is_set():
             running, grace = self._engine.stats().get("attempts", 0), self._engine.settings.grace
             _log.info(
                 "%s: draining, %s attempt(s) have %g s to end; again to stop at once", why, running, grace
             )
-            self._asked.set()
+            self.asked.set()
 
     def _signal(self, number: int) -> None:
         name = signal.Signals(number).name
-        if not self._asked.is_set():
+        if not self.asked.is_set():
             self.ask(name)
             return
         running = self._engine.stats().get("attempts", 0)

@@ -167,11 +167,11 @@ class Members:
     async def _make(self) -> str:
         """The servers are new: give each its share. Returns the family. Raises `StoreBusy` unless all are
         there."""
-        away = [member for member in self.members if member.refusal is not None]
+        away = [member.refusal for member in self.members if member.refusal is not None]
         if away:
             raise StoreBusy(
-                f"a store on {len(self.members)} servers is made when all are there; {away[0].store.where} is"
-                f" not: {away[0].refusal}",
+                f"a store on {len(self.members)} servers is made when all are there, and one is not:"
+                f" {away[0].message}",
                 hint="start it, then try again",
             )
         family = RandomIds().uid(0.0)

@@ -206,7 +206,7 @@ def unreachable(error: psycopg.Error, where: str) -> StoreError:
     """A connection could not be opened."""
     if error.sqlstate is not None and not error.sqlstate.startswith(("57", "53", "08")):
         return explain(error, where)
-    said = str(error).strip() or type(error).__name__
+    said = " ".join(str(error).split()) or type(error).__name__  # libpq speaks in several lines
     return StoreBusy(
         f"no connection to {where}: {said}",
         hint="is the server up, the address right, and a connection free?",

@@ -49,6 +49,7 @@ _HINTS: list[tuple[type[apsw.Error], str, str]] = [
         "cannot be opened",
         "check that its directory exists and that this user may write there",
     ),
+    (apsw.IOError, "cannot be read or written", "look at the disk: is it there, sound, and not full?"),
     (
         apsw.CorruptError,
         "is damaged",
@@ -64,7 +65,8 @@ _HINTS: list[tuple[type[apsw.Error], str, str]] = [
 
 def explain(error: apsw.Error, path: str) -> StoreError:
     """The error of our own hierarchy that says what `error` means; nothing was changed."""
-    if isinstance(error, apsw.FullError):
+    code = getattr(error, "extendedresult", 0)  # errors of the driver itself have none
+    if isinstance(error, apsw.FullError) or code == apsw.SQLITE_IOERR_SHMSIZE:
         return StoreFull(
             f"no room left to write {path}",
             hint="free disk space (or raise max_pages); held work continues by itself once there is room",

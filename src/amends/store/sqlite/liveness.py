@@ -7,6 +7,7 @@ with it the lock, which would outlive the worker; `drop_after_fork` closes it th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -40,9 +41,10 @@ class WorkerLock:
         if not _lock(file):
             os.close(file)
             return False
-        os.ftruncate(file, 0)
-        os.write(file, b"%d\n" % os.getpid())
         self._file = file
+        with contextlib.suppress(OSError):  # a full disk: it is ours all the same
+            os.ftruncate(file, 0)
+            os.write(file, b"%d\n" % os.getpid())
         return True
 
     def probe(self) -> bool:
