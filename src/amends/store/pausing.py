@@ -55,7 +55,8 @@ class PauseSide(Protocol):
     async def end_pause(self, namespace: str, saga: str, audit: AuditRecord) -> Pause | None:
         """Let it go on, with the audit record, in one transaction; returns the pause that held.
 
-        None: it was not paused, and nothing is recorded.
+        None: it was not paused, and nothing is recorded. (Of two at once one gets it. Several servers have a
+        transaction each, so there it may be both.)
         """
         ...
 

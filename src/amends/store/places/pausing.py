@@ -2,6 +2,7 @@
 
 A worker hears of a pause from the server whose executions it runs.  When a server is not there the others
 have heard all the same, and whoever asked is told to say it again: what is said already stays as it is.
+Of two that end a pause at the same time each may do so on another server; then both are told that they did.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ class PausePart(QueuePart):
         return min(held, key=lambda each: each.since)
 
     async def end_pause(self, namespace: str, saga: str, audit: AuditRecord) -> Pause | None:
-        """See the port; in one transaction for each server. Of two that end it the first server decides."""
-        return (await self._all(lambda store: store.end_pause(namespace, saga, audit)))[0]
+        """See the port; in one transaction for each server.
+
+        Returns what any of them held: the others may have let it go at an earlier call, which one missed.
+        """
+        held = await self._all(lambda store: store.end_pause(namespace, saga, audit))
+        return next((each for each in held if each is not None), None)
 
     async def pauses(self, namespace: str = "") -> list[Pause]:
         """See the port: what any server that is there says."""
