@@ -74,7 +74,7 @@ class Attempt(msgspec.Struct, eq=False):
     """One running (or queued) call of a step's or compensation's function.
 
     of: the namespace and saga of its execution, for the gate.  begun: a thread has called the function.
-    orphaned: it must not any more.
+    barred: it must not any more.
     """
 
     key: Key
@@ -93,7 +93,11 @@ class Attempt(msgspec.Struct, eq=False):
     beat_at: float = 0.0
     of: tuple[str, str] = ("", "")
     begun: bool = False
-    orphaned: bool = False
+    barred: bool = False
+
+    def bar(self) -> None:
+        """If it waits for a thread, it does not begin in it. (A task begins at once.)"""
+        self.barred = not (self.is_async or self.begun)
 
 
 class Attempts:
@@ -120,6 +124,10 @@ class Attempts:
         """Is such an attempt under way (or queued) already?"""
         return key in self.running or (len(self.waiting) > 0 and any(a.key == key for a in self.waiting))
 
+    def is_barred(self, key: Key) -> bool:
+        """Does it wait for a thread in which it will not begin?"""
+        return key in self.running and self.running[key].barred
+
     def orphan(self) -> None:
         """The worker has lost what it owned. What has not begun does not begin any more: by now another may
         own the execution, and may have done or given up what it was for. (Probes only ask.)
@@ -127,7 +135,15 @@ class Attempts:
         self.withdraw([attempt for attempt in self.waiting if attempt.key[2] != PROBE])
         self._followers.clear()
         for attempt in self.running.values():
-            attempt.orphaned = not (attempt.is_async or attempt.begun)
+            attempt.bar()
+
+    def hold_back(self, uid: str) -> None:
+        """One is to stand still: what has not begun is taken back, or turned away in its thread."""
+        mine = [each for each in (*self.waiting, *self.running.values()) if each.key[0] == uid]
+        held = [each for each in mine if each.key[2] != PROBE]
+        self.withdraw(held)
+        for attempt in held:
+            attempt.bar()
 
     def follow(self, key: Key, then: Callable[[], None]) -> bool:
         """Call `then` once that attempt has ended; False when there is none."""
@@ -299,7 +315,7 @@ class Attempts:
 
     def _in_thread(self, attempt: Attempt) -> Any:
         """In the thread of a plain function, once there is one. Raises `TurnedAway`."""
-        if attempt.orphaned or self._kept_off(attempt):
+        if attempt.barred or self._kept_off(attempt):
             raise TurnedAway
         attempt.begun = True
         return attempt.function()

@@ -167,6 +167,7 @@ class Loader:
         if action.outcome == OPEN and not action.hold:
             uid, running = live.header.uid, self._worker.attempts.adopt
             if running((uid, action.id, "do")):
+                self._doubt(live, action, now, lost=lost, slept=slept)
                 if action.interrupted:  # perhaps nobody has told it
                     self._worker.dispatcher.interrupt(live, action)
                 return
@@ -185,6 +186,17 @@ class Loader:
             if lost and action.outcome == UNKNOWN and not action.undo_attempts:
                 live.lost[action.id] = self._lost_until(live, action, action.undo_opened_at)
             self._worker.dispatcher.undo(live, action)
+
+    def _doubt(self, live: Live, action: Action, now: float, *, lost: bool, slept: bool) -> None:
+        """What waits for a thread and will not begin in it has no end to tell, so the doubt about an attempt
+        that was lost before it is kept here. (One that runs tells of it at its end.)"""
+        barred = self._worker.attempts.is_barred((live.header.uid, action.id, "do"))
+        if not barred or action.kind != "step" or not self._acts_alone(live, action):
+            return
+        if action.id in live.lost:
+            action.tainted = True
+        elif lost:
+            self.taint(live, action, now, slept=slept)
 
     def taint(self, live: Live, action: Action, now: float, *, slept: bool) -> None:
         """An attempt died with a worker: perhaps it had an effect, perhaps it still runs at the

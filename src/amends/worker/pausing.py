@@ -11,7 +11,8 @@ record, survives every owner, and needs nothing of the store.  What holds is a f
        └────────────────────────┴────────────────────────────────────────────────┘
 
 * *Ending.*  No saga code runs and nothing is dispatched (`Dispatcher.run`, `undo`, `Transactions`): attempts
-  that wait for a slot or their time are taken back, as in a hand-over.  Ends of attempts, signals and what
+  that wait for a slot or their time are taken back, as in a hand-over; those that wait for a thread or the
+  store are turned away when they get it, as by the gate of `holds`.  Ends of attempts, signals and what
   nested sagas say become rows that only keep their events (`Defer`), the rows that transactional steps
   write: durable at once, applied by the first activation afterwards.  A probe belongs to the end of its
   attempt, so it is not taken back.
@@ -38,7 +39,6 @@ from ..kernel.holding import PauseRequested, ResumeRequested
 from ..kernel.phases import FINISHED
 from ..store.port import PAUSED, Change, Claim, Code, Message, Release, Verdict, Write
 from . import writes
-from .attempts import PROBE
 from .live import Live
 from .queues.hearing import is_report
 from .queues.issuing import drop_reported
@@ -97,8 +97,7 @@ class Pausing:
         worker, uid = self._worker, live.header.uid
         worker.residency.wanted(live)
         worker.dispatcher.hold_back(live)
-        queued = [each for each in worker.attempts.waiting if each.key[0] == uid and each.key[2] != PROBE]
-        worker.attempts.withdraw(queued)
+        worker.attempts.hold_back(uid)
 
     def _lift(self, live: Live) -> None:
         live.paused = None

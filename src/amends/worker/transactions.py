@@ -85,10 +85,8 @@ class Transactions:
         context = contextvars.copy_context()
         context.run(CURRENT.set, job.current)
 
-        of = (live.header.namespace, live.header.saga)
-
         def body(tx: Transaction) -> Row:
-            if worker.holds.shut(of):  # while it waited for the store
+            if worker.pausing.stands(live):  # heard while it waited for the store
                 raise TurnedAway
             event = context.run(job.perform, tx)
             now = worker.clock.now()

@@ -353,7 +353,7 @@ def test_without_the_gate_it_would_be(world: World, monkeypatch: pytest.MonkeyPa
 
 
 async def waiting_for_a_thread(world: World) -> list[str]:
-    """One thread, and a pause that comes while a second plain step waits for it. Which were called?"""
+    """One thread, and a pause of the saga that comes while a second plain step waits for it. Which were called?"""
     inside, go, called = threading.Event(), threading.Event(), []
 
     @amends.step(name="holding.plain")
