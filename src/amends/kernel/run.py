@@ -127,7 +127,7 @@ class Run:
     def _task(self) -> SagaTask | None:
         return asyncio.current_task(self.loop)  # type: ignore[return-value]
 
-    def _place(self, *, forward: bool = True) -> tuple[str, str]:
+    def _place(self) -> tuple[str, str]:
         """An id for a new command, and its scope. Raises when nothing may be commanded any more."""
         loop = self.loop
         if loop.dead:
@@ -140,7 +140,7 @@ class Run:
             raise homemade_task()
         ledger = self.ledger
         undecided = ledger.cancel is None and ledger.phase is FORWARD
-        if not undecided and forward and not task.shielded and ledger.closing:
+        if not undecided and not task.shielded and ledger.closing:
             request = ledger.cancel
             raise asyncio.CancelledError(request.reason if request else "the saga is being undone")
         task.sequence = sequence = task.sequence + 1

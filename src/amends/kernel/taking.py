@@ -167,6 +167,7 @@ def _undone(self: Ledger, event: e.Undone, position: int) -> None:
     action = self.actions.get(event.id)
     if action is not None and action.undo_state in (UNDO_RUNNING, UNDO_PARKED):
         action.undo_state = UNDO_DONE
+        action.undo_fault = None
         self.residue.extend(event.residue)
 
 
@@ -233,6 +234,7 @@ def _resolved(self: Ledger, event: e.Resolved, position: int) -> None:
             _by_hand(self, action, event.value, position)
         else:
             action.undo_state = UNDO_DONE
+            action.undo_fault = None
 
 
 def _by_hand(self: Ledger, action: Action, value: Raw, position: int) -> None:
@@ -240,6 +242,7 @@ def _by_hand(self: Ledger, action: Action, value: Raw, position: int) -> None:
     action.outcome = SUCCEEDED
     action.value = value
     action.end = position
+    action.fault = None
 
 
 def _terminate_requested(self: Ledger, event: e.TerminateRequested, position: int) -> None:

@@ -46,6 +46,38 @@ def test_resolve_a_held_step_with_its_result(order: Order, amends: Amends) -> No
     assert audit(amends)[0]["by"] == "ada"
 
 
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("held", ["resolve", "order-1001", "--action", "3", "--value", '"by hand"', "-r", "sent"]),
+        ("held", ["skip", "order-1001", "--action", "3", "-r", "never mind", "--yes"]),
+        ("stuck", ["resolve", "order-1001", "-r", "paid back"]),
+    ],
+)
+def test_what_was_settled_shows_no_error(order: Order, amends: Amends, kind: str, given: list[str]) -> None:
+    """The one for which it had waited for a person is over."""
+    folder = order(kind)
+    before = str(amends("show", "order-1001", "--json").json["steps"])
+    (folder / "repaired").touch()  # what else is undone meets no error
+    with shop.worker(folder):
+        amends(*given, "--wait")
+    shown = amends("show", "order-1001", "--json").json["steps"]
+    settled = [each for each in shown if str(each["state"]) == "succeeded"]
+    assert len(settled) >= 2
+    errors = [each["error"] for each in settled] + [each["undo"]["error"] for each in settled if each["undo"]]
+    assert "'message'" in before
+    assert errors == [None] * len(errors)
+
+
+def test_a_compensation_that_was_tried_again_shows_no_error(order: Order, amends: Amends) -> None:
+    folder = order("stuck")
+    (folder / "repaired").touch()
+    with shop.worker(folder):
+        amends("retry", "order-1001", "--wait", "-r", "payment is back")
+    undone = [each["undo"] for each in amends("show", "order-1001", "--json").json["steps"] if each["undo"]]
+    assert [(each["state"], each["error"]) for each in undone] == [("undone", None)] * 2
+
+
 def test_resolve_is_checked_against_the_step_with_app(order: Order, amends: Amends) -> None:
     order("held")
     done = amends("resolve", "order-1001", "--value", "7", "-r", "sent", "--app", "app")
