@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from amends.engine.retention import old_enough
-from amends.engine.schedules.schedules import OPEN
+from amends.engine.schedules.schedules import OPEN, open_schedules
 from amends.store.kit.support import done, header, row, start, to
 from amends.store.port import AuditRecord, Query, Write
 from amends.store.postgres import PostgresStore, columns, reading
@@ -156,6 +156,7 @@ def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
         "in bulk, by attribute": where('attributes.customer = "7"', statuses=OPEN, limit=100),
         "parked below": Query(statuses=["attention"], id_prefix="id-777~", limit=1000),
         "a schedule": Query(id_prefix="schedule:daily:", saga="amends.schedule", limit=1),
+        "schedules": open_schedules("default"),
         "an id's near ones": Query(limit=200),
         "attention": Query(statuses=["attention"]),
         "by prefix": Query(id_prefix="id-777"),

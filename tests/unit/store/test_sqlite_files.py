@@ -8,8 +8,11 @@ import os
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
+from amends.engine.retention import old_enough
+from amends.engine.schedules.schedules import open_schedules
 from amends.errors import SchemaMismatch, StoreBusy, StoreError, StoreFull
 from amends.store import SqliteStore
 from amends.store.kit.support import all_committed, header, start
@@ -269,6 +272,9 @@ def test_filtered_headers_use_their_indexes(tmp_path: Path) -> None:
     assert "amends_executions_attention" in plan(statuses=["attention"])
     assert "TEMP B-TREE" not in plan(after="x")
     assert "(namespace=? AND id>? AND id<?)" in plan(id_prefix="order-")
+    schedules = msgspec.structs.asdict(open_schedules("default"))
+    assert "(namespace=? AND id>? AND id<?)" in plan(**schedules)
+    assert "(uid<?)" in plan(**msgspec.structs.asdict(old_enough(Query(namespace="default"), 1e9)))
 
     def asked(text: str, **query: object) -> str:
         return plan(where=parse(text, 0.0), **query)

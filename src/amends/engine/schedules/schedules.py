@@ -100,7 +100,7 @@ class Schedules:
 
     async def list(self) -> list[ScheduleStatus]:
         """All schedules, by name."""
-        query = Query(namespace=self._backend.namespace, saga=schedule.name, statuses=OPEN, limit=MOST)
+        query = open_schedules(self._backend.namespace)
         found = [await self._status(header) for header in await self._backend.store.headers(query)]
         return sorted(found, key=lambda status: status.name)
 
@@ -179,9 +179,15 @@ class Schedules:
         )  # fmt: skip
 
 
+def open_schedules(namespace: str) -> Query:
+    """Those that have not been removed. (By their ids, which have an index; sagas have none.)"""
+    return Query(namespace=namespace, id_prefix=_prefix(), saga=schedule.name, statuses=OPEN, limit=MOST)
+
+
 def _length(every: timedelta | float) -> float:
     return every.total_seconds() if isinstance(every, timedelta) else float(every)
 
 
-def _prefix(name: str) -> str:
-    return f"schedule:{name}:"
+def _prefix(name: str = "") -> str:
+    """How the ids of a schedule's own executions begin (no name: those of all)."""
+    return f"schedule:{name}:" if name else "schedule:"

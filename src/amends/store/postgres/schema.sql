@@ -36,6 +36,10 @@ CREATE TABLE {schema}.executions (
     UNIQUE (namespace, id)
 );
 
+-- None by saga alone (schedules are found by how their ids begin), and none by `finished_at`: whoever clears away looks
+-- through what began early enough, which takes less than a tenth of a second for 100,000 rows, at most once a minute; an
+-- index would be written at the end of each execution.
+--
 -- Claims go by namespace, saga and version.
 CREATE INDEX executions_due ON {schema}.executions (namespace, saga, version, wake_at, num)
     WHERE owner IS NULL AND wake_at IS NOT NULL;

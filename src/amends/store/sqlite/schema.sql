@@ -35,6 +35,9 @@ CREATE TABLE amends_executions (
     UNIQUE (namespace, id)
 ) STRICT;
 
+-- None by saga alone (schedules are found by how their ids begin), and none by `finished_at`: whoever clears away looks
+-- through what began early enough, which takes less than a tenth of a second for 100,000 rows, at most once a minute; an
+-- index would be written at the end of each execution.
 CREATE INDEX amends_executions_due ON amends_executions (namespace, saga, wake_at)
 WHERE owner IS NULL AND wake_at IS NOT NULL;
 CREATE INDEX amends_executions_owner ON amends_executions (owner) WHERE owner IS NOT NULL;
