@@ -47,6 +47,17 @@ def test_floats(echo: Any, column: list[float | None]) -> None:
     assert echo(numbers(column), "float8") == column
 
 
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(column=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=8))
+def test_floats_of_which_none_is_null(echo: Any, column: list[float]) -> None:
+    assert [value.hex() for value in echo(numbers(column), "float8")] == [value.hex() for value in column]
+
+
+@given(column=st.lists(st.integers(-(1 << 70), 1 << 70), max_size=8))
+def test_integers_are_written_as_they_are(column: list[int]) -> None:
+    assert numbers(iter(column)) == "{" + ",".join(map(str, column)) + "}"
+
+
 def test_truths_and_integers(echo: Any) -> None:
     assert echo(truths([True, False]), "boolean") == [True, False]
     assert echo(numbers([1, None, -(1 << 63)]), "bigint") == [1, None, -(1 << 63)]

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 MARK = "\uffff"  # a code point that stands for no character
 _BETWEEN = "\x1f"
+_json = msgspec.json.Encoder().encode
 
 
 def put(text: str) -> str:
@@ -53,8 +56,16 @@ def _quoted(text: str) -> str:
 
 
 def numbers(column: Iterable[float | None]) -> str:
-    """Integers or floats, of which some may be NULL. (A float's `repr` is read back as the same float.)"""
-    return "{" + ",".join(["NULL" if number is None else repr(number) for number in column]) + "}"
+    """Integers or floats, of which some may be NULL. (The shortest text of a float is read back as the same.)
+
+    As JSON, which is written ten times faster than by `repr`, but has no infinity: what it has null for may be
+    that, too.
+    """
+    column = tuple(column)
+    written = _json(column)
+    if b"null" in written:
+        return "{" + ",".join(["NULL" if number is None else repr(number) for number in column]) + "}"
+    return "{" + written[1:-1].decode() + "}"
 
 
 def truths(column: Iterable[bool]) -> str:
