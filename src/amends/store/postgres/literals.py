@@ -58,8 +58,8 @@ def _quoted(text: str) -> str:
 def numbers(column: Iterable[float | None]) -> str:
     """Integers or floats, of which some may be NULL. (The shortest text of a float is read back as the same.)
 
-    As JSON, which is written ten times faster than by `repr`, but has no infinity: what it has null for may be
-    that, too.
+    As JSON, which is written ten times faster than by `repr`, but has no infinity: what it has null for may
+    be that, too.
     """
     column = tuple(column)
     written = _json(column)
