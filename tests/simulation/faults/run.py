@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from amends.definition.registry import REGISTRY
+from amends.encryption import Codec
 from amends.engine.backend import Backend
 from amends.engine.handle import Handle
 from amends.errors import AmendsError, StoreBusy, StoreError
@@ -145,6 +146,10 @@ class Run:
         process.start(self._serve(process))
         return process
 
+    def codec(self) -> Codec | None:
+        """What each worker's payloads pass."""
+        return None
+
     async def _serve(self, process: Process) -> None:
         PROCESS.set(process)
         wire: Any = Wire(self.store(process), process, self.chaos)
@@ -155,6 +160,7 @@ class Run:
             clock=self.clock,
             ids=SeededIds(random.Random(f"ids {self.plan.seed} {process.number}")),
             chance=random.Random(f"jitter {self.plan.seed} {process.number}"),
+            codec=self.codec(),
         )
         if self.deployed == "missing":
             registry = engine._registry

@@ -32,3 +32,9 @@ def test_rows_must_be_chained_to_what_is_stored(monkeypatch: pytest.MonkeyPatch)
 def test_what_is_stored_in_the_clear_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hands.Closing, "raw", lambda self, place, data: data)
     assert campaign.campaign(range(5)).failures
+
+
+def test_a_run_without_one_has_none_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    campaign.campaign(range(5))
+    monkeypatch.undo()
+    assert not campaign.play(10_000)[1]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 from typing import Any
-from unittest import mock
 
 import msgspec
 
@@ -17,7 +16,6 @@ from amends.encryption.masters import LENGTH
 from amends.kernel.entries import Row
 from amends.store.enclosed import enclosed
 from amends.store.port import Store
-from amends.testing.seams import VirtualEngine
 
 from . import run as plain
 
@@ -53,12 +51,8 @@ class CodecRun(plain.Run):
         if self.client is not before:
             self.backend.store = enclosed(self.backend.store, codec(), self.clock)
 
-    async def _serve(self, process: Any) -> None:
-        def made(*args: Any, **options: Any) -> VirtualEngine:
-            return VirtualEngine(*args, codec=codec(), **options)
-
-        with mock.patch.object(plain, "VirtualEngine", made):  # called before anything is awaited
-            await super()._serve(process)
+    def codec(self) -> Codec:
+        return codec()
 
     async def _observe(self) -> Store:
         return enclosed(await super()._observe(), codec(), self.clock)
