@@ -88,6 +88,7 @@ class Link:
         self.refusal = NOT_OPEN
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.sleep(0)  # it did not wait for what has ended, and `_ended` comes with the next turn
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -108,8 +109,9 @@ class Link:
         self.check_open()
         loop = asyncio.get_running_loop()
         running = start_eagerly(work(), loop, copy_context(), "statement")
-        self._running.add(running)
-        running.add_done_callback(self._ended)
+        if not running.done():
+            self._running.add(running)
+            running.add_done_callback(self._ended)
         return await asyncio.shield(running)
 
     def _let_go(self) -> None:
