@@ -88,7 +88,7 @@ class Link:
         self.refusal = NOT_OPEN
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
-            await asyncio.sleep(0)  # it did not wait for what has ended, and `_ended` comes with the next turn
+            await asyncio.sleep(0)  # that did not wait for what had ended; `_ended` comes with the next turn
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
