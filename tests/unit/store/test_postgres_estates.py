@@ -148,7 +148,27 @@ def test_taken_over_at_a_pace(postgres: str, schema: str) -> None:
 def test_without_a_pace_all_at_once(postgres: str, schema: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the pace is for."""
     monkeypatch.setattr(estates, "LEAST", 1e9)
-    assert max(asyncio.run(claimed(postgres, schema, 0.2))) == 256
+    assert max(asyncio.run(claimed(postgres, schema, 0.2))) == 300
+
+
+def test_neither_takes_the_half_of_the_other(
+    postgres: str, schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is due waits for no estate, and an estate for nothing that is due."""
+    monkeypatch.setattr(estates, "LEAST", 1e9)
+
+    async def main() -> None:
+        await one_that_died(postgres, schema, 100)
+        store, me = await heir(postgres, schema, Still())
+        for number in range(100):
+            assert await store.create(header(f"due-{number:05}"))
+        for due, inherited in ((20, 20), (20, 20), (20, 20), (20, 20), (20, 20), (0, 0)):
+            claims = await store.claim(me, 50.0, 40)
+            assert sum(claim.header.uid.startswith("due") for claim in claims) == due
+            assert len(claims) - due == inherited
+        await store.close()
+
+    asyncio.run(main())
 
 
 def test_two_heirs_share(postgres: str, schema: str) -> None:

@@ -143,13 +143,16 @@ class WorkerPart(Core):
         return surplus
 
     async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
-        """Take at most `limit` executions, with journal and inbox: some that the dead owned (at a pace, half
-        of it at most), and what has no owner and is due by `now`, in turns of the namespaces."""
+        """Take at most `limit` executions, with journal and inbox: what has no owner and is due by `now`, in
+        turns of the namespaces, and (at a pace) what the dead owned. Neither takes the other's half."""
         try:
-            inherited = await self._keeper.inherit(incarnation, now, (limit + 1) // 2)
+            since = self._keeper.inheritance()
+            waits = since is not None and since <= now
+            due = await self._claim_due(incarnation, now, limit // 2 if waits else limit)
+            inherited = await self._keeper.inherit(incarnation, now, limit - len(due)) if waits else []
             if inherited is None:
                 raise fenced(incarnation)
-            taken = inherited + await self._claim_due(incarnation, now, limit - len(inherited))
+            taken = inherited + due
             if not taken:
                 return []
             loaded = await self._control.read(self._sql["load"], {"nums": numbers(row[0] for row in taken)})
