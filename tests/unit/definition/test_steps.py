@@ -247,7 +247,7 @@ def test_outside_of_a_saga_a_fallback_is_left_out() -> None:
 
 
 def test_one_step_may_be_the_fallback() -> None:
-    assert step(fallback=charge)(weigh.fn).fallback == (charge,)
+    assert step(name="unit.steps.falling_back", fallback=charge)(weigh.fn).fallback == (charge,)
 
 
 # ---------------------------------------------------------------- methods
@@ -377,5 +377,6 @@ def test_wrong_options_are_explained_when_declared(options: dict[str, Any], said
 
 
 def test_recovery_takes_words_and_members() -> None:
-    declared = step(recovery={ValueError: "ask", OSError: Recovery.FORWARD})(charge.fn)
+    policy: dict[Any, Any] = {ValueError: "ask", OSError: Recovery.FORWARD}
+    declared = step(name="unit.steps.recovering", recovery=policy)(charge.fn)
     assert declared.options.recovery == {ValueError: Recovery.ASK, OSError: Recovery.FORWARD}
