@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from ..clock import Clock, SystemClock
 from ..definition.registry import REGISTRY, Registry
 from ..encryption.codec import Codec
+from ..errors import DefinitionError
 from ..store import open_store
 from ..store.enclosed import enclosed
 from ..store.places import stores_of
@@ -32,6 +33,8 @@ class QueueWorker:
     too: it is no worker of executions, and never becomes one.  url: the store, or its URL.  queues: which it
     serves. steps: objects whose methods are steps.  resources: as of `Engine`.  namespace and settings:
     likewise (`steps`, `threads`, `poll`, `grace` and `lease` matter here).  codec: that of the engines.
+
+    Raises `DefinitionError` without a queue.
     """
 
     def __init__(
@@ -47,6 +50,10 @@ class QueueWorker:
         clock: Clock | None = None,
     ) -> None:
         self.queues = names(queues)
+        if not self.queues:
+            raise DefinitionError(
+                "a queue worker serves at least one queue, got none", hint='queues=["emails"]'
+            )
         self.settings = settings or Settings()
         self.store: Store = open_store(url) if isinstance(url, str) else url
         self._registry = Registry(REGISTRY)

@@ -145,7 +145,10 @@ async def serving(server: Server) -> None:
 
 
 def names(queues: Sequence[str]) -> list[str]:
-    """The names of queues as they were given. Raises `DefinitionError` for a single text."""
+    """The names of queues as they were given. Raises `DefinitionError` for what is no list of names."""
     if isinstance(queues, str):
         raise DefinitionError(f"queues takes a list, got {queues!r}", hint=f"queues=[{queues!r}]")
+    for each in queues:
+        if not isinstance(each, str) or not each:
+            raise DefinitionError(f"a queue has a name, got {each!r}", hint='queues=["emails"]')
     return list(queues)

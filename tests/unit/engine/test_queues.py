@@ -571,6 +571,16 @@ def test_a_queue_without_steps_is_not_served():
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(
+    ("queues", "said"),
+    [([], "at least one queue"), ("emails", "takes a list"), ([""], "has a name"), ([7], "has a name")],
+)
+def test_a_queue_worker_names_what_it_serves(queues: Any, said: str) -> None:
+    with pytest.raises(DefinitionError, match=said) as caught:
+        QueueWorker("memory://", queues=queues)
+    assert caught.value.hint.startswith("queues=[")
+
+
 def test_a_fork_undoes_under_the_keys_of_before(store: Any) -> None:
     @step(name="q.last", retry=Retry(attempts=1), recovery={LookupError: "ask"})
     async def last() -> None:
