@@ -141,9 +141,9 @@ class SimLoop(asyncio.BaseEventLoop):
         try:
             for task in self._left if self._stopped else asyncio.all_tasks(self):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                coroutine: Any = task.get_coro()
-                if coroutine is None:  # Python 3.12 and later: it ended in its eager start
+                if task.done():  # early releases of Python 3.12 crash in `get_coro` of what ended at once
                     continue
+                coroutine: Any = task.get_coro()
                 with contextlib.suppress(RuntimeError):  # it waits for something even now
                     coroutine.close()
         finally:
