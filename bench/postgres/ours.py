@@ -29,6 +29,7 @@ READ_BACK = (
     "shared_buffers",
 )
 HOP: dict[str, Any] = {}
+GROWING = ("executions", "journal", "inbox")
 
 
 @step(name="bench.add_far")
@@ -194,6 +195,7 @@ async def grow(url: str, schema: str, seconds: float, width: int, retention: flo
     store = PostgresStore(url, schema=schema)
     settings = Settings(retention=retention)
     rates: list[float] = []
+    sizes: dict[str, list[float]] = {table: [] for table in GROWING}
     async with Engine(store, sagas=SAGAS, settings=settings) as engine:
         await in_flight(WARM_UP, width, lambda n: engine.run(work.five_steps(0)), Window())
         end = time.monotonic() + seconds
@@ -210,9 +212,18 @@ async def grow(url: str, schema: str, seconds: float, width: int, retention: flo
                 before = done
                 await asyncio.sleep(seconds / 10)
                 rates.append((done - before) / (seconds / 10))
+                for table in GROWING:
+                    sizes[table].append(await _mebibytes(store, f"{schema}.{table}"))
 
         await asyncio.gather(watch(), *(lane() for _ in range(width)))
-        return {"sagas": done, "rates": rates, "configuration": await configuration(store, engine)}
+        said = await configuration(store, engine)
+        return {"sagas": done, "rates": rates, "sizes": sizes, "configuration": said}
+
+
+async def _mebibytes(store: PostgresStore, table: str) -> float:
+    """A table with its indexes."""
+    query = f"SELECT pg_total_relation_size('{table}') / 1048576.0"
+    return float((await store._control.fetch(query))[0][0])
 
 
 PROGRAMS: dict[str, Any] = {

@@ -14,8 +14,6 @@ from ...probe import probe
 from .. import contestants as them
 from ..sizes import Sizes
 
-TABLES = ("executions", "journal", "inbox")
-
 
 def run(url: str, sizes: Sizes) -> Report:
     """One run."""
@@ -37,13 +35,14 @@ def run(url: str, sizes: Sizes) -> Report:
     report.line("amends", "last fifth to the second", "x", [sum(rates[-2:]) / sum(rates[2:4])])
     report.configurations["amends"] = found["configuration"]
     with psycopg.connect(url, autocommit=True) as connection:
-        for table in TABLES:
+        for table, tenths in found["sizes"].items():
             query = f"""
-                SELECT pg_total_relation_size(relid) / 1048576.0, n_live_tup, n_dead_tup, autovacuum_count
+                SELECT n_live_tup, n_dead_tup, autovacuum_count
                 FROM pg_stat_user_tables WHERE schemaname = '{schema}' AND relname = '{table}'
             """
-            size, live, gone, vacuums = connection.execute(query.encode()).fetchone() or (0, 0, 0, 0)
-            report.line(table, "size at the end", "MiB", [float(size)])
+            live, gone, vacuums = connection.execute(query.encode()).fetchone() or (0, 0, 0)
+            report.line(table, "size, by tenths of the time", "MiB", tenths)
+            report.line(table, "size at the end to that at half-time", "x", [tenths[-1] / tenths[4]])
             report.line(table, "rows, live", "", [float(live)])
             report.line(table, "rows, dead", "", [float(gone)])
             report.line(table, "autovacuums", "", [float(vacuums)])
