@@ -34,7 +34,7 @@ class Server:
         self.folder, self.port = folder, port
         self.data = folder / f"data-{port}"
         self._programs = _programs()
-        self._user = _user()
+        self._user = unprivileged()
 
     @property
     def url(self) -> str:
@@ -120,7 +120,7 @@ def _programs() -> Path:
     return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
 
 
-def _user() -> str | None:
+def unprivileged() -> str | None:
     """PostgreSQL refuses to run as root: who runs it then (None: whoever we are)."""
     if os.geteuid() != 0:
         return None
@@ -142,7 +142,7 @@ def _user() -> str | None:
 def server() -> Iterator[Server]:
     """A server in a folder of its own; gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
-    if (user := _user()) is not None:
+    if (user := unprivileged()) is not None:
         shutil.chown(folder, user)
     first = Server(folder, 5501)
     try:

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.pooler import pooler
 from tests.postgres import database, postgres
 
-__all__ = ["database", "postgres"]
+__all__ = ["database", "pooler", "postgres"]
 
 # A suite in the background of a script inherits that SIGINT is ignored, and so would the programs that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +17,8 @@ from amends.store.postgres.schema import LOCK, migrations
 from amends.store.postgres.statement import read, statements
 from tests.stores import execute, new_schema, subject
 
+Pooler = Callable[[str], str]
+
 
 @pytest.mark.parametrize("name", kit.names(sql=True, fill=True, many=True))
 def test_postgres(name: str, postgres: str) -> None:
@@ -23,13 +26,23 @@ def test_postgres(name: str, postgres: str) -> None:
         asyncio.run(kit.run(name, subject(postgres, schema)))
 
 
-@pytest.mark.soak
-@pytest.mark.skipif("AMENDS_TEST_PGBOUNCER" not in os.environ, reason="needs a pooler in front of the server")
 @pytest.mark.parametrize("name", kit.names(sql=False, fill=False, many=True))
-def test_postgres_behind_pgbouncer(name: str, postgres: str) -> None:
-    """In transaction mode, with ``ignore_startup_parameters = extra_float_digits``."""
+def test_postgres_behind_pgbouncer(name: str, postgres: str, pooler: Pooler) -> None:
+    """In transaction mode, with fewer connections to the server than the stores have to the pooler."""
     with new_schema(postgres) as schema:
-        asyncio.run(kit.run(name, subject(os.environ["AMENDS_TEST_PGBOUNCER"], schema, pooled=True)))
+        asyncio.run(kit.run(name, subject(pooler(postgres), schema, pooled=True)))
+
+
+SQL = sorted({*kit.names(sql=True, fill=False, many=True)} - {*kit.names(sql=False, fill=False, many=True)})
+
+
+@pytest.mark.parametrize("name", SQL)
+def test_sql_of_steps_behind_pgbouncer(name: str, database: str, pooler: Pooler) -> None:
+    """A pooler passes no options on, so the database says where the tables of steps are."""
+    with new_schema(database) as schema:
+        at = urlsplit(database).path.removeprefix("/")
+        execute(database, f"ALTER DATABASE {at} SET search_path = {schema}")
+        asyncio.run(kit.run(name, subject(pooler(database), schema, pooled=True)))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,10 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 HERE = Path(__file__).parent
-NEEDED = ("spin", "gcc")
 MEMORY = 3000  # megabytes, at most
 
 
@@ -29,17 +25,6 @@ class Result:
     states: int
     story: list[str]
     unreached: list[str]
-
-
-def must_be_there() -> None:
-    """Without spin these tests are skipped, and say so; where CI is set they fail."""
-    missing = [name for name in NEEDED if shutil.which(name) is None]
-    if not missing:
-        return
-    said = f"the formal model needs {' and '.join(missing)}: run scripts/install-spin"
-    if os.environ.get("CI"):
-        pytest.fail(said)
-    pytest.skip(said)
 
 
 def check(

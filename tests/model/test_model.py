@@ -10,10 +10,12 @@ from typing import NamedTuple
 import pytest
 
 from tests.figures import record
+from tests.tools import must_have
 
-from .spin import HERE, check, must_be_there
+from .spin import HERE, check
 
 ROOT = HERE.parents[1]
+NEEDED = ("spin", "gcc")
 PAGE = ROOT / "docs" / "model.md"
 MODELS = ("saga.pml", "wakeup.pml")
 
@@ -107,7 +109,7 @@ ABLATIONS = [
 @pytest.fixture(autouse=True)
 def _spin(request: pytest.FixtureRequest) -> None:
     if "folder" in request.fixturenames:
-        must_be_there()
+        must_have("the formal model", *NEEDED)
 
 
 @pytest.fixture
@@ -212,8 +214,8 @@ def test_each_macro_of_the_models_is_tried() -> None:
 def test_a_machine_without_spin_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.devnull)
     monkeypatch.delenv("CI", raising=False)
-    with pytest.raises(pytest.skip.Exception, match="scripts/install-spin"):
-        must_be_there()
+    with pytest.raises(pytest.skip.Exception, match="scripts/install-tools"):
+        must_have("the formal model", *NEEDED)
     monkeypatch.setenv("CI", "true")
-    with pytest.raises(pytest.fail.Exception, match="scripts/install-spin"):
-        must_be_there()
+    with pytest.raises(pytest.fail.Exception, match="scripts/install-tools"):
+        must_have("the formal model", *NEEDED)

@@ -17,13 +17,16 @@ from tests.stores import execute, new_schema
 
 DONE: Counter[str] = Counter()
 ATTEMPTS: Counter[str] = Counter()
+HELD = -1.0
+"""In place of seconds: until the test lets it go."""
+LET_GO: list[asyncio.Event] = []
 go = Signal[str]("balance.go")
 
 
 @step(name="balance.slow")
 async def slow(seconds: float) -> None:
     ATTEMPTS[CURRENT.get().idempotency_key] += 1
-    await asyncio.sleep(seconds)
+    await (asyncio.sleep(seconds) if seconds != HELD else LET_GO[0].wait())
 
 
 @saga(name="balance.working")
@@ -107,11 +110,12 @@ def test_one_that_drains_hands_over_before_its_last_step_has_ended(
     place: Callable[[], PostgresStore],
 ) -> None:
     async def main() -> None:
-        leaving = engine(place(), steps=1, grace=20.0)
+        LET_GO[:] = [asyncio.Event()]
+        leaving = engine(place(), steps=1, grace=50.0)
         async with engine(place()) as staying:
             await staying.close()
         async with leaving:
-            last = await leaving.start(working(10.0), id="last")
+            last = await leaving.start(working(HELD), id="last")
             queued = [await leaving.start(working(0.01), id=f"q-{n}") for n in range(120)]
             idle = [await leaving.start(waiting(), id=f"i-{n}") for n in range(30)]
             await asyncio.sleep(0.2)
@@ -123,6 +127,7 @@ def test_one_that_drains_hands_over_before_its_last_step_has_ended(
                     await staying.handle(waiting, handle.id).send(go, "on")
                     assert await staying.handle(waiting, handle.id).result() == "on"
                 assert not closing.done()
+                LET_GO[0].set()
                 await closing
                 assert (await staying.handle(working, last.id).outcome()).status == "completed"
         assert set(ATTEMPTS.values()) == {1}

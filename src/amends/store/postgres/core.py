@@ -18,7 +18,7 @@ from ...errors import StoreError
 from ...redaction import redacted, redacted_of
 from .faults import translate
 from .keeper import Keeper
-from .link import Connection, Link, unreachable
+from .link import Connection, Link, pooled_unsaid, unreachable
 from .listening import Listener
 from .mail import Mail
 from .placement import must_be_alone
@@ -116,6 +116,7 @@ class Core:
             ours = [f"-c {name}={int(seconds * 1000)}" for name, seconds in limits.items()]
             # Tables that fill and empty within seconds mislead the planner; every statement has its index.
             ours += ["-c enable_seqscan=off", "-c enable_hashjoin=off", "-c enable_mergejoin=off"]
+            ours.append("-c amends.heard=on")  # so that we notice a pooler that drops all this in silence
             defaults["options"] = " ".join([*ours, str(words.pop("options", ""))]).strip()
         return make_conninfo(url, **{**defaults, **words}), where
 
@@ -133,7 +134,7 @@ class Core:
         return connection
 
     def _check_server(
-        self, number: int, committing: str, fsync: str, pages: str, encoding: str, standby: bool
+        self, number: int, committing: str, fsync: str, pages: str, encoding: str, standby: bool, heard: bool
     ) -> None:
         if number < OLDEST:
             raise StoreError(
@@ -148,6 +149,8 @@ class Core:
             raise StoreError(
                 f"{self.where} is a standby", hint="name the primary, or all servers: host=a,b,c"
             )
+        if not (heard or self.pooled):
+            raise pooled_unsaid(self.where)
         settings = {"synchronous_commit": committing, "fsync": fsync, "full_page_writes": pages}
         off = [name for name, value in settings.items() if value == "off"]
         if off and not self._unsafe:

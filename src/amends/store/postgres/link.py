@@ -204,8 +204,18 @@ def cut(connection: Connection) -> None:
         twin.shutdown(socket.SHUT_RDWR)
 
 
+def pooled_unsaid(where: str) -> StoreError:
+    """A pooler drops what a connection says at its start: limits and notifications would be missing."""
+    return StoreError(
+        f"{where} is behind a pooler that gives connections no settings of their own",
+        hint="say so: pooled=true in the URL; see docs/postgresql.md, behind PgBouncer",
+    )
+
+
 def unreachable(error: psycopg.Error, where: str) -> StoreError:
     """A connection could not be opened."""
+    if "unsupported startup parameter" in str(error):
+        return pooled_unsaid(where)
     if error.sqlstate is not None and not error.sqlstate.startswith(("57", "53", "08")):
         return explain(error, where)
     said = " ".join(str(error).split()) or type(error).__name__  # libpq speaks in several lines

@@ -38,4 +38,5 @@ SELECT at, uid, "by", action, reason, detail FROM {schema}.audit WHERE uid = %(u
 
 -- name: server
 SELECT current_setting('server_version_num')::integer, current_setting('synchronous_commit'), current_setting('fsync'),
-    current_setting('full_page_writes'), current_setting('server_encoding'), pg_is_in_recovery();
+    current_setting('full_page_writes'), current_setting('server_encoding'), pg_is_in_recovery(),
+    coalesce(current_setting('amends.heard', true), '') = 'on';
