@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -66,6 +66,23 @@ def bytes_of(store: MemoryStore | str) -> bytes:
         row for (table,) in tables for row in execute(server, f"SELECT t::text FROM {schema}.{table} AS t")
     ]
     return "\n".join(text for (text,) in rows).encode()
+
+
+OWNERS = {
+    "journal": "e.num = x.execution",
+    "inbox": "e.num = x.execution",
+    "attributes": "e.uid = x.execution_uid AND e.attributes <> '{}'",
+    "tasks": "e.uid = x.uid",
+}
+"""Tables, and what an execution is to which their rows belong."""
+
+
+def must_belong(ask: Callable[[str], Sequence[tuple[Any, ...]]], prefix: str) -> None:
+    """No row is left of an execution that is not there: no operation could show it. `ask` runs a query."""
+    for table, owner in OWNERS.items():
+        owned = f"SELECT 1 FROM {prefix}executions AS e WHERE {owner}"
+        ((left,),) = ask(f"SELECT count(*) FROM {prefix}{table} AS x WHERE NOT EXISTS ({owned})")
+        assert not left, f"{left} rows of {table} belong to no execution"
 
 
 def subject(url: str, schema: str, **options: Any) -> kit.Subject:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 
 from amends.store import MemoryStore, SqliteStore, Store, kit
 from amends.store.memory.core import Core as MemoryCore
 from amends.store.sqlite import worker_side
+from tests.stores import must_belong
 
 
 def memory() -> kit.Subject:
@@ -60,6 +63,8 @@ def test_memory(name: str) -> None:
 @pytest.mark.parametrize("name", kit.names(sql=True, fill=True))
 def test_sqlite(name: str, tmp_path: Path) -> None:
     asyncio.run(kit.run(name, sqlite(tmp_path / "sagas.db")))
+    with closing(apsw.Connection(str(tmp_path / "sagas.db"))) as connection:
+        must_belong(lambda sql: connection.execute(sql).fetchall(), "amends_")
 
 
 @pytest.mark.parametrize("name", kit.names(sql=True, fill=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..port import AuditRecord, History, Query, Store
 from ..where.parsing import parse
+from .queues import task
 from .support import (
     Subject,
     all_committed,
@@ -29,12 +30,14 @@ async def _left(store: Store) -> list[str]:
 
 @case()
 async def prune_takes_all_that_is_kept(subject: Subject) -> None:
-    """What is pruned leaves nothing (header, journal, messages, audit, attributes), and its id is free."""
+    """What is pruned leaves nothing (header, journal, inbox, audit, attributes, tasks); its id is free."""
     store, me = await subject.worker()
     for uid in ("a", "b"):
         child = start(f"{uid}-child", root=uid, parent=uid)
+        child.tasks = [task(child.uid)]
         all_committed(await store.commit(me, [start(uid, root=uid, attributes='{"k":"v"}'), child]))
         all_committed(await store.commit(me, [done(uid, 1), done(child.uid, 1)]))  # at 9.0
+        await store.send([to(uid)])  # too late: nobody waits for it
         await store.send([], [AuditRecord(1.0, uid, "ann", "retry")])
     same(await store.prune(["a", "none"], 10.0), ["a"], "what was pruned")
     same(await store.prune(["a"], 10.0), [], "again")
@@ -43,6 +46,7 @@ async def prune_takes_all_that_is_kept(subject: Subject) -> None:
     same(await store.read("a-child"), None, "the nested one")
     same(await store.find("default", "a"), None, "by its id")
     same(await store.audited("a"), [], "its audit")
+    same(await store.tasks_of("a-child"), [], "its tasks")
     same(len(await store.audited("b")), 1, "the audit of others")
     where = parse('attributes.k = "v"', 0.0)
     same([each.uid for each in await store.headers(Query(where=where))], ["b"], "by attribute")

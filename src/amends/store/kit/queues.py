@@ -112,6 +112,18 @@ async def retired_adds_and_drops_no_task(subject: Subject) -> None:
     same([lease.task.action for lease in await take(store)], ["1"], "the task that was there")
 
 
+@case("many")
+async def retired_unawares_adds_and_drops_no_task(subject: Subject) -> None:
+    """Nor does what one commits that was retired by others and has not heard of it."""
+    store, me = await subject.worker()
+    all_committed(await store.commit(me, [issuing("a", task("a"))]))
+    other, _ = await subject.worker()
+    await other.retire(me)
+    await refuses(Fenced, store.commit(me, [Write("a", tasks=[task("a", "2")])]), "adding")
+    await refuses(Fenced, store.commit(me, [Write("a", dropped=[("1", "do")])]), "dropping")
+    same([each.action for each in await other.tasks_of("a")], ["1"], "the task that was there")
+
+
 @case()
 async def task_of_another_process(subject: Subject) -> None:
     """Who is no worker takes and reports, too; the owner hears of it."""
@@ -158,6 +170,9 @@ async def late_report_is_refused(subject: Subject) -> None:
     holds(lease.lapsed_at > 0, "when it lapsed is known")
     pulses = [Pulse(late.token), Pulse(lease.token)]
     same(await store.renew_tasks(pulses, AGES, NOW), [Standing.LOST, Standing.HELD], "renewals")
+    stale = Pulse(late.token, '"stale"')
+    same(await store.renew_tasks([stale], AGES, NOW), [Standing.LOST], "with progress")
+    same((await store.tasks_of("a"))[0].progress, None, "the progress of the other")
     same(await store.report_tasks([ended(late, "failed")]), [False], "the late one")
     same(await store.report_tasks([ended(lease)]), [True], "the other")
     same([end.how for end in await reports(store, "a")], ["completed"], "the inbox")
