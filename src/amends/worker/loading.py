@@ -23,6 +23,7 @@ from ..store.enclosed import unopened
 from ..store.port import Claim, Header, Message
 from .attempts import PROBE
 from .live import Live
+from .parking import ENDS
 
 if TYPE_CHECKING:
     from .worker import Worker
@@ -128,7 +129,11 @@ class Loader:
         ledger = live.instance.ledger
         uid = live.header.uid
         kept = self.stashed(live)
-        self.send_open(live, (*kept, *live.instance.deferred), lost=claim.lost, slept=claim.slept)
+        ending = any(isinstance(event, ENDS) for event in live.events)
+        waiting = (*kept, *live.instance.deferred)
+        self.send_open(live, waiting, lost=claim.lost, slept=claim.slept, begin=not ending)
+        if ending:  # what it does not stop begins once that is known
+            self._worker.pausing.let_go(live)
         self._worker.receive(self.early.pop(uid, []))
         for event in kept:
             self._worker.deliver(live, event)
@@ -142,14 +147,19 @@ class Loader:
         self._worker.pausing.over(live)
         self._worker.go_on(live)
 
-    def send_open(self, live: Live, waiting: Sequence[Any], *, lost: bool, slept: bool = False) -> None:
-        """Dispatch what is open, but for what has its end among the events that wait."""
+    def send_open(
+        self, live: Live, waiting: Sequence[Any], *, lost: bool, slept: bool = False, begin: bool = True
+    ) -> None:
+        """Dispatch what is open, but for what has its end among the events that wait.
+
+        Without `begin` no step begins here; compensations do, and what is with a queue is found there.
+        """
         ledger = live.instance.ledger
         ended = {(event.id, isinstance(event, _UNDO_ENDS)) for event in waiting if isinstance(event, _ENDS)}
         over = ledger.phase == FINISHED  # of one that was terminated, actions may be open for ever
         for action in () if over else list(ledger.actions.values()):
             if (action.id, action.outcome != OPEN) not in ended:
-                self._send_again(live, action, lost=lost, slept=slept)
+                self._send_again(live, action, lost=lost, slept=slept, begin=begin)
 
     def stashed(self, live: Live) -> list[Any]:
         """The ends of attempts that came while it was not in memory; failures are judged by its journal."""
@@ -157,7 +167,7 @@ class Loader:
         events = [event(live) if callable(event) else event for event in kept]
         return [event for event in events if event is not None]
 
-    def _send_again(self, live: Live, action: Action, *, lost: bool, slept: bool) -> None:
+    def _send_again(self, live: Live, action: Action, *, lost: bool, slept: bool, begin: bool) -> None:
         """Dispatch what is open, unless it still runs here.
 
         That a waiting retry had not begun, only the clock could say, and that may have gone back meanwhile.
@@ -180,7 +190,7 @@ class Loader:
                 self.taint(live, action, now, slept=slept)
             if action.interrupted:
                 self._worker.dispatcher.interrupt(live, action)
-            else:
+            elif begin or queued.is_queued(live, action):
                 self._worker.dispatcher.run(live, action)
         elif action.undo_state == UNDO_RUNNING:
             if lost and action.outcome == UNKNOWN and not action.undo_attempts:

@@ -40,6 +40,7 @@ from ..kernel.phases import FINISHED
 from ..store.port import PAUSED, Change, Claim, Code, Message, Release, Verdict, Write
 from . import writes
 from .live import Live
+from .parking import ENDS
 from .queues.hearing import is_report
 from .queues.issuing import drop_reported
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
     from .worker import Worker
 
-LIFTING = (ResumeRequested, e.CancelRequested, e.TerminateRequested)
+LIFTING = (ResumeRequested, *ENDS)
 _MARK = '"pause_requested"'
 
 
@@ -106,13 +107,18 @@ class Pausing:
         self.let_go(live)
 
     def let_go(self, live: Live) -> None:
-        """It stands still no more, unless for another reason."""
+        """It stands still no more, unless for another reason. First it hears of an end that it is asked for:
+        what that stops does not begin.
+        """
         live.exclusive.append(lambda: self._go_on(live))
         self._worker.schedule(live)
 
     def _go_on(self, live: Live) -> None:
         """What was held back begins (what is under way is found so, and goes on)."""
         worker = self._worker
+        if any(isinstance(event, ENDS) for event in live.events):
+            self.let_go(live)
+            return
         if not self.stands(live):
             worker.loader.send_open(live, (*live.events, *live.instance.deferred), lost=False)
             for event in live.instance.due(worker.clock.now()):
