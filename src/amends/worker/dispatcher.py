@@ -100,11 +100,24 @@ class Dispatcher:
         self.give_up(live, action, reason)
 
     def give_up(self, live: Live, action: Action, reason: Interrupted) -> None:
-        """Nothing runs of an action that the saga no longer waits for: it is over."""
-        if action.outcome:  # an operator has decided
-            return
-        outcome = UNKNOWN if action.tainted else REJECTED
-        self.worker.deliver(live, e.Failed(action.id, fault_of(reason), outcome))
+        """Nothing runs of an action that the saga no longer waits for: it is over, once it is known how."""
+        if action.outcome or self.attempts.adopt((live.header.uid, action.id, PROBE)):
+            return  # an operator has decided, or the participant is being asked
+        failed = e.Failed(action.id, fault_of(reason), UNKNOWN if action.tainted else REJECTED)
+        if not (action.tainted and self._asks(live, action, failed)):
+            self.worker.deliver(live, failed)
+
+    def _asks(self, live: Live, action: Action, failed: e.Failed) -> bool:
+        """Can the participant be asked what became of an attempt before? Then it is."""
+        try:
+            step, policy = self.definition(live, action)
+            step.signature.decode_args(action.args)
+        except AmendsError:  # nothing can be asked by this code
+            return False
+        if step.prober is not None:
+            current = self.current(live, action, action.attempts, "do", policy.timeout)
+            self._probe(action, step, current, failed, partial(self.worker.deliver_to, live.header.uid))
+        return step.prober is not None
 
     def forget(self, live: Live) -> None:
         """The execution leaves memory: its waiting retries are the store's business now."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import amends
-from amends import Client, Handle, Settings, saga
+from amends import Client, Handle, Retry, Settings, saga
 
 from .book import Call, hang
 from .world import World
@@ -136,3 +136,48 @@ def test_an_end_that_comes_while_the_pause_journals_does_not_begin_it_either(wor
         assert begun(world) == ["do ends.first", "undo ends.first"]
 
     world.run(main)
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcome"),
+    [("paid", amends.Outcome.SUCCEEDED), (amends.SEALED, None), (amends.UNRESOLVED, amends.Outcome.UNKNOWN)],
+    ids=["value", "sealed", "unresolved"],
+)
+@pytest.mark.parametrize("lost", [False, True], ids=["between two attempts", "lost with its worker"])
+def test_what_is_given_up_between_two_attempts_is_asked_for(
+    world: World, lost: bool, answer: Any, outcome: amends.Outcome | None
+) -> None:
+    """An attempt may have had an effect, none runs, and the saga is cancelled: its probe is asked all the same."""
+    asked: list[str] = []
+
+    async def main() -> None:
+        end = hang if lost else ConnectionResetError("?")
+        pay = world.book.step("ends.pay", end, retry=Retry(attempts=3, delay=1000))
+
+        @pay.probe
+        async def look(tag: str = "") -> Any:
+            asked.append(amends.current().idempotency_key)
+            return answer
+
+        @saga(name="ends.paying")
+        async def paying() -> None:
+            await pay("a")
+
+        engine = world.build(paying)
+        await engine.__aenter__()
+        await engine.start(paying(), id="e")
+        await world.book.begun("ends.pay")
+        await world.passes(5)
+        assert not asked
+        await (world.crash(engine) if lost else engine.close())
+        async with Client(world.store()) as client:
+            await client.handle(paying, "e").cancel("enough")
+        async with world.engine(paying) as engine:
+            assert (await engine.handle(paying, "e").outcome()).status == "compensated"
+
+    world.run(main)
+    assert asked == [world.book.calls[0].key]
+    undone = world.book.of("ends.pay", "undo")
+    assert [(call.outcome, call.result) for call in undone] == (
+        [] if outcome is None else [(outcome, "paid" if outcome == "succeeded" else None)]
+    )
