@@ -39,6 +39,8 @@ class _Savepoint:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if current_port() is not self._port:
+            return  # thrown out (perhaps by the garbage collector, at any time): it can do nothing any more
         try:
             if kind is not None and kind is not GeneratorExit:
                 await self._port.roll_back(self._id)

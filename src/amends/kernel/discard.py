@@ -13,6 +13,7 @@ a nested `finally`, and drops the nested coroutine as it is.)
 from __future__ import annotations
 
 import logging
+import random
 from asyncio import Future
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +43,12 @@ class Evicted:
 
     def __init__(self, loop: SagaLoop, port: Port) -> None:
         self.now = port.now
-        self.random = port.random
         self.current = port.current
         self._loop = loop
+
+    def random(self) -> random.Random:
+        """Any would do but those of tasks that still run: when it is drawn, the garbage collector decides."""
+        return random.Random(0)
 
     def run_step(self, *_: Any) -> Future[Any]:
         """Never."""

@@ -165,8 +165,6 @@ class Program(Run):
         generator): that one's scope is its own.
         """
         task: Any = self._task()
-        if self.loop.dead:
-            return
         scope = self.scopes.pop(id)
         if task is not None and task.scope == scope:
             task.scope = scope.rpartition("/")[0]
@@ -174,8 +172,6 @@ class Program(Run):
     def roll_back(self, id: str) -> Future[None]:
         """Undo what was done inside; nothing to do where all will be undone (or nothing) anyway."""
         future = self._action_future(f"rollback {id}", None)
-        if self.loop.dead:
-            return future
         begin = partial(self._begin_rollback, id, self.scopes[id], self._task(), future)
         if self.ledger.asking:
             self._hold_back(future, begin, always=True)
