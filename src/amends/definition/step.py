@@ -259,6 +259,16 @@ def invoke(
     return fn(*leading, *values, **keywords, **(resources or {}))
 
 
+def in_thread(function: Callable[..., R], *args: Any) -> R:
+    """Call a plain function in a thread. The future that brings its end cannot carry a StopIteration, and
+    would never end (before Python 3.12); a coroutine makes of it what this does.
+    """
+    try:
+        return function(*args)
+    except StopIteration as error:
+        raise RuntimeError("a plain function raised StopIteration (next() where nothing is left?)") from error
+
+
 class StepCall(Call[R]):
     """A call of a step, not yet run. Await it once; `options` changes this call only."""
 
@@ -332,7 +342,8 @@ class StepCall(Call[R]):
             return await self.step.invoke(self.args, self.resources)  # type: ignore[no-any-return]
         loop = asyncio.get_running_loop()
         context = contextvars.copy_context()
-        return await loop.run_in_executor(None, context.run, self.step.invoke, self.args, self.resources)
+        called = (self.step.invoke, self.args, self.resources)
+        return await loop.run_in_executor(None, context.run, in_thread, *called)
 
     async def _preferring(self) -> R:
         """The step, then its alternatives in order; each failure is settled before the next begins."""

@@ -31,6 +31,7 @@ import msgspec
 
 from ..clock import Clock
 from ..definition.context import CURRENT, Current
+from ..definition.step import in_thread
 from ..eager import start_eagerly
 from .conclusions import Interrupted, TimedOut
 
@@ -318,7 +319,7 @@ class Attempts:
         if attempt.barred or self._kept_off(attempt):
             raise TurnedAway
         attempt.begun = True
-        return attempt.function()
+        return in_thread(attempt.function)
 
     def _kept_off(self, attempt: Attempt) -> bool:
         """The gate. (A probe belongs to an attempt that ran.)"""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..definition.context import CURRENT, Current
+from ..definition.step import in_thread
 from ..errors import CommitUnknown, Fenced
 from ..kernel import entries as e
 from ..kernel.entries import Row
@@ -88,7 +89,7 @@ class Transactions:
         def body(tx: Transaction) -> Row:
             if worker.pausing.stands(live):  # heard while it waited for the store
                 raise TurnedAway
-            event = context.run(job.perform, tx)
+            event = context.run(in_thread, job.perform, tx)
             now = worker.clock.now()
             ended.append(event)
             rows.append(e.seal(instance.position, now, [event], [e.Defer()], instance.checksum))

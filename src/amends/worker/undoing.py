@@ -15,7 +15,7 @@ import msgspec
 
 from ..definition.context import Current
 from ..definition.signature import Signature
-from ..definition.step import Step, invoke
+from ..definition.step import Step, in_thread, invoke
 from ..errors import AmendsError, DefinitionError
 from ..kernel import entries as e
 from ..kernel.actions import UNDO_RUNNING, Action
@@ -83,7 +83,8 @@ class Undo(msgspec.Struct):
         if self.undo_is_async:
             await self.call(self.function, resources)
         else:
-            _must_be_plain(self.function, await asyncio.to_thread(self.call, self.function, resources))
+            value = await asyncio.to_thread(in_thread, self.call, self.function, resources)
+            _must_be_plain(self.function, value)
         if self.verifier is not None:
             sure = self.call(self.verifier, resources)
             self.judge(await sure if self.check_is_async else _must_be_plain(self.verifier, sure))
