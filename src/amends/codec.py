@@ -51,14 +51,22 @@ def encode(value: Any, what: str = "value") -> bytes:
             data = _encode(value)
         except TypeError:  # keys that are not text: JSON knows no others, so they travel as text
             data = _encode(msgspec.to_builtins(value, str_keys=True, enc_hook=_encode_other, order=_ORDER))
-    except (TypeError, ValueError, NotImplementedError, RecursionError, OverflowError) as error:
+        if data.find(b"null") >= 0:  # `in` costs ten times as much: it tries an integer first
+            _refuse_non_finite(value, what)
+    except PayloadError:
+        raise
+    except Exception as error:
         raise PayloadError(
-            f"{what} cannot be journaled: {error}",
+            f"{what} cannot be journaled: {_said(error)}",
             hint="use a dataclass, msgspec.Struct, pydantic model or plain JSON values",
         ) from error
-    if data.find(b"null") >= 0:  # `in` costs ten times as much: it tries an integer first
-        _refuse_non_finite(value, what)
     return data
+
+
+def _said(error: Exception) -> str:
+    """What an error says; one that is not msgspec's comes from a class of the user's own, and is named."""
+    plain = (TypeError, ValueError, NotImplementedError, RecursionError, OverflowError)
+    return str(error) if isinstance(error, plain) else f"{type(error).__name__}: {error}"
 
 
 def _refuse_non_finite(value: Any, what: str) -> None:
@@ -97,9 +105,9 @@ class Decoder:
         """The value that `data` (JSON) stands for. Raises `PayloadError` when it does not fit."""
         try:
             return self._decode(data)
-        except (ValueError, TypeError, NotImplementedError, RecursionError) as error:
+        except Exception as error:  # whatever classes of the user's own raise when they are made
             raise PayloadError(
-                f"{what} does not fit {_name(self.type)}: {error}",
+                f"{what} does not fit {_name(self.type)}: {_said(error)}",
                 hint="give new fields a default, or read old shapes with a wider annotation",
             ) from error
 

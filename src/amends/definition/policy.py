@@ -166,8 +166,16 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
 def retry_after(error: BaseException) -> float:
     """How long (seconds) the participant asked to be left alone: the error's `retry_after`, else 0."""
-    asked: object = getattr(error, "retry_after", None)
+    asked = told_by(error, "retry_after")
     return asked if isinstance(asked, (int, float)) and asked >= 0 and math.isfinite(asked) else 0.0
+
+
+def told_by(error: BaseException, name: str) -> object:
+    """An attribute of somebody else's exception; None if it has none, or a property that fails."""
+    try:
+        return getattr(error, name, None)
+    except Exception:  # noqa: BLE001 - it must not hide what it is an attribute of
+        return None
 
 
 def _at_least(least: float, value: object) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..definition.compensation import CompensationOptions
-from ..definition.policy import Recovery, Retry, retry_after
+from ..definition.policy import Recovery, Retry, retry_after, told_by
 from ..definition.step import Step, StepOptions
 from ..errors import DefinitionError, NotSent, PayloadError, Rejected
 from ..kernel import entries as e
@@ -115,7 +115,7 @@ def _never_began(error: BaseException) -> bool:
 
 def counts(error: BaseException) -> bool:
     """Does the failed attempt count? An exception whose `counts` is False says no: the step holds."""
-    return getattr(error, "counts", True) is not False
+    return told_by(error, "counts") is not False
 
 
 def conclude(
