@@ -17,12 +17,12 @@ Duration = float | int | timedelta
 
 
 def seconds(value: Duration | None, what: str) -> float | None:
-    """A duration as seconds; refuses what is not positive. None stays None."""
+    """A duration as seconds; refuses what is not positive, or not finite. None stays None."""
     if value is None:
         return None
     if isinstance(value, timedelta):
         value = value.total_seconds()
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
         raise DefinitionError(
             f"{what} must be a positive number of seconds or a timedelta, got {value!r}",
             hint="for no limit leave it out",

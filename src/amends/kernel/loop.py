@@ -187,6 +187,9 @@ class Stage:
 
 
 NO_STAGE = Stage()
+_NEVER = float("inf")
+LATEST = 2e11
+"""When (seconds since the epoch: in the year 8307) what is never due is due: a journal has no infinity."""
 _set_hooks = sys.set_asyncgen_hooks
 _SHIELD = asyncio.shield.__code__
 _cancel_future = asyncio.Future.cancel
@@ -368,6 +371,8 @@ class SagaLoop(Surface):
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Callback:
+        if when == _NEVER:
+            when = LATEST
         timer = Timer(callback, args, copy_context() if context is None else context, when, self)
         if self.dead:
             return timer
