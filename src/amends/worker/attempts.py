@@ -41,6 +41,9 @@ _set_current = CURRENT.set
 PROBE = "probe"
 """The third of the key of an attempt that asks what became of an action."""
 
+_AT_ONCE = 0.001
+"""What is due sooner (seconds) is due now: a clock may be less precise than its timers."""
+
 Key = tuple[str, str, str]
 
 
@@ -74,8 +77,8 @@ class TurnedAway(Exception):
 class Attempt(msgspec.Struct, eq=False):
     """One running (or queued) call of a step's or compensation's function.
 
-    of: the namespace and saga of its execution, for the gate.  begun: a thread has called the function.
-    barred: it must not any more.
+    of: the namespace and saga of its execution, for the gate.  begun: a thread calls the function (since
+    `begun_at`; until then its time does not run).  barred: it must not any more.
     """
 
     key: Key
@@ -94,6 +97,7 @@ class Attempt(msgspec.Struct, eq=False):
     beat_at: float = 0.0
     of: tuple[str, str] = ("", "")
     begun: bool = False
+    begun_at: float = 0.0
     barred: bool = False
 
     def bar(self) -> None:
@@ -267,18 +271,23 @@ class Attempts:
 
     def _check_time(self, attempt: Attempt, waited: float) -> None:
         """The timer rang: is it the timeout, a silent heartbeat, or too early?"""
-        total = attempt.timeout
-        if attempt.heartbeat is None or (total is not None and waited >= total):
-            self._stop(attempt, TimedOut(f"no result after {total:g} s"))
-            return
-        silent = self._clock.monotonic() - attempt.beat_at
-        if silent >= attempt.heartbeat:
-            self._stop(attempt, TimedOut(f"no heartbeat for {attempt.heartbeat:g} s"))
-            return
-        left = attempt.heartbeat - silent
+        now, total, heartbeat = self._clock.monotonic(), attempt.timeout, attempt.heartbeat
+        if not attempt.is_async:  # its time begins with its thread
+            waited = now - attempt.begun_at if attempt.begun else 0.0
+        left = []
         if total is not None:
-            left = min(left, total - waited)
-        attempt.timer = self._loop.call_later(left, self._check_time, attempt, waited + left)
+            left.append(total - waited)
+            if left[-1] < _AT_ONCE:
+                self._stop(attempt, TimedOut(f"no result after {total:g} s"))
+                return
+        if heartbeat is not None:
+            begun = attempt.is_async or attempt.begun
+            left.append(heartbeat - (now - attempt.beat_at if begun else 0.0))
+            if left[-1] < _AT_ONCE:
+                self._stop(attempt, TimedOut(f"no heartbeat for {heartbeat:g} s"))
+                return
+        wait = min(left)
+        attempt.timer = self._loop.call_later(wait, self._check_time, attempt, waited + wait)
 
     def _stop(self, attempt: Attempt, reason: BaseException) -> None:
         if attempt.stop is None:
@@ -318,6 +327,14 @@ class Attempts:
         """In the thread of a plain function, once there is one. Raises `TurnedAway`."""
         if attempt.barred or self._kept_off(attempt):
             raise TurnedAway
+        if attempt.stop is not None:  # given up while it waited for its thread
+            if isinstance(attempt.stop, Interrupted):
+                attempt.stop.began = False
+            raise attempt.stop
+        if attempt.timeout is not None or attempt.heartbeat is not None:
+            attempt.begun_at = attempt.beat_at = self._clock.monotonic()
+            if attempt.timeout is not None:
+                attempt.current.deadline_at = self._clock.now() + attempt.timeout
         attempt.begun = True
         return in_thread(attempt.function)
 
