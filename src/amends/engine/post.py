@@ -12,7 +12,7 @@ from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import AmendsError, CommitUnknown, Fenced, StoreBusy, StoreError
+from ..errors import AmendsError, StoreError
 from ..store.pausing import Pause
 from ..store.port import Store
 from ..worker.intake import intake
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .engine import Engine
 
 _log = logging.getLogger("amends.engine")
+STEADY, LONGEST = 10.0, 5.0
+"""A worker that is lost before so many seconds is followed by the next after a pause, of at most so many."""
 
 
 class Post:
@@ -40,6 +42,8 @@ class Post:
         self._engine = engine
         self._backend = backend
         self._alone = alone
+        self._began = 0.0
+        self._pause = 0.0
 
     # ------------------------------------------------------------ life
 
@@ -128,6 +132,7 @@ class Post:
 
     def _work(self, incarnation: int, old: Worker | None = None, *, pauses: Sequence[Pause] = ()) -> None:
         engine = self._engine
+        self._began = engine._clock.monotonic()
         self.worker = worker = Worker(
             self.store,
             incarnation,
@@ -160,6 +165,7 @@ class Post:
 
     async def _again(self, old: Worker) -> None:
         """Retire our own fence, register anew, and adopt the attempts that still run here."""
+        await self._calm_down()
         pause = 0.1
         while not self._engine._closing:
             try:
@@ -173,6 +179,13 @@ class Post:
             if incarnation is not None:
                 self._work(incarnation, old)
             return
+
+    async def _calm_down(self) -> None:
+        """What ends each worker soon after its beginning (a table is gone) is not to keep the store busy."""
+        if self._engine._clock.monotonic() - self._began >= STEADY:
+            self._pause = 0.0
+        await asyncio.sleep(self._pause)
+        self._pause = min(2 * self._pause, LONGEST) or 0.1
 
     async def _stand_by(self) -> None:
         pause = 0.1
@@ -199,7 +212,7 @@ class Post:
         error = None if task.cancelled() else task.exception()
         if error is None or self._engine._closing:
             return
-        if not isinstance(error, (CommitUnknown, Fenced, StoreBusy)):  # told when it registers again
+        if not isinstance(error, StoreError):  # that is told when it registers again
             _log.error("the engine's %s failed", task.get_name(), exc_info=error)
             error = AmendsError(f"internal task failed: {error!r}")
         if self.worker is not None and not self.worker.dead:

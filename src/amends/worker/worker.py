@@ -52,6 +52,7 @@ from .watchdog import Watchdog
 
 _EMPTY = contextvars.Context()
 _ROUNDS = 100  # of activations in a drain: more than any saga needs, but for one that never ends
+_LAST_ROWS = 5.0  # seconds that a drain waits at least for a store that is full or locked
 _IN_PLACE = 4  # rounds of little work, without a turn of the loop: all else waits for as many commits
 _LITTLE = 2  # executions in line
 
@@ -461,6 +462,14 @@ class Worker:
                 await self.claimed.wait()
                 while self._tasks:
                     await asyncio.wait(self._tasks)  # noqa: TID251 - the sets are not used
+        try:
+            async with asyncio.timeout(max(self.settings.grace, _LAST_ROWS)):
+                await self._settle()
+        except TimeoutError:
+            self.log.warning("the store does not take the last rows; what they tell counts as lost")
+
+    async def _settle(self) -> None:
+        """Activate and commit what still stands in line."""
         for _ in range(_ROUNDS):
             await asyncio.sleep(0)
             await self.committer.settle()
