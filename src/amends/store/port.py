@@ -182,6 +182,7 @@ class Claim(msgspec.Struct):
     """An execution now owned by the claimer, with all it needs to go on.
 
     `lost`: its last owner died while holding it, so open commands may have been dispatched.
+    `lost_by`: which incarnation that was, the last of several; None: not known (as after an import).
     `deaths`: how many owners in a row died on the same journal head.
     `slept`: it is lost since an earlier owner, and was let go asleep (`Release.lost`): nobody has dispatched
     anything since.
@@ -193,6 +194,7 @@ class Claim(msgspec.Struct):
     lost: bool = False
     deaths: int = 0
     slept: bool = False
+    lost_by: int | None = None
 
 
 SLEPT = -1

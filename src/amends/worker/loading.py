@@ -2,8 +2,9 @@
 
 Recovery is replay, by the front door: the rows of a claimed execution go through the same `activate`
 as live work, then what is open is sent again with its old key.  What a dead worker may have
-dispatched leaves a taint.  Ends of attempts and messages that come for an execution while it is being
-read wait here for it.
+dispatched leaves a taint; also beside an attempt that runs on here, when another worker had the
+execution meanwhile and died (`Claim.lost_by`).  Ends of attempts and messages that come for an
+execution while it is being read wait here for it.
 """
 
 from __future__ import annotations
@@ -128,6 +129,8 @@ class Loader:
             return
         ledger = live.instance.ledger
         uid = live.header.uid
+        if claim.lost and claim.lost_by not in self._worker.incarnations:
+            self._doubt_others(live)
         kept = self.stashed(live)
         ending = any(isinstance(event, ENDS) for event in live.events)
         waiting = (*kept, *live.instance.deferred)
@@ -197,6 +200,15 @@ class Loader:
                 live.lost[action.id] = self._lost_until(live, action, action.undo_opened_at)
             self._worker.dispatcher.undo(live, action)
 
+    def _doubt_others(self, live: Live) -> None:
+        """Another worker had it since, and died: what it may have dispatched has ended nowhere, whatever
+        becomes of an attempt from before that runs on here, or has ended."""
+        for action in live.instance.ledger.open():
+            alone = action.kind == "step" and not action.hold and self._acts_alone(live, action)
+            if alone and not self._worker.queued.is_queued(live, action):
+                action.tainted = True
+                live.lost[action.id] = self._lost_until(live, action, self._worker.clock.now())
+
     def _doubt(self, live: Live, action: Action, now: float, *, lost: bool, slept: bool) -> None:
         """What waits for a thread and will not begin in it has no end to tell, so the doubt about an attempt
         that was lost before it is kept here. (One that runs tells of it at its end.)"""
@@ -256,5 +268,5 @@ class Loader:
             header, rows, inbox = found
             ended = header.status in port.FINAL and not inbox  # a message to what has ended: undo it
             if not ended and header.owner == self._worker.incarnation:
-                self.adopt(Claim(header, rows, inbox, lost=True))
+                self.adopt(Claim(header, rows, inbox, lost=True, lost_by=header.owner))
         self._worker.on_doubt(old.id)

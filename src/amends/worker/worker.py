@@ -90,16 +90,15 @@ class Worker:
         self.lives: dict[str, Live] = {}
         # until when attempts lost with a worker may still run, of executions that are to be loaded again
         self.doubts: dict[str, dict[str, float]] = {}
+        self.incarnations = frozenset(
+            {incarnation}
+        )  # of this process: what they dispatched may still run here
         if predecessor is None:
             self.attempts = Attempts(clock, steps=settings.steps, threads=settings.threads)
             self.dispatcher = Dispatcher(self, self.attempts)
             self.holds = Holds(self)
         else:
-            self.attempts = predecessor.attempts
-            self.dispatcher = predecessor.dispatcher
-            self.holds = predecessor.holds
-            self.dispatcher.worker = self.holds.worker = self
-            self.doubts |= predecessor.doubts
+            self._succeed(predecessor)
         self.residency = Residency(self)
         self.parking = Parking(self)
         self.pausing = Pausing(self)
@@ -126,6 +125,15 @@ class Worker:
         self._line: list[Live] = []
         self._scheduled = False
         self._tasks: set[asyncio.Task[Any]] = set()
+
+    def _succeed(self, predecessor: Worker) -> None:
+        """Go on with what another incarnation of this process began."""
+        self.attempts = predecessor.attempts
+        self.dispatcher = predecessor.dispatcher
+        self.holds = predecessor.holds
+        self.dispatcher.worker = self.holds.worker = self
+        self.doubts |= predecessor.doubts
+        self.incarnations |= predecessor.incarnations
 
     # ------------------------------------------------------------ events
 

@@ -76,7 +76,7 @@ async def close_without_retirement_is_death(subject: Subject) -> None:
     await store.close()
     other, successor = await subject.worker()
     claim = await claim_one(other, successor)
-    same((claim.lost, claim.deaths), (True, 1), "lost and deaths")
+    same((claim.lost, claim.deaths, claim.lost_by), (True, 1, me), "lost and deaths, and whose")
 
 
 @case()
@@ -200,8 +200,12 @@ async def retiring_hands_back(subject: Subject) -> None:
     await store.retire(me)
     other, successor = await subject.worker()
     claims = await other.claim(successor, 10.0, 10)
-    got = [(claim.header.uid, claim.lost, claim.deaths) for claim in claims]
-    same(got, [("a", True, 0), ("b", False, 0)], "uid, lost, deaths (a retirement is no death)")
+    got = [(claim.header.uid, claim.lost, claim.deaths, claim.lost_by) for claim in claims]
+    same(
+        got,
+        [("a", True, 0, me), ("b", False, 0, None)],
+        "uid, lost, deaths (a retirement is no death), by whom",
+    )
 
 
 @case()
@@ -357,6 +361,7 @@ async def release_can_stay_lost(subject: Subject) -> None:
         all_committed(await store.commit(me, [Write("a", change=change, release=Release(7.0, 0, lost=True))]))
         claim = await claim_one(store, me)
         same((claim.lost, claim.slept), (True, True), "claimed again: lost and slept")
+        same(claim.lost_by != me, True, "it was lost by the dead, not by who let it go asleep")
     await store.retire(me)
     store, me = await subject.worker()
     claim = await claim_one(store, me)

@@ -60,7 +60,7 @@ class _WorkerPart(Core):
             head = execution.head
             execution.deaths = execution.deaths + 1 if execution.death_head == head else 1
             execution.death_head = head
-            execution.lost = True
+            execution.lost, execution.lost_by = True, execution.header.owner
             state.let_sleep(execution, now)
         self._worker = len(state.fences) + 1
         state.fences[self._worker] = True
@@ -74,6 +74,7 @@ class _WorkerPart(Core):
         self._state.fences[incarnation] = False
         for execution in self._state.owned_by(incarnation):
             execution.lost = execution.header.uid not in settled
+            execution.lost_by = incarnation
             execution.death_head = max(execution.death_head, 0)
             self._state.let_sleep(execution, 0.0)
         if incarnation == self._worker:
@@ -129,7 +130,9 @@ class _WorkerPart(Core):
             deaths = execution.deaths if execution.death_head == execution.head else 0
             rows, inbox = execution.journal(), execution.waiting()
             slept = lost and execution.death_head == SLEPT
-            claims.append(Claim(copy.copy(header), rows, inbox, lost=lost, deaths=deaths, slept=slept))
+            claim = Claim(copy.copy(header), rows, inbox, lost=lost, deaths=deaths, slept=slept)
+            claim.lost_by = execution.lost_by if lost else None
+            claims.append(claim)
         return claims
 
     async def next_wake(self) -> float | None:
@@ -174,7 +177,10 @@ class _WorkerPart(Core):
         check_storable(cause, detail, now)
         execution.parked = (header.status, header.cause, header.detail)
         header.status, header.cause, header.detail, header.updated_at = ATTENTION, cause, detail, now
-        execution.lost = True  # its open commands may have been dispatched before
+        execution.lost, execution.lost_by = (
+            True,
+            incarnation,
+        )  # its open commands may have been dispatched before
         execution.death_head = max(execution.death_head, 0)
         self._state.let_sleep(execution, None)
 

@@ -22,7 +22,7 @@ from .tasks import Tasks
 class Execution:
     """One execution with all that belongs to it."""
 
-    __slots__ = ("death_head", "deaths", "header", "inbox", "lost", "num", "parked", "rows")
+    __slots__ = ("death_head", "deaths", "header", "inbox", "lost", "lost_by", "num", "parked", "rows")
 
     def __init__(self, header: Header, num: int) -> None:
         self.header = header
@@ -30,6 +30,7 @@ class Execution:
         self.rows: dict[int, Row] = {}
         self.inbox: dict[int, Message] = {}
         self.lost = False
+        self.lost_by: int | None = None
         self.deaths = 0
         self.death_head = 0
         self.parked: tuple[str, str, str | None] | None = None

@@ -76,14 +76,14 @@ WITH {fence}, left_over AS MATERIALIZED (
 ), inherited AS (
     UPDATE {schema}.executions AS e
     SET owner = CASE WHEN h.mine THEN %(me)s::bigint END, wake_at = CASE WHEN NOT h.mine THEN %(now)s::float8 END,
-        lost = true, death_head = h.head, deaths = CASE WHEN e.death_head = h.head THEN e.deaths ELSE 0 END + 1
+        lost = true, lost_by = e.owner, death_head = h.head, deaths = CASE WHEN e.death_head = h.head THEN e.deaths ELSE 0 END + 1
     FROM heads AS h
     WHERE e.num = h.num
-    RETURNING e.num, e.uid, e.lost, e.deaths, e.death_head, h.mine
+    RETURNING e.num, e.uid, e.lost, e.deaths, e.death_head, e.lost_by, h.mine
 ), moved AS (
     UPDATE {schema}.inbox AS i SET owner = %(me)s::bigint FROM inherited AS t WHERE t.mine AND i.execution = t.num
 )
-SELECT f.alive, t.num, t.uid, t.lost, t.deaths, t.death_head, t.mine
+SELECT f.alive, t.num, t.uid, t.lost, t.deaths, t.death_head, t.lost_by, t.mine
 FROM (SELECT count(*) AS alive FROM fence) AS f LEFT JOIN inherited AS t ON true
 ORDER BY t.num;
 
@@ -96,7 +96,7 @@ WITH left_over AS MATERIALIZED (
     FOR NO KEY UPDATE
 ), returned AS (
     UPDATE {schema}.executions AS e
-    SET owner = NULL, wake_at = 0, lost = NOT (e.uid = ANY (%(settled)s::text[])),
+    SET owner = NULL, wake_at = 0, lost = NOT (e.uid = ANY (%(settled)s::text[])), lost_by = e.owner,
         death_head = greatest(e.death_head, 0)
     FROM left_over AS o
     WHERE e.num = o.num
@@ -183,11 +183,11 @@ WITH RECURSIVE {fence}, {groups}, {mine}, candidates AS (
     UPDATE {schema}.executions AS e SET owner = %(me)s::bigint, wake_at = NULL
     FROM due AS d
     WHERE e.num = d.num
-    RETURNING e.num, e.uid, e.lost, e.deaths, e.death_head, d.turn, d.wake_at
+    RETURNING e.num, e.uid, e.lost, e.deaths, e.death_head, e.lost_by, d.turn, d.wake_at
 ), moved AS (
     UPDATE {schema}.inbox AS i SET owner = %(me)s::bigint FROM taken AS t WHERE i.execution = t.num
 )
-SELECT f.alive, t.num, t.uid, t.lost, t.deaths, t.death_head
+SELECT f.alive, t.num, t.uid, t.lost, t.deaths, t.death_head, t.lost_by
 FROM (SELECT count(*) AS alive FROM fence) AS f LEFT JOIN taken AS t ON true
 ORDER BY t.turn, t.wake_at, t.num;
 
@@ -280,7 +280,7 @@ WITH {fence}, parked AS (
     UPDATE {schema}.executions AS e
     SET parked = ARRAY[e.status, e.cause, e.detail], status = 'attention', cause = %(cause)s::text,
         detail = %(detail)s::text, updated_at = %(now)s::float8, owner = NULL, wake_at = NULL, lost = true,
-        death_head = greatest(e.death_head, 0)
+        lost_by = e.owner, death_head = greatest(e.death_head, 0)
     FROM fence
     WHERE e.uid = %(uid)s::text AND e.owner = %(me)s::bigint
     RETURNING 1

@@ -157,8 +157,8 @@ class Keeper:
         return self._estates.wake(self._clock.now(), self._clock.monotonic())
 
     async def inherit(self, incarnation: int, now: float, limit: int) -> Rows | None:
-        """Take over from one that died by `now`: number, uid, lost, deaths and their head, of each.
-        None: this incarnation is not alive any more."""
+        """Take over from one that died by `now`: number, uid, lost, deaths and their head, and who lost it,
+        of each. None: this incarnation is not alive any more."""
         turn = self._estates.next(now, limit, self._clock.monotonic())
         if turn is None:
             return []

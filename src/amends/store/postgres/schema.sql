@@ -33,6 +33,8 @@ CREATE TABLE {schema}.executions (
     detail        text COLLATE "C",
     -- While parked: the status, cause and detail before.
     parked        text[] COLLATE "C",
+    -- Whose loss `lost` tells of.
+    lost_by       bigint,
     UNIQUE (namespace, id)
 );
 

@@ -164,7 +164,7 @@ class WorkerPart(Core):
         return [self._claimed(found[num], num, *said) for num, *said in taken]
 
     async def _claim_due(self, incarnation: int, now: float, limit: int) -> Rows:
-        """Number, uid, lost, deaths and their head, of each."""
+        """Number, uid, lost, deaths and their head, and who lost it, of each."""
         if limit <= 0:
             return []
         values: dict[str, Any] = {"me": incarnation, "now": now, "limit": limit}
@@ -176,12 +176,20 @@ class WorkerPart(Core):
         return [row[1:] for row in taken if row[1] is not None]
 
     def _claimed(
-        self, history: History, num: int, uid: str, lost: bool, deaths: int, death_head: int
+        self,
+        history: History,
+        num: int,
+        uid: str,
+        lost: bool,
+        deaths: int,
+        death_head: int,
+        lost_by: int | None,
     ) -> Claim:
         self._owned[get(uid)] = num
         head = history.rows[-1].position + 1 if history.rows else 0
         same_head = deaths if death_head == head else 0
-        return Claim(*history, lost=lost, deaths=same_head, slept=lost and death_head == SLEPT)
+        slept = lost and death_head == SLEPT
+        return Claim(*history, lost=lost, deaths=same_head, slept=slept, lost_by=lost_by if lost else None)
 
     async def next_wake(self) -> float | None:
         """The earliest `wake_at` of any unowned execution that may be claimed, or when more of what the dead

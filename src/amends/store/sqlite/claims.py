@@ -37,7 +37,7 @@ class Claiming:
         self._limit = limit
         self._shares = shares
         self._owned = owned
-        self._taken: list[tuple[int, str, int, int, int]] = []
+        self._taken: list[tuple[int, str, int, int, int, int | None]] = []
         self._db: apsw.Connection
 
     def take(self, db: apsw.Connection) -> None:
@@ -51,18 +51,20 @@ class Claiming:
     def load(self, _: None) -> None:
         """Read headers, journals and inboxes. An error here leaves us owning what we do not know."""
         found = reading.load(self._db, [taken[0] for taken in self._taken])
-        for num, uid, lost, deaths, death_head in self._taken:
+        for num, uid, lost, deaths, death_head, lost_by in self._taken:
             history = found[num]
             self._owned[uid] = num
             head = history.rows[-1].position + 1 if history.rows else 0
             same_head = deaths if death_head == head else 0
             slept = bool(lost) and death_head == SLEPT
-            self.claims.append(Claim(*history, lost=bool(lost), deaths=same_head, slept=slept))
+            claim = Claim(*history, lost=bool(lost), deaths=same_head, slept=slept)
+            claim.lost_by = lost_by if lost else None
+            self.claims.append(claim)
 
 
 def due(db: apsw.Connection, now: float, limit: int, shares: Mapping[str, float]) -> list[tuple[Any, ...]]:
     """What is due and no pause covers, at most `limit`, in turns of the namespaces: the n-th of one with the
-    weight w comes at n / w. Number, uid, lost, deaths, head of the last death."""
+    weight w comes at n / w. Number, uid, lost, deaths, head of the last death, and who lost it."""
     found: dict[bytes, list[tuple[Any, ...]]] = {}
     for namespace, saga in _groups(db):
         found.setdefault(namespace, []).extend(reading.fetch(db, "due", (now, limit, namespace, saga)))

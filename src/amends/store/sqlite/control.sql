@@ -16,14 +16,15 @@ WITH h (num, head) AS (
     WHERE e.owner IS NOT NULL
 )
 UPDATE amends_executions AS e
-SET owner = NULL, wake_at = ?, lost = 1, death_head = h.head,
+SET owner = NULL, wake_at = ?, lost = 1, lost_by = e.owner, death_head = h.head,
     deaths = iif(e.death_head = h.head, e.deaths, 0) + 1
 FROM h
 WHERE e.num = h.num;
 
 -- name: hand_back
 UPDATE amends_executions
-SET owner = NULL, wake_at = 0.0, lost = uid NOT IN (SELECT value FROM json_each(?2)), death_head = max(death_head, 0)
+SET owner = NULL, wake_at = 0.0, lost = uid NOT IN (SELECT value FROM json_each(?2)), lost_by = owner,
+    death_head = max(death_head, 0)
 WHERE owner = ?1;
 
 -- name: state
@@ -33,7 +34,7 @@ SELECT num, owner, parked FROM amends_executions WHERE uid = ?;
 -- name: park
 UPDATE amends_executions
 SET parked = json_array(status, cause, detail), status = 'attention', cause = ?2, detail = ?3, updated_at = ?4,
-    owner = NULL, wake_at = NULL, lost = 1, death_head = max(death_head, 0)
+    owner = NULL, wake_at = NULL, lost = 1, lost_by = owner, death_head = max(death_head, 0)
 WHERE num = ?1;
 
 -- name: unpark

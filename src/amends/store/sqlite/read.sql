@@ -32,7 +32,7 @@ WITH RECURSIVE n (num) AS (
 {walk} SELECT CAST(namespace AS BLOB), CAST(saga AS BLOB) FROM g;
 
 -- name: due
-SELECT wake_at, num, uid, lost, deaths, death_head
+SELECT wake_at, num, uid, lost, deaths, death_head, lost_by
 FROM amends_executions
 WHERE owner IS NULL AND wake_at IS NOT NULL AND namespace = CAST(?3 AS TEXT) AND saga = CAST(?4 AS TEXT)
   AND wake_at <= ?1
@@ -40,7 +40,7 @@ ORDER BY wake_at, num
 LIMIT ?2;
 
 -- name: damaged_due
-SELECT wake_at, num, CAST(uid AS BLOB), lost, deaths, death_head
+SELECT wake_at, num, CAST(uid AS BLOB), lost, deaths, death_head, lost_by
 FROM amends_executions
 WHERE owner IS NULL AND wake_at IS NOT NULL AND namespace = CAST(?3 AS TEXT) AND saga = CAST(?4 AS TEXT)
   AND wake_at <= ?1

@@ -31,10 +31,12 @@ CREATE TABLE amends_executions (
     result        TEXT,
     detail        TEXT,
     -- While parked: a JSON array of the status, cause and detail before.
-    parked        TEXT,
+    parked        TEXT, lost_by INTEGER,
     UNIQUE (namespace, id)
 ) STRICT;
 
+-- `lost_by`: whose loss `lost` tells of (its place is where SQLite put it when it was added).
+--
 -- None by saga alone (schedules are found by how their ids begin), and none by `finished_at`: whoever clears away looks
 -- through what began early enough, which takes less than a tenth of a second for 100,000 rows, at most once a minute; an
 -- index would be written at the end of each execution.
