@@ -10,6 +10,12 @@ import msgspec
 from ..errors import DefinitionError
 from ..kernel.limits import Limits
 
+_LEAST = (
+    (("steps", "threads", "batch", "claim", "live"), 1, "a number of at least 1"),
+    (("poll", "lease"), 0.001, "seconds, at least 0.001"),
+    (("resident", "linger", "grace"), 0, "a number of at least 0"),
+)
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How a worker works (times in seconds).
@@ -45,7 +51,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        """Raise `DefinitionError` for a weight that is none."""
+        """Raise `DefinitionError` for what no worker can work with."""
+        for names, least, wanted in _LEAST:
+            for name in names:
+                value = getattr(self, name)
+                if not (isinstance(value, (int, float)) and least <= value < math.inf):
+                    raise DefinitionError(
+                        f"Settings({name}={value!r}); expected {wanted}", hint="leave it out for the default"
+                    )
         for namespace, weight in (self.shares or {}).items():
             if not (isinstance(weight, (int, float)) and 0 < weight < math.inf):
                 raise DefinitionError(

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ...clock import Clock, SystemClock
 from ...errors import StoreError
 from ...redaction import redacted, redacted_of
+from ..times import check_times
 from .faults import translate
 from .keeper import Keeper
 from .link import Connection, Link, pooled_unsaid, unreachable
@@ -54,6 +55,8 @@ class Core:
         clock: Clock | None = None,
     ) -> None:
         self.schema = check_schema(schema)
+        check_times(0.01, lease=lease, look=look, patience=patience, answer=answer, step_seconds=step_seconds)
+        check_times(0, orphaned=orphaned)
         self.pooled = pooled
         self.lease = lease
         self._unsafe = unsafe

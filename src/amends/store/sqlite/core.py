@@ -13,6 +13,7 @@ import apsw
 
 from ...clock import Clock, SystemClock
 from ...errors import StoreError
+from ..times import check_times
 from . import reading
 from .connection import SYNCHRONOUS, check_path, open_reader, open_writer
 from .faults import explain
@@ -50,6 +51,12 @@ class Core:
         if synchronous.upper() not in SYNCHRONOUS:
             raise StoreError(
                 f"synchronous={synchronous!r} is unknown", hint=f"one of {', '.join(SYNCHRONOUS)}"
+            )
+        check_times(0, patience=patience, standby_poll=standby_poll)
+        check_times(0.01, step_seconds=step_seconds)
+        if max_pages is not None and max_pages < 1:
+            raise StoreError(
+                f"max_pages={max_pages!r}; expected at least 1", hint="leave it out for no limit"
             )
         self.path = os.fspath(path)
         self.max_pages = max_pages

@@ -1,0 +1,18 @@
+"""Times among the options of a store: what is no time would make it spin, or wait for nothing."""
+
+from __future__ import annotations
+
+from ..errors import StoreError
+
+LONGEST = 2_000_000.0
+"""Seconds that PostgreSQL can count in its milliseconds; no store needs more."""
+
+
+def check_times(least: float, **given: float) -> None:
+    """Raise `StoreError` for an option that is no number of seconds from `least` to `LONGEST`."""
+    for name, seconds in given.items():
+        if not (isinstance(seconds, (int, float)) and least <= seconds <= LONGEST):
+            raise StoreError(
+                f"the option {name}={seconds!r} of a store; expected seconds, {least:g} to {LONGEST:,.0f}",
+                hint="leave it out for the default",
+            )
