@@ -20,7 +20,7 @@ import msgspec
 
 from ..definition.context import CURRENT, Current
 from ..definition.step import in_thread
-from ..errors import CommitUnknown, Fenced
+from ..errors import CommitUnknown, Fenced, NotYet, StoreBusy, StoreFull
 from ..kernel import entries as e
 from ..kernel.entries import Row
 from ..kernel.phases import FINISHED
@@ -30,6 +30,9 @@ from .live import Live
 
 if TYPE_CHECKING:
     from .worker import Worker
+
+AGAIN = 1.0
+"""Seconds before a step is tried again whose store was away."""
 
 HELD = 10.0
 """Seconds after which a transaction that still runs is reported."""
@@ -111,7 +114,7 @@ class Transactions:
         except Exception as error:  # noqa: BLE001 - the function's failure, rolled back
             self._under_way.discard(job.key)
             self._go_on(live)
-            job.failed(error)
+            job.failed(_of_the_store(error))
             return
         finally:
             long.cancel()
@@ -142,3 +145,10 @@ class Transactions:
 def wants_transaction(resources: dict[str, Any]) -> bool:
     """Is the transaction among a function's resource types?"""
     return Transaction in resources.values()
+
+
+def _of_the_store(error: Exception) -> Exception:
+    """That the store is away, locked or full is no failure of the step: it holds, no attempt is counted."""
+    if isinstance(error, (StoreBusy, StoreFull)):
+        return NotYet(error.message, retry_after=AGAIN, hint=error.hint)
+    return error

@@ -23,7 +23,8 @@ from ...kernel.entries import Row
 from ..port import COMMITTED, Code, Transaction, Verdict
 from .columns import APPENDED
 from .commit import fenced
-from .faults import is_data_error, translate
+from .faults import Lost, is_data_error, translate
+from .link import unreachable
 from .statement import Statements
 
 Body = Callable[[Transaction], Row]
@@ -127,7 +128,7 @@ class Step:
         try:
             connection = psycopg.connect(self._conninfo, autocommit=True)
         except psycopg.Error as error:
-            raise translate(error, self._where) from error
+            raise unreachable(error, self._where) from error
         if self._pooled:
             connection.prepare_threshold = None
         try:
@@ -135,14 +136,21 @@ class Step:
         finally:
             connection.close()
 
-    def _within(self, connection: psycopg.Connection[tuple[Any, ...]]) -> Verdict:
+    def _begin(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         limit = int(self._seconds * 1000)
-        connection.execute("BEGIN")
         try:
+            connection.execute("BEGIN")
             for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
                 connection.execute(f"SET LOCAL {name} = {limit:d}")
-            if not self._ask(connection, self._sql["hold"], {"me": self._incarnation}):
-                raise fenced(self._incarnation)
+            alive = self._ask(connection, self._sql["hold"], {"me": self._incarnation})
+        except psycopg.Error as error:
+            raise translate(error if error.sqlstate else Lost(str(error)), self._where) from error
+        if not alive:
+            raise fenced(self._incarnation)
+
+    def _within(self, connection: psycopg.Connection[tuple[Any, ...]]) -> Verdict:
+        self._begin(connection)
+        try:
             transaction = GuardedTransaction(connection, f"{self._sql.schema}.", self._seconds)
             try:
                 row = self._body(transaction)
@@ -150,7 +158,9 @@ class Step:
             finally:
                 transaction.open = False
             verdict = self._append(connection, row)
-        except BaseException:
+        except BaseException as error:
+            if _was_cut_off(error, connection):
+                raise translate(Lost(str(error)), self._where) from error
             with suppress(psycopg.Error):
                 connection.execute("ROLLBACK")
             raise
@@ -188,3 +198,9 @@ class Step:
         self, connection: psycopg.Connection[tuple[Any, ...]], sql: str, values: dict[str, Any]
     ) -> list[tuple[Any, ...]]:
         return connection.execute(sql, values).fetchall()
+
+
+def _was_cut_off(error: BaseException, connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
+    """Has the connection ended, and not because the step let it lie idle for too long?"""
+    ended = isinstance(error, psycopg.OperationalError) and connection.closed
+    return ended and not isinstance(error, psycopg.errors.IdleInTransactionSessionTimeout)

@@ -230,7 +230,9 @@ class WorkerPart(Core):
             pooled=self.pooled,
         )
         loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(None, step.run))
+        running = loop.run_in_executor(None, step.run)
+        running.add_done_callback(_heard)
+        return await asyncio.shield(running)
 
     async def _alive(self, incarnation: int) -> bool:
         return bool(await self._read("hold", me=incarnation))
@@ -266,3 +268,9 @@ class WorkerPart(Core):
             return await self._control.read(sql, values)
         except Exception as error:
             raise self._said(error) from error
+
+
+def _heard(running: asyncio.Future[Verdict]) -> None:
+    """Whoever asked has the error, unless it was dropped meanwhile; nobody else need be told."""
+    if not running.cancelled():
+        running.exception()
