@@ -2,14 +2,15 @@
 
 The connection is the caller's, and so is the choice of driver: nothing here imports one. A connection is
 known by the module in which its class, or a class above it, was written; any other is taken for a plain PEP
-249 connection whose parameter style is that of its module.
+249 connection whose parameter style is that of its module.  How the caller wants to see rows (as mappings, or
+objects of a class) is the caller's business: here they are tuples.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from ...errors import AmendsError
@@ -19,7 +20,7 @@ Rows = list[tuple[Any, ...]]
 
 
 class UnknownDriver(AmendsError):
-    """A connection of which the barrier does not know how its statements take values."""
+    """What is no connection, or one of which the barrier does not know how its statements take values."""
 
     code = "unknown_driver"
 
@@ -71,7 +72,7 @@ class DbApi:
         cursor = connection.cursor()
         try:
             cursor.execute(*statement.styled(self.style, values))
-            return [] if cursor.description is None else list(cursor.fetchall())
+            return [] if cursor.description is None else _plain(cursor.fetchall())
         finally:
             cursor.close()
 
@@ -83,6 +84,11 @@ class DbApi:
 
     def dialect(self, connection: Any) -> str:
         return ""
+
+
+def _plain(rows: Iterable[Any]) -> Rows:
+    """Rows as tuples, also where the connection makes mappings of them."""
+    return [tuple(row.values()) if isinstance(row, Mapping) else row for row in rows]
 
 
 class Sqlite3(DbApi):
@@ -112,7 +118,7 @@ class AioSqlite:
     asynchronous = True
 
     async def fetch(self, connection: Any, statement: Statement, values: Values) -> Rows:
-        return list(await connection.execute_fetchall(*statement.styled("qmark", values)))
+        return _plain(await connection.execute_fetchall(*statement.styled("qmark", values)))
 
     async def begin(self, connection: Any) -> Open:
         await connection.execute("BEGIN IMMEDIATE")
@@ -147,6 +153,11 @@ class Apsw:
 class Psycopg(DbApi):
     """psycopg 3, blocking. `connection.transaction()` works with and without autocommit."""
 
+    def fetch(self, connection: Any, statement: Statement, values: Values) -> Rows:
+        with _psycopg_cursor("Cursor", connection) as cursor:
+            cursor.execute(*statement.styled(self.style, values))
+            return [] if cursor.description is None else cursor.fetchall()
+
     def begin(self, connection: Any) -> Open:
         transaction = connection.transaction()
         transaction.__enter__()
@@ -167,8 +178,9 @@ class AsyncPsycopg:
     asynchronous = True
 
     async def fetch(self, connection: Any, statement: Statement, values: Values) -> Rows:
-        cursor = await connection.execute(*statement.styled("format", values))
-        return [] if cursor.description is None else list(await cursor.fetchall())
+        async with _psycopg_cursor("AsyncCursor", connection) as cursor:
+            await cursor.execute(*statement.styled("format", values))
+            return [] if cursor.description is None else await cursor.fetchall()
 
     async def begin(self, connection: Any) -> Open:
         transaction = connection.transaction()
@@ -182,6 +194,15 @@ class AsyncPsycopg:
 
     def dialect(self, connection: Any) -> str:
         return "postgresql"
+
+
+def _psycopg_cursor(kind: str, connection: Any) -> Any:
+    """A cursor with plain rows, and with our placeholders, whatever the connection makes of both."""
+    rows = importlib.import_module("psycopg.rows").tuple_row
+    psycopg = importlib.import_module("psycopg")
+    if issubclass(connection.cursor_factory, (psycopg.RawCursor, psycopg.AsyncRawCursor)):
+        return getattr(psycopg, kind)(connection, row_factory=rows)
+    return connection.cursor(row_factory=rows)
 
 
 def _psycopg_busy(connection: Any) -> bool:
@@ -295,24 +316,43 @@ _KNOWN: dict[str, Driver] = {
 }
 
 
+ITSELF = "pass the connection itself, not a pool, an engine or a cursor"
+_HAS = {
+    "sqlite3": "in_transaction",
+    "aiosqlite": "in_transaction",
+    "apsw": "in_transaction",
+    "psycopg": "transaction",
+    "asyncpg": "is_in_transaction",
+    "sqlalchemy": "execute",
+}
+"""What a connection of these has, and their cursors, pools and engines have not."""
+
+
 def driver_of(connection: Any, paramstyle: str | None = None) -> Driver:
     """The driver for a connection. Raises `UnknownDriver` when nothing says how it takes values."""
     for cls in type(connection).__mro__:
         package = cls.__module__.partition(".")[0]
         suffix = " async" if cls.__name__.lower().startswith("async") else ""
         if driver := _KNOWN.get(package + suffix) or _KNOWN.get(package):
+            if not hasattr(connection, _HAS.get(package, "__class__")):
+                raise UnknownDriver(
+                    f"a connection of {package} is expected, got a {_kind(connection)}", hint=ITSELF
+                )
             return driver
     style = paramstyle or _style_of(type(connection).__module__)
     if style not in STYLES or not hasattr(connection, "cursor"):
-        kind = f"{type(connection).__module__}.{type(connection).__qualname__}"
         raise UnknownDriver(
-            f"the barrier does not know how a {kind} takes values; expected a connection of sqlite3, "
+            f"it is not known how a {_kind(connection)} takes values; expected a connection of sqlite3, "
             "aiosqlite, apsw, psycopg, asyncpg, SQLAlchemy or Django, or any PEP 249 connection",
             hint=f"give Barrier(paramstyle=…) one of {', '.join(STYLES)}"
             if hasattr(connection, "cursor")
-            else "pass the connection itself, not a pool, an engine or a cursor",
+            else ITSELF,
         )
     return DbApi(style)
+
+
+def _kind(connection: Any) -> str:
+    return f"{type(connection).__module__}.{type(connection).__qualname__}"
 
 
 def _style_of(module: str) -> str:
