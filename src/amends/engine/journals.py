@@ -111,6 +111,10 @@ def read(lines: Iterable[bytes]) -> Iterator[list[History]]:
                 inside = False
                 if counted != trees:
                     raise _damage(number, f"counts {counted} trees, there are {trees}")
+    if not number:
+        raise CorruptJournal(
+            "the file is empty: also an export of nothing has a first and a last line", hint=_DAMAGED
+        )
     if inside:
         raise _damage(number, "is the last one, and there is no end: the file is cut off")
 

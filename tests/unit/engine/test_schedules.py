@@ -308,6 +308,8 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "neither": ({}, "either cron or every"),
     "both": ({"cron": "* * * * *", "every": 60}, "either cron or every"),
     "too short": ({"every": 0.1}, "at least 1 s"),
+    "too long": ({"every": 1e18}, "at most 1,000,000,000 s"),
+    "no number": ({"every": float("nan")}, "at least 1 s"),
     "no cron": ({"cron": "61 * * * *"}, "no cron expression"),
     "no zone": ({"cron": "* * * * *", "zone": "Europe/Berlim"}, "Europe/Berlin"),
     "no policy": ({"every": 60, "catch_up": "lst"}, "did you mean 'last'"),

@@ -185,6 +185,13 @@ def test_damage_to_the_file_is_found_at_its_line(data: st.DataObject) -> None:
         list(read(lines))
 
 
+def test_an_empty_file_is_no_export_of_nothing() -> None:
+    with pytest.raises(CorruptJournal, match="empty"):
+        list(read([]))
+    nothing = Writing("default", 0.0)
+    assert list(read([nothing.begin(), nothing.end()])) == []
+
+
 def changed(change: Any) -> list[Any]:
     """The import of an export whose checksums are right, but whose content was changed."""
     trees = list(read(LINES))

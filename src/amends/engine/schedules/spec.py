@@ -18,6 +18,9 @@ Overlap = Literal["skip", "allow", "wait"]
 SHORTEST = 1.0
 """Seconds between the ticks of an interval, at least."""
 
+LONGEST = 1e9
+"""Seconds between them at most (thirty years): what comes after the year 9999 has no date."""
+
 LATE = 60.0
 """Seconds after which a tick counts as missed, for the policy that skips those."""
 
@@ -56,8 +59,11 @@ def check(spec: Spec) -> None:
         raise Refused(
             "a schedule has either cron or every", hint='cron="0 2 * * *", or every=timedelta(hours=1)'
         )
-    if spec.every and not (SHORTEST <= spec.every < math.inf):
-        raise Refused(f"every is at least {SHORTEST:g} s, got {spec.every!r}")
+    if spec.every and not (SHORTEST <= spec.every <= LONGEST):
+        raise Refused(
+            f"every is at least {SHORTEST:g} s, and at most {LONGEST:,.0f} s, got {spec.every!r}",
+            hint="every=timedelta(hours=1), or a number of seconds",
+        )
     for given, kind in ((spec.catch_up, CatchUp), (spec.overlap, Overlap)):
         known = get_args(kind)
         if given not in known:
