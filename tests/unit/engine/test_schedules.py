@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from amends import Client, Engine, Refused, Signal, UnknownName, saga, step
 from amends.engine.schedules.running import Starter
 from amends.engine.schedules.spec import Spec, last_tick, next_tick, ticks
+from amends.store.memory import MemoryStore
+from amends.store.port import Header, Query
 from amends.testing import World, world
 from tests.stores import new_schema, url_of
 
@@ -299,6 +301,32 @@ def test_on_every_store(kind: str, tmp_path: Any, request: pytest.FixtureRequest
             asyncio.run(main(url_of(server, schema)))
     else:
         asyncio.run(main("memory://" if kind == "memory" else f"sqlite:///{tmp_path}/x.db"))
+
+
+def test_two_who_add_a_name_at_the_same_moment() -> None:
+    class Slow(MemoryStore):
+        async def headers(self, query: Query) -> list[Header]:
+            found = await super().headers(query)
+            await asyncio.sleep(0.01)
+            return found
+
+    async def main() -> None:
+        async with Client(Slow()) as client:
+            schedules = client.schedules
+            both = [
+                schedules.add("tick", report("x"), every=3600),
+                schedules.add("tick", report("y"), every=60),
+            ]
+            said = await asyncio.gather(*both, return_exceptions=True)
+            assert [type(each) for each in said] == [type(None), Refused]
+            assert "another schedule" in str(said[1])
+            again = [
+                schedules.add("tock", report("x"), every=3600),
+                schedules.add("tock", report("x"), every=60, replace=True),
+            ]
+            assert await asyncio.gather(*again) == [None, None]
+
+    asyncio.run(main())
 
 
 # ---------------------------------------------------------------- what cannot be

@@ -94,9 +94,11 @@ class Schedules:
             await self._again(newest, spec, replace=replace)
             return
         count = int(newest.id.rpartition(":")[2]) + 1 if newest is not None else 1
-        made = schedule(spec)
-        await self._backend.create(self._backend.header_for(made, f"{_prefix(name)}{count}", None), made)
-        self._stir()
+        made = self._backend.header_for(schedule(spec), f"{_prefix(name)}{count}", None)
+        if await self._backend.store.create(made):
+            self._stir()
+        else:  # somebody else made one in this moment
+            await self._again(await self._backend.find(made.id), spec, replace=replace)
 
     async def list(self) -> list[ScheduleStatus]:
         """All schedules, by name."""
