@@ -164,6 +164,15 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
         return due
 
 
+def must_be_retry(value: Retry) -> Retry:
+    """Refuses a bare number and the like, which would only be found out when the first attempt has failed."""
+    given: object = value
+    if not isinstance(given, Retry):
+        number = given if isinstance(given, int) and not isinstance(given, bool) and given > 0 else 3
+        raise DefinitionError(f"retry takes a Retry, got {given!r}", hint=f"retry=Retry(attempts={number})")
+    return value
+
+
 def retry_after(error: BaseException) -> float:
     """How long (seconds) the participant asked to be left alone: the error's `retry_after`, else 0."""
     asked = told_by(error, "retry_after")

@@ -26,6 +26,7 @@ from .policy import (
     RecoveryPolicy,
     Retry,
     error_types,
+    must_be_retry,
     recovery_policy,
     seconds,
     word,
@@ -178,7 +179,7 @@ class Step(Generic[P, R]):
         options = CompensationOptions(
             critical=critical,
             kind=word(Kind, kind, "kind"),
-            retry=retry,
+            retry=must_be_retry(retry),
             timeout=seconds(timeout, "timeout"),
         )
         if fn is not None:
@@ -307,7 +308,7 @@ class StepCall(Call[R]):
             "timeout": seconds(timeout, "timeout"),
             "schedule_to_close": seconds(schedule_to_close, "schedule_to_close"),
             "heartbeat": seconds(heartbeat, "heartbeat"),
-            "retry": retry,
+            "retry": None if retry is None else must_be_retry(retry),
             "priority": priority,
             "delay": seconds(delay, "delay"),
         }
@@ -453,7 +454,7 @@ def step(
         timeout=seconds(timeout, "timeout"),
         schedule_to_close=seconds(schedule_to_close, "schedule_to_close"),
         heartbeat=seconds(heartbeat, "heartbeat"),
-        retry=retry,
+        retry=must_be_retry(retry),
         rejects=error_types(rejects, "rejects"),
         raises=error_types(raises, "raises"),
         remembers_rejections=remembers_rejections,

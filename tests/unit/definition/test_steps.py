@@ -348,6 +348,9 @@ def test_arguments_need_names() -> None:
     ("options", "said", "hint"),
     [
         ({"limit": 0}, "limit must be at least 1, got 0", ""),
+        ({"retry": 5}, "retry takes a Retry, got 5", "retry=Retry(attempts=5)"),
+        ({"retry": None}, "retry takes a Retry, got None", "retry=Retry(attempts=3)"),
+        ({"retry": Retry}, "retry takes a Retry, got <class", "retry=Retry(attempts=3)"),
         (
             {"timeout": -1},
             "timeout must be a positive number of seconds or a timedelta, got -1",
@@ -374,6 +377,15 @@ def test_wrong_options_are_explained_when_declared(options: dict[str, Any], said
     with pytest.raises(DefinitionError, match=said) as caught:
         step(**options)(charge.fn)
     assert hint in caught.value.hint
+
+
+def test_a_retry_that_is_none_is_refused_for_a_call_and_a_compensation() -> None:
+    declared = step(name="steps.retry")(charge.fn)
+    wrong: Any = 0
+    with pytest.raises(DefinitionError, match="retry takes a Retry, got 0"):
+        declared(Order("1")).options(retry=wrong)
+    with pytest.raises(DefinitionError, match="retry takes a Retry, got 0"):
+        declared.compensation(retry=wrong)
 
 
 def test_recovery_takes_words_and_members() -> None:
