@@ -15,7 +15,7 @@ import msgspec
 
 from ..errors import StoreError, did_you_mean
 from ..redaction import redacted
-from ..store.url import split
+from ..store.url import instead_of, split
 from .exits import Problem
 
 DEFAULT_STORE = "sqlite:///amends.db"
@@ -106,7 +106,7 @@ def _checked(place: Place) -> Place:
     if not mark or not scheme:
         raise StoreError(
             f"{place.shown!r} (from {place.said_by}) is not the URL of a store",
-            hint=f"for a SQLite file write sqlite:///{place.shown}",
+            hint=instead_of(place.url),
         )
     split(place.url)
     return place

@@ -53,10 +53,7 @@ def open_store(url: str) -> Store:
     parts = split(url)
     scheme = parts.scheme.lower()
     if not scheme or "://" not in url:
-        raise StoreError(
-            f"{redacted(url)!r} is not the URL of a store",
-            hint=f"for a SQLite file write sqlite:///{redacted(url) or 'sagas.db'}",
-        )
+        raise StoreError(f"{redacted(url)!r} is not the URL of a store", hint=instead_of(url))
     if parts.fragment or url.endswith("#"):
         raise StoreError(
             f"{redacted(url)!r} has a '#', which ends a URL's path",
@@ -64,11 +61,22 @@ def open_store(url: str) -> Store:
         )
     if scheme in {"postgresql", "postgres"}:
         return _postgres(parts)
-    if scheme == "memory" or (scheme == "sqlite" and not parts.path.strip("/")):
+    if scheme == "memory" or (scheme == "sqlite" and not parts.netloc + parts.path):
         return _memory(url, parts.netloc + parts.path.strip("/"), parts.query)
     if scheme == "sqlite":
         return _sqlite(url, parts.netloc, unquote(parts.path), parts.query)
-    raise StoreError(f"{scheme!r} is no store that amends knows", hint=did_you_mean(scheme, SCHEMES))
+    driverless = scheme.partition("+")[0]  # as SQLAlchemy writes it: postgresql+psycopg, sqlite+aiosqlite
+    raise StoreError(f"{scheme!r} is no store that amends knows", hint=did_you_mean(driverless, SCHEMES))
+
+
+def instead_of(url: str) -> str:
+    """What to write in place of something that is no URL of a store."""
+    path = redacted(url)
+    for scheme in ("sqlite:", "file:"):
+        path = path.removeprefix(scheme)
+    if path in {"memory", ":memory:"}:
+        return "for a store that ends with the process write memory://"
+    return f"for a SQLite file write sqlite:///{path or 'sagas.db'}"
 
 
 def split(url: str) -> SplitResult:
@@ -145,6 +153,11 @@ def _sqlite(url: str, host: str, path: str, query: str) -> SqliteStore:
         raise StoreError(
             f"{redacted(url)!r} names a host, and SQLite has none",
             hint=f"write sqlite:///{named} (three slashes: relative) or sqlite:////… (four: absolute)",
+        )
+    if not path.strip("/"):
+        raise StoreError(
+            f"{redacted(url)!r} names no file",  # an empty setting, perhaps: no reason to keep nothing
+            hint="write sqlite:///sagas.db, or memory:// for a store that ends with the process",
         )
     options: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):

@@ -12,7 +12,7 @@ from amends.store import MemoryStore, SqliteStore, Store, open_store
 from amends.store.url import _SQLITE_OPTIONS
 
 
-@pytest.mark.parametrize("url", ["memory://", "sqlite://", "sqlite:///", "SQLite://"])
+@pytest.mark.parametrize("url", ["memory://", "sqlite://", "SQLite://"])
 def test_memory(url: str) -> None:
     store = open_store(url)
     assert isinstance(store, MemoryStore)
@@ -77,6 +77,16 @@ def test_postgres_options() -> None:
         ("sqllite:///x.db", "did you mean 'sqlite'?"),
         ("orders.db", "sqlite:///orders.db"),
         ("", "sqlite:///sagas.db"),
+        ("sqlite:/orders.db", "write sqlite:////orders.db"),
+        ("sqlite:orders.db", "write sqlite:///orders.db"),
+        ("file:orders.db", "write sqlite:///orders.db"),
+        (":memory:", "write memory://"),
+        ("memory", "write memory://"),
+        ("postgresql+psycopg://host/db", "did you mean 'postgresql'?"),
+        ("sqlite+aiosqlite:///x.db", "did you mean 'sqlite'?"),
+        ("sqlite:///", "names no file"),
+        ("sqlite:////", "names no file"),
+        ("sqlite:///?synchronous=FULL", "names no file"),
         ("postgresql://host/db?lease=long", "is no float"),
         ("postgresql://host/db?pooled=perhaps", "is no truth"),
         ("postgresql://host/db?schema=Amends", "cannot be the schema"),
