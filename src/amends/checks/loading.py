@@ -13,6 +13,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -79,7 +80,10 @@ def importing(roots: list[Path]) -> Iterator[None]:
     steps, sagas = dict(REGISTRY.steps), dict(REGISTRY.sagas)
     sys.path[:0] = [str(root) for root in roots]
     try:
-        yield
+        with warnings.catch_warnings():
+            # Independent programs are loaded into one process; AM602 tells of names within one.
+            warnings.filterwarnings("ignore", r"the (step|saga) name .* is that of", RuntimeWarning)
+            yield
     finally:
         sys.path[:] = path
         for name, module in list(sys.modules.items()):

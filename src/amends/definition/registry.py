@@ -6,7 +6,9 @@ sagas it was given, the methods of objects it was given), then through the proce
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import inspect
+import warnings
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingDefinition, did_you_mean
@@ -27,12 +29,14 @@ class Registry:
 
     def add_step(self, step: Step[..., Any]) -> None:
         """Make a step known."""
+        _warn_if_taken("step", step.name, self.steps.get(step.name), step)
         self.steps[step.name] = step
         if step.options.queue:
             self._queues.add(step.options.queue)
 
     def add_saga(self, saga: Saga[..., Any]) -> None:
         """Make a saga known under its name and version."""
+        _warn_if_taken("saga", saga.name, self.sagas.get((saga.name, saga.version)), saga)
         self.sagas[saga.name, saga.version] = saga
 
     def add_instance(self, instance: Any) -> None:
@@ -99,6 +103,33 @@ class Registry:
     def _names(self, *, step: bool) -> list[str]:
         names = list(self.steps) if step else [name for name, _ in self.sagas]
         return names + (self.parent._names(step=step) if self.parent else [])
+
+
+def _warn_if_taken(
+    what: str, name: str, before: Step[..., Any] | Saga[..., Any] | None, now: Step[..., Any] | Saga[..., Any]
+) -> None:
+    """Another function of that name is a slip, and its compensation would run for the first one's effects.
+
+    One that is called the same is not: a module that is loaded again, a cell of a notebook, an override.
+    """
+    if before is None or _called(before.fn) == _called(now.fn):
+        return
+    warnings.warn(
+        f"the {what} name {name!r} is that of {_place(before.fn)} and of {_place(now.fn)}: the later one "
+        "takes the place of the earlier one, also when that is undone or goes on after a crash"
+        "\n  → give each a name of its own",
+        RuntimeWarning,
+        stacklevel=5,  # of the decorator
+    )
+
+
+def _called(fn: Callable[..., Any]) -> str:
+    return getattr(fn, "__name__", "")
+
+
+def _place(fn: Callable[..., Any]) -> str:
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    return _called(fn) if code is None else f"{_called(fn)} ({code.co_filename}:{code.co_firstlineno})"
 
 
 REGISTRY = Registry()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ..definition.registry import REGISTRY, Registry
@@ -15,8 +16,9 @@ from ..store.port import Store
 def must_be_store(given: Any) -> Store:
     """Raises `DefinitionError` for anything else."""
     if not isinstance(given, Store):
+        name = given if isinstance(given, Path) else "sagas.db"
         raise DefinitionError(
-            f"Engine() takes a URL or a Store, got {given!r}", hint=f'for example "sqlite:///{given}"'
+            f"Engine() takes a URL or a Store, got {given!r}", hint=f'for example "sqlite:///{name}"'
         )
     return given
 
@@ -34,6 +36,12 @@ def registry_of(sagas: Sequence[Saga[..., Any] | Graph], steps: Sequence[Any]) -
             raise DefinitionError(
                 f"Engine(sagas=[…]) takes sagas and graphs, got {given!r}",
                 hint="decorate it with @amends.saga",
+            )
+        if registry.sagas.get((saga.name, saga.version), saga).fn is not saga.fn:
+            raise DefinitionError(
+                f"Engine(sagas=[…]) was given two sagas of the name {saga.name!r} "
+                f"and the version {saga.version!r}",
+                hint="give each a name of its own, or versions",
             )
         if saga.instance is not None:
             registry.add_instance(saga.instance)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from amends import Saga, saga, step
+from amends import DefinitionError, Engine, Saga, saga, step
 from amends.definition.registry import REGISTRY, Registry
 from amends.errors import MissingDefinition
 
@@ -43,6 +45,45 @@ def test_a_later_definition_replaces_the_earlier_one() -> None:
     assert REGISTRY.saga("registry.place", "") is later
 
 
+def test_a_name_that_another_function_has_is_told() -> None:
+    """Undone by name, the first step's effect would be handed to the second one's compensation."""
+
+    @step(name="registry.hotel")
+    async def hotel() -> None: ...
+
+    with pytest.warns(
+        RuntimeWarning, match=r"'registry.hotel' is that of hotel \(.*\) and of flight"
+    ) as told:
+
+        @step(name="registry.hotel")
+        async def flight() -> None: ...
+
+    assert told[0].filename == __file__
+    make("registry.place")
+    with pytest.warns(
+        RuntimeWarning, match=r"the saga name 'registry.place' is that of body .* and of other"
+    ):
+
+        @saga(name="registry.place")
+        async def other() -> None: ...
+
+
+def test_an_engine_refuses_two_sagas_of_one_name() -> None:
+    with pytest.raises(DefinitionError, match=r"two sagas of the name 'registry.place' and the version '2'"):
+        Engine(sagas=[make("registry.place", "2"), make("registry.place", "2")])
+    same = make("registry.place")
+    Engine(sagas=[same, make("registry.place", "2"), same])
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"), [(None, "sqlite:///sagas.db"), (Path("orders.db"), "sqlite:///orders.db")]
+)
+def test_an_engine_without_a_url_says_what_one_looks_like(given: Any, hint: str) -> None:
+    with pytest.raises(DefinitionError, match="takes a URL or a Store, got") as caught:
+        Engine(given)
+    assert hint in caught.value.hint
+
+
 def test_an_engine_looks_at_its_own_first() -> None:
     outer, inner = make("registry.place"), make("registry.place")
     parent = Registry()
@@ -70,14 +111,14 @@ def test_a_missing_name_brings_near_ones() -> None:
     parent = Registry()
     registry = Registry(parent)
 
-    @step(name="payments.charge")
+    @step(name="registry.charge")
     async def charge() -> None: ...
 
     registry.add_step(charge)
     parent.add_saga(make("orders.place"))
-    with pytest.raises(MissingDefinition, match=r"no step named 'payments\.charg' is defined") as caught:
-        registry.step("payments.charg")
-    assert caught.value.hint == "did you mean 'payments.charge'?"
+    with pytest.raises(MissingDefinition, match=r"no step named 'registry\.charg' is defined") as caught:
+        registry.step("registry.charg")
+    assert caught.value.hint == "did you mean 'registry.charge'?"
     with pytest.raises(MissingDefinition, match=r"no saga named 'order\.place' is defined") as caught:
         registry.saga("order.place", "")
     assert caught.value.hint == "did you mean 'orders.place'?"
