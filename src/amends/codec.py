@@ -16,11 +16,18 @@ from typing import Any, Literal
 import msgspec
 
 from .errors import PayloadError
+from .models import has_aliases as _has_aliases
+from .models import masked_field
 
 
 def _encode_other(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
     if dump is not None and not isinstance(value, type):
+        if (secret := masked_field(value.__class__)) is not None:
+            raise NotImplementedError(
+                f"pydantic writes the secret {secret} as stars, and stars would come back: give it a "
+                "field_serializer, or journal a reference to the secret"
+            )
         return dump(mode="json")
     raise NotImplementedError(f"JSON has no form for {value!r:.100} ({type(value).__name__})")
 
@@ -36,7 +43,7 @@ def _decode_other(type_: type, value: Any) -> Any:
         return value
     validate = getattr(type_, "model_validate", None)
     if validate is not None:
-        return validate(value)
+        return validate(value, by_name=True, by_alias=True) if _has_aliases(type_) else validate(value)
     raise NotImplementedError
 
 
@@ -98,7 +105,8 @@ class Decoder:
         except TypeError as error:
             raise PayloadError(
                 f"the annotation {type_!r} cannot be read back from a journal: {error}",
-                hint="give each class of a union a tag, or annotate with a type JSON can tell apart",
+                hint="give each class of a union a tag (a pydantic model shares a union with None alone), "
+                "or annotate with a type JSON can tell apart",
             ) from error
 
     def decode(self, data: bytes | msgspec.Raw, what: str = "value") -> Any:

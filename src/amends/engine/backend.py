@@ -23,6 +23,7 @@ from ..errors import (
     AmendsError,
     EngineClosed,
     IdInUse,
+    PayloadError,
     PayloadTooLarge,
     Refused,
     StoreBusy,
@@ -75,7 +76,12 @@ class Backend:
         if id is not None:
             check_id(id)
         data = codec.encode(call.args, call.saga.name)
-        call.saga.signature.decode_args(data)  # what cannot be read back is refused now, not parked later
+        try:
+            call.saga.signature.decode_args(data)  # what cannot be read back is refused now, not parked later
+        except PayloadError as error:
+            raise PayloadError(
+                error.message, hint="pass what the annotations of the saga say, or annotate what you pass"
+            ) from error
         if len(data) > self.limits.payload:
             raise PayloadTooLarge(
                 f"arguments of {call.saga.name}: {len(data):,} bytes, the limit is {self.limits.payload:,}",

@@ -8,7 +8,7 @@ import enum
 import math
 import uuid
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Annotated, Any, NamedTuple, NotRequired, TypedDict
 
 import attrs
 import msgspec
@@ -65,6 +65,45 @@ class Nested(pydantic.BaseModel):
     many: list[Model] = []
 
 
+class Camel(pydantic.BaseModel):
+    order_id: str = pydantic.Field(alias="orderId")
+
+
+class Outer(pydantic.BaseModel):
+    within: list[Camel]
+
+
+class Login(pydantic.BaseModel):
+    user: str
+    password: pydantic.SecretStr | None = None
+
+
+class Account(pydantic.BaseModel):
+    logins: dict[str, Login]
+    parent: Account | None = None
+
+
+class Wrapped(pydantic.BaseModel):
+    number: pydantic.Secret[int]
+
+
+class Revealed(pydantic.BaseModel):
+    token: pydantic.SecretStr
+    other: Annotated[pydantic.SecretStr, pydantic.PlainSerializer(lambda value: value.get_secret_value())]
+
+    @pydantic.field_serializer("token")
+    def reveal(self, token: pydantic.SecretStr) -> str:
+        return token.get_secret_value()
+
+
+class ByHand(pydantic.BaseModel):
+    token: pydantic.SecretStr
+
+    @pydantic.model_serializer
+    def reveal(self) -> dict[str, str]:
+        return {"token": self.token.get_secret_value()}
+
+
 class Typed(TypedDict):
     number: int
     name: NotRequired[str]
@@ -90,6 +129,9 @@ MODEL = Model(price=decimal.Decimal("1.10"), at=NOON)
         (Nested(one=MODEL, many=[MODEL, MODEL]), Nested),
         ([MODEL], list[Model]),
         (MODEL, Model | None),
+        (Outer(within=[Camel(orderId="1")]), Outer),
+        (Revealed(token=pydantic.SecretStr("a"), other=pydantic.SecretStr("b")), Revealed),
+        (ByHand(token=pydantic.SecretStr("a")), ByHand),
         ({"number": 1}, Typed),
         ({"number": 1, "name": "a"}, Typed),
         (Pair(1, "a"), Pair),
@@ -222,6 +264,19 @@ def test_what_does_not_fit_is_refused(annotation: Any, data: bytes) -> None:
     with pytest.raises(PayloadError, match=f"the order does not fit {annotation.__name__}: ") as caught:
         codec.decoder(annotation).decode(data, "the order")
     assert "give new fields a default" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (Login(user="ann"), "Login.password"),
+        (Account(logins={}), "Account.logins.password"),
+        ([Wrapped(number=pydantic.Secret[int](1))], "Wrapped.number"),
+    ],
+)
+def test_secrets_that_would_come_back_as_stars_are_refused(value: Any, path: str) -> None:
+    with pytest.raises(PayloadError, match=f"writes the secret {path} as stars"):
+        codec.encode(value)
 
 
 @pytest.mark.parametrize("annotation", [Data | Attrs, Model | Data, list[Data | Attrs]])

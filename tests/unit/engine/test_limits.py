@@ -109,8 +109,9 @@ def test_a_result_that_its_annotation_cannot_read_is_the_sagas_failure():
 
 
 def test_arguments_that_do_not_fit_are_refused_before_anything_is_written():
-    with pytest.raises(PayloadError, match="Expected `int`, got `str`"):
+    with pytest.raises(PayloadError, match="Expected `int`, got `str`") as caught:
         run(long("many"))
+    assert "pass what the annotations" in caught.value.hint  # not: how to read an old journal
 
 
 @pytest.mark.parametrize(("given", "said"), [(long, "call it"), (do(1), "@amends.saga"), (7, "@amends.saga")])
