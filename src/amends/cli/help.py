@@ -10,8 +10,16 @@ from rich.text import Text
 
 def shown(example: str) -> Any:
     """An example as it stands below the help (as rich text, because click joins the lines of plain text)."""
-    lines = "\n".join(f"  $ {line}" for line in example.strip().splitlines())
+    lines = "\n".join(f"  $ {_in_columns(line)}" for line in example.strip().splitlines())
     return Text(f"Example:\n{lines}")
+
+
+def _in_columns(line: str) -> str:
+    """Broken before its options as a shell reads it, for a terminal's wrap would make two commands of it."""
+    if len(line) <= 76 or " --" not in line:
+        return line
+    head, _, options = line.partition(" --")
+    return f"{head} \\\n      --{options}"
 
 
 # Without boxes, and columns in line with each other.

@@ -62,7 +62,7 @@ def command(name: str) -> click.Command:
 
 
 def examples(name: str) -> list[str]:
-    return re.findall(r"\$ (.*)", str(command(name).epilog))
+    return re.findall(r"\$ (.*)", str(command(name).epilog).replace("\\\n      ", ""))
 
 
 def example(name: str) -> list[str]:
@@ -107,6 +107,15 @@ def test_help_has_an_example(name: str, amends: Amends) -> None:
     assert done.code == 0
     assert f"$ amends {name}" in done.out
     assert "--json" in done.out
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_an_example_that_is_copied_from_a_terminal_is_one_command(name: str) -> None:
+    before = ""
+    for line in str(command(name).epilog).splitlines()[1:]:
+        assert len(line) <= 80
+        assert line.startswith("  $ ") or before.endswith(" \\")
+        before = line
 
 
 @pytest.mark.parametrize("name", NATIVE)
