@@ -5,6 +5,7 @@ Looked up once a class.  pydantic is not imported: who has no models need not ha
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Iterator
 from functools import lru_cache
@@ -19,8 +20,12 @@ def masked_field(model: type) -> str | None:
 
 @lru_cache(maxsize=4096)
 def has_aliases(model: type) -> bool:
-    """Does `model`, or a model within, read a field under another name than it is dumped under?"""
-    return any(_aliases(model, set()))
+    """Does `model`, or a model within, read a field under another name than it is dumped under?
+
+    (Before pydantic 2.11 a model cannot be asked to read both.)
+    """
+    asked = inspect.signature(model.model_validate).parameters  # type: ignore[attr-defined]
+    return "by_name" in asked and any(_aliases(model, set()))
 
 
 def _masked(model: type, path: str, seen: set[type]) -> Iterator[str]:

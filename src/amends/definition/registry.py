@@ -29,15 +29,20 @@ class Registry:
 
     def add_step(self, step: Step[..., Any]) -> None:
         """Make a step known."""
-        _warn_if_taken("step", step.name, self.steps.get(step.name), step)
+        before = self.steps.get(step.name)
+        if before is not None and before is not step:
+            _warn_if_taken("step", step.name, before, step)
         self.steps[step.name] = step
         if step.options.queue:
             self._queues.add(step.options.queue)
 
     def add_saga(self, saga: Saga[..., Any]) -> None:
         """Make a saga known under its name and version."""
-        _warn_if_taken("saga", saga.name, self.sagas.get((saga.name, saga.version)), saga)
-        self.sagas[saga.name, saga.version] = saga
+        key = saga.name, saga.version
+        before = self.sagas.get(key)
+        if before is not None and before is not saga:
+            _warn_if_taken("saga", saga.name, before, saga)
+        self.sagas[key] = saga
 
     def add_instance(self, instance: Any) -> None:
         """Make the steps and sagas that are methods of `instance` known, bound to it."""
@@ -106,13 +111,13 @@ class Registry:
 
 
 def _warn_if_taken(
-    what: str, name: str, before: Step[..., Any] | Saga[..., Any] | None, now: Step[..., Any] | Saga[..., Any]
+    what: str, name: str, before: Step[..., Any] | Saga[..., Any], now: Step[..., Any] | Saga[..., Any]
 ) -> None:
     """Another function of that name is a slip, and its compensation would run for the first one's effects.
 
     One that is called the same is not: a module that is loaded again, a cell of a notebook, an override.
     """
-    if before is None or _called(before.fn) == _called(now.fn):
+    if _called(before.fn) == _called(now.fn):
         return
     warnings.warn(
         f"the {what} name {name!r} is that of {_place(before.fn)} and of {_place(now.fn)}: the later one "
