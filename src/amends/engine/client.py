@@ -11,12 +11,12 @@ from ..definition.saga import Saga, SagaCall
 from ..encryption.codec import Codec
 from ..ids import RandomIds
 from ..kernel.limits import Limits
-from ..store import open_store
 from ..store.enclosed import enclosed
 from ..store.places import stores_of
 from ..store.port import Store
 from .backend import Backend
 from .crashes import arm_store
+from .given import store_of
 from .handle import Handle
 from .joining import enlistment, joined
 from .keys import Keys, begin
@@ -47,7 +47,7 @@ class Client:
         limits: Limits | None = None,
         codec: Codec | None = None,
     ) -> None:
-        self._store = open_store(url) if isinstance(url, str) else url
+        self._store = store_of(url, "Client")
         for each in stores_of(self._store):
             arm_store(each)
         clock = SystemClock()

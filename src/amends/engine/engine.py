@@ -22,7 +22,6 @@ from ..dialects.graph import Graph
 from ..encryption.codec import Codec
 from ..errors import EngineClosed
 from ..ids import Ids, RandomIds
-from ..store import open_store
 from ..store.enclosed import enclosed
 from ..store.enlisting import Enlistment
 from ..store.places import place_of, stores_of
@@ -33,7 +32,7 @@ from ..worker.settings import Settings
 from ..worker.worker import Worker
 from . import collector, crashes
 from .backend import Backend, Resident, ask_again_in_time, must_be_call
-from .given import must_be_store, registry_of
+from .given import registry_of, store_of
 from .handle import Handle
 from .health import health as answering
 from .health import report_of
@@ -89,7 +88,7 @@ class Engine:
     ) -> None:
         self.settings = settings or Settings()
         self._clock = clock or SystemClock()
-        self._store: Store = open_store(url) if isinstance(url, str) else must_be_store(url)
+        self._store: Store = store_of(url, "Engine")
         for each in stores_of(self._store):
             crashes.arm_store(each)
         self._registry = registry_of(sagas, steps)

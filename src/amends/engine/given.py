@@ -1,24 +1,27 @@
-"""What an engine is given: looked at before anything is opened."""
+"""What an engine, a client or a queue worker is given: looked at before anything is opened."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from ..definition.registry import REGISTRY, Registry
 from ..definition.saga import Saga
 from ..dialects.graph import Graph
 from ..errors import DefinitionError
+from ..store import open_store
 from ..store.port import Store
 
 
-def must_be_store(given: Any) -> Store:
-    """Raises `DefinitionError` for anything else."""
+def store_of(given: Any, taker: str) -> Store:
+    """A store, or that which a URL names. Raises `DefinitionError` for anything else."""
+    if isinstance(given, str):
+        return open_store(given)
     if not isinstance(given, Store):
-        name = given if isinstance(given, Path) else "sagas.db"
+        example = given if isinstance(given, PurePath) else "orders.db"
         raise DefinitionError(
-            f"Engine() takes a URL or a Store, got {given!r}", hint=f'for example "sqlite:///{name}"'
+            f"{taker}() takes a URL or a Store, got {given!r}", hint=f'for example "sqlite:///{example}"'
         )
     return given
 

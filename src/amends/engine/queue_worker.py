@@ -8,16 +8,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from ..clock import Clock, SystemClock
-from ..definition.registry import REGISTRY, Registry
 from ..encryption.codec import Codec
 from ..errors import DefinitionError
-from ..store import open_store
 from ..store.enclosed import enclosed
 from ..store.places import stores_of
 from ..store.port import Store
 from ..worker.queues.server import Server
 from ..worker.resources import Resources
 from ..worker.settings import Settings
+from .given import registry_of, store_of
 from .queues import names, server_of
 from .reaching import reach
 from .signals import told_to_stop
@@ -55,10 +54,8 @@ class QueueWorker:
                 "a queue worker serves at least one queue, got none", hint='queues=["emails"]'
             )
         self.settings = settings or Settings()
-        self.store: Store = open_store(url) if isinstance(url, str) else url
-        self._registry = Registry(REGISTRY)
-        for each in steps:
-            self._registry.add_instance(each)
+        self.store: Store = store_of(url, "QueueWorker")
+        self._registry = registry_of((), steps)
         self._resources = Resources(tuple(resources))
         self._namespace = namespace
         self._clock = clock or SystemClock()
