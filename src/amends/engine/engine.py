@@ -138,8 +138,7 @@ class Engine:
                 await post.begin()
         except BaseException:
             self._closing = True
-            await self._resources.close()
-            await self._store.close()
+            await self._leave()
             raise
         if self.settings.tune_gc:
             collector.relax()
@@ -168,17 +167,23 @@ class Engine:
         if self._entered and self.settings.tune_gc:
             collector.restore()
         try:
-            await asyncio.gather(*(post.drain() for post in self._posts))
-            for task in list(self._tasks):
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._leave()
         finally:
-            self._backend.close()
-            try:
-                await self._resources.close()
-                await self._store.close()
-            finally:
-                self._closed.set()
+            self._closed.set()
+
+    async def _leave(self) -> None:
+        """Drain, then end and close all that was begun and opened, whichever of them raises."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._store.close)
+            stack.push_async_callback(self._resources.close)
+            stack.callback(self._backend.close)
+            stack.push_async_callback(self._end_tasks)
+            await asyncio.gather(*(post.drain() for post in self._posts))
+
+    async def _end_tasks(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def serve(self, *, health: str | None = None) -> None:
         """Work until SIGTERM or SIGINT, then drain. For worker processes: ``await Engine(…).serve()``.

@@ -87,8 +87,7 @@ class QueueWorker:
             await self._resources.open()
             self._servers = [self._server_of(each) for each in stores_of(self.store)]
         except BaseException:
-            await self._resources.close()
-            await self.store.close()
+            await self._close()
             raise
         self._serving = asyncio.get_running_loop().create_task(self._serve_all())
         return self
@@ -124,7 +123,12 @@ class QueueWorker:
             self._serving.cancel()
             await asyncio.gather(self._serving, return_exceptions=True)
         finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        try:
             await self._resources.close()
+        finally:
             await self.store.close()
 
     @property
