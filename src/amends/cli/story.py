@@ -25,7 +25,8 @@ WAITING, OVER = "waiting", "over"
 
 
 class Act(msgspec.Struct, kw_only=True):
-    """One action: the ledger's, and times in seconds since the epoch (`failed`: that of the last try).
+    """One action: the ledger's, and times in seconds since the epoch (`failed`: that of the last try; `held`:
+    since when it waits for a person).
 
     tries: how many failed, as last noted.
     """
@@ -35,6 +36,7 @@ class Act(msgspec.Struct, kw_only=True):
     began: float
     ended: float | None = None
     failed: float | None = None
+    held: float | None = None
     undo_began: float | None = None
     undo_ended: float | None = None
 
@@ -150,6 +152,7 @@ class _Teller:
             action = act.action
             if action.attempts != act.tries:
                 act.tries, act.failed = action.attempts, now
+            act.held = (act.held or now) if action.hold else None
             if act.ended is None and action.outcome != OPEN:
                 act.ended = now
             if action.undo_state and act.undo_began is None and action.undo_opened_at:

@@ -92,12 +92,12 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._told: set[str] = set()
+        self._told: set[tuple[float, str]] = set()  # with the time: the same may happen again
 
     def __call__(self, view: View) -> None:
-        news = [(at, said) for at, said in _said(view.story) if said not in self._told]
+        news = [one for one in _said(view.story) if one not in self._told]
+        self._told.update(news)
         for at, said in sorted(news, key=lambda one: one[0]):
-            self._told.add(said)
             self._console.print(Harmless(Text(f"{moment(at)}  {said}")))
 
 
@@ -124,7 +124,7 @@ def _act(act: Act) -> Iterator[tuple[float, str]]:
         fault = f"{action.fault.type}: {action.fault.message}"
         yield act.failed or act.began, f"{name} try {action.attempts} failed: {fault}; the next follows"
     elif act.state == "parked" and action.fault:
-        yield act.began, f"{name} waits for a person: {action.fault.type}: {action.fault.message}"
+        yield act.held or act.began, f"{name} waits for a person: {action.fault.type}: {action.fault.message}"
     elif act.ended is not None:
         fault = f": {action.fault.type}: {action.fault.message}" if action.fault else ""
         yield act.ended, f"{name} {act.state} after {duration(act.ended - act.began)}{fault}"
