@@ -53,9 +53,8 @@ class Uniform:
 
 class Pct:
     """Probabilistic concurrency testing: who has the highest priority runs; priorities are random, and at few
-    random
-    turns the running one falls to the bottom.  A bug that needs d orderings is met with probability of at
-    least 1/(n·k^(d-1)) for n actors and k turns (Burckhardt and others, ASPLOS 2010).
+    random turns the running one falls to the bottom.  A bug that needs d orderings is met with probability of
+    at least 1/(n·k^(d-1)) for n actors and k turns (Burckhardt and others, ASPLOS 2010).
     """
 
     def __init__(self, chance: random.Random, *, changes: int = 3, turns: int = 400) -> None:

@@ -180,13 +180,6 @@ def kind_of(node: Node) -> str:
     return next(key for key, cls in KINDS.items() if type(node) is cls)
 
 
-def blocks_of(node: Node) -> list[tuple[str, Block]]:
-    """The blocks inside a node, with the fields in which they stand."""
-    if not isinstance(node, TryNode):
-        return []
-    return [("try", node.attempt)] + ([("otherwise", node.otherwise)] if node.otherwise else [])
-
-
 def to_data(part: Document) -> dict[str, Any]:
     """The document as JSON's types, as `reading` takes it."""
     return msgspec.to_builtins(part, str_keys=True)  # type: ignore[no-any-return]

@@ -27,8 +27,8 @@ LATE = 60.0
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be started, and when (see `Schedules.add`). `deadline`: of each run, in seconds from its
-    start.  `anchor`: where intervals count from.  `after`:
-    ticks up to this time are done with.  `last`: the id that was started last."""
+    start.  `anchor`: where intervals count from.  `after`: ticks up to this time are done with.  `last`: the
+    id that was started last."""
 
     namespace: str = ""
     name: str = ""
