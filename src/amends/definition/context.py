@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -14,6 +14,7 @@ from .. import ids
 from ..errors import NotInSaga
 from .policy import Outcome
 from .port import current_port
+from .times import date_of
 
 
 class Current(msgspec.Struct, eq=False):
@@ -56,7 +57,7 @@ class Current(msgspec.Struct, eq=False):
     @property
     def deadline(self) -> datetime | None:
         """When this attempt will be stopped (UTC), or None."""
-        return None if self.deadline_at is None else datetime.fromtimestamp(self.deadline_at, UTC)
+        return date_of(self.deadline_at)
 
     def heartbeat(self, progress: Any = None) -> None:
         """Say that the step is alive (`@step(heartbeat=…)` stops one that is silent longer). Thread-safe."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 
+from ..definition.times import date_of
 from ..kernel.replay import in_order
 from .diagram import State
 
@@ -154,9 +154,8 @@ class _Teller:
         self._begin(entry, "child", str(entry["saga"]))
 
     def _timer(self, entry: Mapping[str, Any]) -> None:
-        until = datetime.fromtimestamp(float(entry["due"]), UTC)
         deed = self._begin(entry, "timer", f"sleep {lasted(float(entry['due']) - self.now)}", State.WAITING)
-        deed.notes.append(f"until {until:%Y-%m-%d %H:%M:%S} UTC")
+        deed.notes.append(f"until {_moment(entry['due'])}")
 
     def _untimer(self, entry: Mapping[str, Any]) -> None:
         self._end(entry["id"], State.SKIPPED)
@@ -207,9 +206,8 @@ class _Teller:
     def _attempt_failed(self, entry: Mapping[str, Any]) -> None:
         deed = self.deeds.get(str(entry["id"]))
         if deed is not None:
-            again = datetime.fromtimestamp(float(entry["retry_at"]), UTC)
             said = f"attempt {entry['attempt']}: {_fault(entry['fault'])}"
-            deed.notes = [said, f"next at {again:%Y-%m-%d %H:%M:%S} UTC"]
+            deed.notes = [said, f"next at {_moment(entry['retry_at'])}"]
 
     def _fired(self, entry: Mapping[str, Any]) -> None:
         deed = self.deeds.get(str(entry["id"]))
@@ -272,6 +270,11 @@ class _Teller:
             elif deed.state is State.FAILED and wanted:
                 deed.state = State.DONE
                 deed.notes.append(note)
+
+
+def _moment(at: Any) -> str:
+    date = date_of(float(at))
+    return "no date that a calendar has" if date is None else f"{date:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _fault(fault: Any) -> str:

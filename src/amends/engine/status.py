@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
+from ..definition.times import date_of
 from ..store.pausing import Pause
 from ..store.port import ATTENTION, FINAL, Header
 
@@ -56,14 +57,6 @@ class _Detail(TypedDict, total=False):
     items: list[dict[str, Any]]
     residue: list[dict[str, Any]]
     paused: dict[str, Any]
-
-
-def _time(value: float | None) -> datetime | None:
-    """A moment; one that is none (damage) is left out."""
-    try:
-        return None if value is None else datetime.fromtimestamp(value, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
 
 
 _detail: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Detail)
@@ -122,7 +115,7 @@ def status_of(header: Header, below: Sequence[Header] = (), pauses: Sequence[Pau
     detail = detail_of(header)
     status, cause = stand(header, below)
     attributes, broken = _read(header.attributes, _attributes, "attributes")
-    created = _time(header.created_at) or _EPOCH
+    created = date_of(header.created_at) or _EPOCH
     return Status(
         id=header.id,
         uid=header.uid,
@@ -131,10 +124,10 @@ def status_of(header: Header, below: Sequence[Header] = (), pauses: Sequence[Pau
         status=status,
         cause=cause,
         created_at=created,
-        updated_at=_time(header.updated_at or None) or created,
-        finished_at=_time(header.finished_at),
-        deadline=_time(header.deadline),
-        wake_at=_time(header.wake_at or None),
+        updated_at=date_of(header.updated_at or None) or created,
+        finished_at=date_of(header.finished_at),
+        deadline=date_of(header.deadline),
+        wake_at=date_of(header.wake_at or None),
         parent=header.parent,
         attributes=attributes,
         error=detail.get("error") or broken,

@@ -17,7 +17,6 @@ import sys
 import uuid
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
 from typing import Protocol
 
 from ..clock import Clock
@@ -77,8 +76,7 @@ def headers(
         ATTEMPT: str(of.attempt),
         TRACE: traceparent(of),
     }
-    if of.deadline_at is not None:
-        until = datetime.fromtimestamp(of.deadline_at, UTC)
+    if (until := of.deadline) is not None:
         told[DEADLINE] = until.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     told.update(_active_trace())
     return told

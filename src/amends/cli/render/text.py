@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from rich.text import Text
 
+from ...definition.times import date_of
 from ...store import port
 from ...store.pausing import Pause
 
@@ -23,12 +23,15 @@ MARKS = {
     port.TERMINATED: "■",
 }
 
+NO_DATE = "no date that a calendar has"
+
 
 def moment(at: float | None) -> str:
     """Local time to the second, such as ``2026-11-25 03:12:09``."""
     if at is None:
         return ""
-    return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    date = date_of(at)
+    return NO_DATE if date is None else date.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def pause(held: Pause) -> str:
@@ -39,14 +42,14 @@ def pause(held: Pause) -> str:
 
 def zone(at: float) -> str:
     """The name of the local time zone at that time."""
-    return datetime.fromtimestamp(at, UTC).astimezone().tzname() or ""
+    date = date_of(at)
+    return "" if date is None else date.astimezone().tzname() or ""
 
 
 def utc(at: float | None) -> str | None:
-    """For programs: ISO 8601 in UTC with microseconds."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    """For programs: ISO 8601 in UTC with microseconds; None also for what has no date."""
+    date = date_of(at)
+    return None if date is None else date.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def duration(seconds: float | None) -> str:
