@@ -53,7 +53,7 @@ class Member:
     def at_hand(self) -> Server:
         """Its store. Raises `StoreBusy` while it has not been reached yet, `Misplaced` when it is another."""
         if self.refusal is not None:
-            raise self.refusal
+            raise self.refusal.with_traceback(None)  # it is raised again and again, and would keep all frames
         return self.store
 
     def check(self, said: Placement | None, family: str) -> Placement:
