@@ -20,7 +20,7 @@ def a_key_for_each_attempt() -> None:
         where, _, direction = made(self).rpartition("/")
         return f"{where}.{self.attempt}/{direction}"
 
-    Current.idempotency_key = property(changed)  # type: ignore[assignment]
+    Current.idempotency_key = property(changed)
 
 
 def no_order() -> None:

@@ -45,7 +45,7 @@ def places(postgres: str, schemas: list[str], number: int) -> kit.Subject:
     async def connect() -> Store:
         seat = Seat([PostgresStore(own, schema=schema, unsafe=True) for schema in schemas], number)
         await seat.all.open()
-        return seat  # type: ignore[return-value]
+        return seat
 
     async def crash(store: Store) -> None:
         assert isinstance(store, Seat)

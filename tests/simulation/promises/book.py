@@ -103,7 +103,7 @@ class Book:
             async def act(tag: str = "") -> str:  # type: ignore[misc]
                 return await self._perform(self._begin(name, "do", tag), todo)  # type: ignore[no-any-return]
 
-        made: Step[[str], str] = declare(act)  # type: ignore[arg-type]
+        made: Step[[str], str] = declare(act)
         if undo is not None:
             self._compensation(made, name, tuple(undo), plain, undo_options or {})
         return made

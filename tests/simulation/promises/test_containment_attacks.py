@@ -262,7 +262,7 @@ def test_a_value_that_no_reader_could_take_is_refused_where_it_is_sent(world: Wo
         async with world.engine(shop) as engine:
             handle = await engine.start(shop(), id="one")
             with pytest.raises(PayloadError, match="go"):
-                await handle.send(go, "not a number")  # type: ignore[arg-type]
+                await handle.send(go, "not a number")
             await handle.send(go, 7)
             assert await handle.result() == 7
 

@@ -257,7 +257,7 @@ class World:
         """An engine that is not yet entered."""
         wire = wire or self.wire()
         options.setdefault("settings", self.settings)
-        engine = Engine(wire, sagas=sagas, clock=self.clock, **options)  # type: ignore[arg-type]
+        engine = Engine(wire, sagas=sagas, clock=self.clock, **options)
         wire.engine = engine
         return engine
 

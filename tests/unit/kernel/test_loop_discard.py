@@ -26,8 +26,8 @@ CASES: list[Program] = []
 
 def case(body: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
     """A body that waits in its first row, to be discarded there."""
-    name = body.__name__  # type: ignore[attr-defined]
-    CASES.append(Program(name, body, saga=amends.saga(name=f"parity.{name}")(body)))  # type: ignore[arg-type]
+    name = body.__name__
+    CASES.append(Program(name, body, saga=amends.saga(name=f"parity.{name}")(body)))
     return body
 
 

@@ -37,8 +37,8 @@ def case(right: str, hint: str = "") -> Callable[[Body], Body]:
 
 def run(body: Body) -> Run:
     """Run a body as a saga, to its end."""
-    name = body.__name__  # type: ignore[attr-defined]
-    return Run(Program(name, body, saga=amends.saga(name=f"parity.{name}")(body))).begin()  # type: ignore[arg-type]
+    name = body.__name__
+    return Run(Program(name, body, saga=amends.saga(name=f"parity.{name}")(body))).begin()
 
 
 def raised_by(body: Body) -> BaseException:

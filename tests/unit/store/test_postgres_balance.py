@@ -64,7 +64,7 @@ def owned(store: PostgresStore) -> dict[int, int]:
         store.conninfo,
         f"SELECT owner, count(*) FROM {store.schema}.executions WHERE owner IS NOT NULL GROUP BY owner",
     )
-    return dict(rows)  # type: ignore[arg-type]
+    return dict(rows)
 
 
 def test_a_worker_with_a_queue_gives_to_one_that_has_none(place: Callable[[], PostgresStore]) -> None:

@@ -99,7 +99,7 @@ def test_values(text: str, expected: Any) -> None:
 
 
 def test_every_function_is_tested() -> None:
-    tested = {case for mark in test_values.pytestmark for case, _ in mark.args[1]}  # type: ignore[attr-defined]
+    tested = {case for mark in test_values.pytestmark for case, _ in mark.args[1]}
     assert [name for name in FUNCTIONS if not any(f"{name}(" in text for text in tested)] == []
 
 

@@ -160,7 +160,7 @@ def program(body: Body | None = None, **options: Any) -> Any:
     """Put a function into the table (and make a saga of it)."""
 
     def declare(given: Body) -> Body:
-        name = given.__name__  # type: ignore[attr-defined]
+        name = given.__name__
 
         async def run() -> Any:
             return await observed(given)
