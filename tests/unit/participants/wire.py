@@ -125,6 +125,8 @@ class Participant:
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
+        for _ in range(4):  # a connection that has come just now is served some turns of the loop later
+            await asyncio.sleep(0)
         for line in list(self._lines):
             line.close()
         await asyncio.gather(*self._tasks)
