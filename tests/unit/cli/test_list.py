@@ -76,6 +76,14 @@ def test_times(store: Callable[..., None], amends: Amends) -> None:
     assert "write 30min, 2h, 3d" in done.err
 
 
+def test_a_time_beyond_all_is_no_time(amends: Amends, store: Any) -> None:
+    """In some time zone: with an offset both are, wherever this runs."""
+    store(header(1))
+    for given in ("9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"):
+        done = amends("list", "--since", given)
+        assert (done.code, done.err.splitlines()[0]) == (2, f"error: '{given}' is no time")
+
+
 def test_other_filters(store: Callable[..., None], amends: Amends) -> None:
     store(
         header(0, status=port.ATTENTION, cause="failed"),

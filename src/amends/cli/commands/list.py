@@ -163,7 +163,7 @@ def _time(given: str | None, now: float) -> float | None:
         return now - age
     try:
         return datetime.fromisoformat(given).astimezone(UTC).timestamp()
-    except ValueError as error:
+    except (ValueError, OverflowError, OSError) as error:
         raise Problem(
             f"{given!r} is no time", hint="write 30min, 2h, 3d, or 2026-11-25 or 2026-11-25T03:00"
         ) from error
