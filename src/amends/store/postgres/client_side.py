@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from ...errors import CommitUnknown, Refused, UnknownName
+from ...errors import Refused, UnknownName
 from ...kernel.entries import Row
 from ..enlisting import Enlistment
 from ..port import AuditRecord, Header, History, Message, Query
 from . import archive, reading
 from .enlisting import IDENTIFY, enlistment
-from .faults import Lost
 from .link import Rows, Run
 from .literals import put
 from .mail import Mail
@@ -38,14 +37,8 @@ class ClientPart(WorkerPart):
         """Make an execution parked by `park` claimable again, with its status before."""
         told = {name: put(getattr(audit, name)) for name in ("by", "action", "reason", "detail")}
         values = {"uid": put(uid), "told": put(audit.uid), "at": audit.at, "channel": self._channel, **told}
-        try:
+        with self._changing("look at the execution, then try again"):
             unparked, exists = (await self._control.fetch(self._sql["unpark"], values))[0]
-        except Lost as error:
-            raise CommitUnknown(
-                f"the connection was lost: {error}", hint="look at the execution, then try again"
-            ) from error
-        except Exception as error:
-            raise self._said(error) from error
         if not exists:
             raise UnknownName(f"no execution has the uid {uid!r}")
         if not unparked:
@@ -101,13 +94,5 @@ class ClientPart(WorkerPart):
 
     async def _together(self, work: Callable[[Run], Awaitable[T]]) -> T:
         """Several statements as one transaction."""
-        try:
+        with self._changing("do it again: what was done is found done"):
             return await self._control.transact(work)
-        except archive.Taken:
-            raise
-        except Lost as error:
-            raise CommitUnknown(
-                f"the connection was lost: {error}", hint="do it again: what was done is found done"
-            ) from error
-        except Exception as error:
-            raise self._said(error) from error

@@ -8,16 +8,18 @@ import random
 import re
 import socket
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ...clock import Clock, SystemClock
-from ...errors import StoreError
+from ...errors import CommitUnknown, StoreError
 from ...redaction import redacted, redacted_of
 from ..times import check_times
-from .faults import translate
+from .faults import Lost, translate
 from .keeper import Keeper
 from .link import Connection, Link, pooled_unsaid, unreachable
 from .listening import Listener
@@ -236,6 +238,16 @@ class Core:
         if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
             return unreachable(error, self.where)
         return translate(error, self.where)
+
+    @contextmanager
+    def _changing(self, again: str) -> Iterator[None]:
+        """Around a change: errors as the port promises them. again: what to do where its end is unknown."""
+        try:
+            yield
+        except Lost as error:
+            raise CommitUnknown(f"the connection was lost: {error}", hint=again) from error
+        except Exception as error:
+            raise self._said(error) from error
 
     def _place(self) -> str:
         return f"{socket.gethostname()}:{os.getpid()}"

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...errors import CommitUnknown
 from ..port import AuditRecord, Key, KeyQuery, Rewrap
-from .faults import Lost
 from .link import Rows
 from .literals import get, maybe_texts, put
 from .worker_side import WorkerPart
@@ -63,14 +61,8 @@ class KeyPart(WorkerPart):
         return found[0][0] if found else None
 
     async def _change(self, name: str, values: Mapping[str, Any]) -> Rows:
-        try:
+        with self._changing("do it again: what was done is found done"):
             return await self._control.fetch(self._sql[name], values)
-        except Lost as error:
-            raise CommitUnknown(
-                f"the connection was lost: {error}", hint="do it again: what was done is found done"
-            ) from error
-        except Exception as error:
-            raise self._said(error) from error
 
 
 def _key(row: tuple[Any, ...]) -> Key:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...errors import CommitUnknown
 from ..pausing import Pause
 from ..port import AuditRecord
-from .faults import Lost
 from .literals import get, put
 from .worker_side import WorkerPart
 
@@ -41,14 +39,8 @@ class PausePart(WorkerPart):
         return [pause_of(row) for row in await self._read("pauses", namespace=put(namespace))]
 
     async def _turn(self, name: str, values: Mapping[str, Any]) -> Pause | None:
-        try:
+        with self._changing("look which pauses there are, then try again"):
             found = await self._control.fetch(self._sql[name], {**values, "channel": self._channel})
-        except Lost as error:
-            raise CommitUnknown(
-                f"the connection was lost: {error}", hint="look which pauses there are, then try again"
-            ) from error
-        except Exception as error:
-            raise self._said(error) from error
         self._wrote()
         return pause_of(found[0]) if found else None
 
