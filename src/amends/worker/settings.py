@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from ..errors import DefinitionError
 from ..kernel.limits import Limits
 
-_LEAST = (
-    (("steps", "threads", "batch", "claim", "live"), 1, "a number of at least 1"),
-    (("poll", "lease"), 0.001, "seconds, at least 0.001"),
-    (("resident", "linger", "grace"), 0, "a number of at least 0"),
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _seconds(value: object, least: float) -> bool:
+    return isinstance(value, (int, float)) and least <= value < math.inf
+
+
+_EXPECTED: Sequence[tuple[Sequence[str], Callable[[Any], bool], str]] = (
+    (("steps", "threads", "batch", "claim", "live"), lambda x: _whole(x, 1), "a whole number, at least 1"),
+    (("resident",), lambda x: _whole(x, 0), "a whole number, not negative"),
+    (("poll", "lease"), lambda x: _seconds(x, 0.001), "seconds, at least 0.001"),
+    (("linger", "grace"), lambda x: _seconds(x, 0), "seconds, not negative"),
+    (("retention",), lambda x: x is None or _seconds(x, 0), "seconds, not negative, or None"),
 )
 
 
@@ -51,13 +62,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        """Raise `DefinitionError` for what no worker can work with."""
-        for names, least, wanted in _LEAST:
+        """Raise `DefinitionError` for what a worker would stand still with, or run in circles."""
+        for names, fits, expected in _EXPECTED:
             for name in names:
-                value = getattr(self, name)
-                if not (isinstance(value, (int, float)) and least <= value < math.inf):
+                if not fits(value := getattr(self, name)):
                     raise DefinitionError(
-                        f"Settings({name}={value!r}); expected {wanted}", hint="leave it out for the default"
+                        f"Settings({name}={value!r}): expected {expected}",
+                        hint="leave it out for the default",
                     )
         for namespace, weight in (self.shares or {}).items():
             if not (isinstance(weight, (int, float)) and 0 < weight < math.inf):
