@@ -56,7 +56,9 @@ class Gathering(ABC, Generic[T]):
         self._called = False
         orders = [order for order in self._waiting[:MOST] if not order.future.cancelled()]
         del self._waiting[:MOST]
-        if not orders:
+        if not orders:  # all of these were cancelled; more may stand behind them
+            if self._waiting:
+                self._call()
             return
         try:
             done = self._at_once(orders)
