@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ...definition.step import StepOptions
-from ...errors import AmendsError, CommitUnknown, StoreBusy, StoreFull
-from ...kernel.actions import OPEN, UNDO_RUNNING, UNKNOWN, Action
+from ...definition.step import Step, StepOptions
+from ...errors import AmendsError, CommitUnknown, PayloadError, StoreBusy, StoreFull
+from ...kernel import entries as e
+from ...kernel.actions import OPEN, REJECTED, UNDO_RUNNING, UNKNOWN, Action
 from ...kernel.entries import Row
+from ...kernel.failures import fault_of
 from ...kernel.instance import Decision
 from ...store.port import Verdict, Write
 from ...store.queueing import Task, TaskKey
 from .. import writes
-from ..conclusions import Interrupted
+from ..conclusions import Interrupted, refusal
 from ..live import Live
 from ..undoing import undo_of
 from . import assignment
@@ -31,6 +33,7 @@ class Issuing:
         self._worker = worker
         self._missing: dict[str, list[tuple[Action, str]]] = {}
         self._doubted: dict[str, list[tuple[Action, bool]]] = {}
+        self._never: set[TaskKey] = set()  # what certainly never had a task
         self._committed: Callable[[Live, Write, Decision | None, Verdict], None] | None = None
 
     def mind(self) -> None:
@@ -75,8 +78,9 @@ class Issuing:
                 self._worker.spawn(self._cancel(live, action, "do"))
             try:
                 task = self._task(live, action, direction, now)
-            except Exception as error:  # noqa: BLE001 - the dispatcher meets it again, and tells a person
+            except AmendsError as error:  # the dispatcher meets it again, and a person is told
                 self._worker.log.warning("[%s] %s cannot be queued: %r", live.header.id, action.name, error)
+                self._never.add((live.header.uid, action.id, direction))
                 task = None
             if task is None:
                 here.append(action)
@@ -86,8 +90,7 @@ class Issuing:
         return here
 
     def _task(self, live: Live, action: Action, direction: str, now: float) -> Task | None:
-        """The task of an action's next attempt; None: it runs here. Raises `AmendsError`, and what a step's
-        `key` raises."""
+        """The task of an action's next attempt; None: it runs here. Raises `AmendsError`."""
         if action.kind == "child" or action.hold:
             return None
         step, policy = self._worker.dispatcher.definition(live, action)
@@ -109,7 +112,7 @@ class Issuing:
         delay = max(0.0, not_before - now) if not_before else 0.0
         if direction == "do" and attempt == 1 and not action.retry_at:
             delay = policy.delay
-        key = "" if policy.key is None or action.kind == "adhoc" else step.call_with(policy.key, args)
+        key = "" if policy.key is None or action.kind == "adhoc" else _key_of(step, policy.key, args)
         return Task(
             uid=live.header.uid,
             action=action.id,
@@ -119,7 +122,7 @@ class Issuing:
             step=step.name,
             call=assignment.write(live.header, action, direction, limits),
             attempt=attempt,
-            key=str(key),
+            key=key,
             pool=policy.pool,
             priority=policy.priority,
             at=now,
@@ -172,7 +175,7 @@ class Issuing:
             try:
                 task = self._task(live, action, direction, now) if wanted else None
             except AmendsError as error:
-                worker.log.warning("[%s] %s cannot be queued: %r", live.header.id, action.name, error)
+                self._refuse(live, action, direction, error)
                 task = None
             if task is None:
                 live.away.discard((action.id, direction))
@@ -184,10 +187,24 @@ class Issuing:
         worker.submit(live, Write(live.header.uid, tasks=tasks), None)
         worker.loop.call_soon(worker.committer.flush)
 
+    def _refuse(self, live: Live, action: Action, direction: str, error: AmendsError) -> None:
+        """It can go to no queue: a person must look, the outcome is what is known. (Of what an owner before
+        this one issued, a task may be there, and run.)"""
+        key: TaskKey = (live.header.uid, action.id, direction)
+        never = key in self._never
+        self._never.discard(key)
+        if direction == "undo":
+            self._worker.deliver(live, e.UndoFailed(action.id, fault_of(error)))
+            return
+        outcome = REJECTED if never and not action.tainted else UNKNOWN
+        self._worker.deliver(live, e.Failed(action.id, fault_of(error), outcome, refusal(error)))
+
     def forget(self, live: Live) -> None:
         """The execution leaves memory."""
         self._doubted.pop(live.header.uid, None)
         self._missing.pop(live.header.uid, None)
+        if self._never:
+            self._never = {key for key in self._never if key[0] != live.header.uid}
 
     # ------------------------------------------------------------ no longer wanted
 
@@ -224,6 +241,18 @@ class Issuing:
         if not found and not live.instance.dead and direction == "do" and action.interrupted:
             live.away.discard((action.id, direction))
             worker.dispatcher.give_up(live, action, Interrupted("the saga no longer waits for this step"))
+
+
+def _key_of(step: Step[..., Any], function: Callable[..., Any], args: Any) -> str:
+    """What a call's `key` says. Raises `PayloadError`: code of the user's, and it is the arguments that it
+    cannot take."""
+    try:
+        return str(step.call_with(function, args))
+    except Exception as error:
+        raise PayloadError(
+            f"{step.name}: its key cannot be told of these arguments: {type(error).__name__}: {error}",
+            hint="retry it when the key= of the step can take them, or with others",
+        ) from error
 
 
 def drop_reported(live: Live, write: Write) -> None:
