@@ -11,6 +11,7 @@ import msgspec
 from ..errors import DefinitionError
 from ..kernel.limits import Limits
 
+
 def _whole(value: object, least: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
