@@ -173,7 +173,6 @@ def _terminate(self: Instance) -> None:
         self.decision.interrupt.append(action)
     for child in list(self.ledger.asked_by):
         self.issue(e.AnswerPivot(child, PARENT_TERMINATED))
-    self.ledger.cause = "terminated"
     self.decision.run.clear()
     self.decision.undo.clear()
     _finish(self, "terminated")

@@ -137,6 +137,8 @@ def _continue(self: Ledger, command: e.ContinueAsNew, position: int) -> None:
 def _finish(self: Ledger, command: e.Finish, position: int) -> None:
     self.phase = FINISHED
     self.status = command.status
+    if command.status == "terminated":
+        self.cause = command.status
     self.timers.clear()
     self.awaited.clear()
 

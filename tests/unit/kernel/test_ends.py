@@ -92,6 +92,7 @@ def test_terminated_what_runs_is_stopped_and_nothing_is_undone() -> None:
     decision = life.decide(e.TerminateRequested("why"))
     assert (ids(decision.interrupt), decision.run, decision.undo) == (["2"], [], [])
     assert decision.finished == life.live.ledger.cause == "terminated"
+    assert life.folded().ledger.cause == "terminated", "as the journal has it"
     assert commands(life) == [e.Finish("terminated")]
     assert life.live.program is None
 
