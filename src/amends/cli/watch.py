@@ -97,7 +97,8 @@ class Lines:
     def __call__(self, view: View) -> None:
         news = [one for one in _said(view.story) if one not in self._told]
         self._told.update(news)
-        for at, said in sorted(news, key=lambda one: one[0]):
+        # Of what one row says, the undoing comes last: it follows from the rest.
+        for at, said in sorted(news, key=lambda one: (one[0], ": undoing" in one[1])):
             self._console.print(Harmless(Text(f"{moment(at)}  {said}")))
 
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from amends.cli.output import THEME, Output
 from amends.cli.render import text
 from amends.cli.watch import Fitting
+from amends.kernel.failures import fault_of
 from tests.unit.cli import shop
 from tests.unit.cli.conftest import Done
 
@@ -169,6 +170,23 @@ def test_ages(at: float, said: str) -> None:
     assert text.ago(at, 1000.0) == said
 
 
+@pytest.mark.parametrize(
+    ("errors", "said"),
+    [
+        ([ValueError("late\nvery")], "ValueError: late"),
+        ([ValueError("late"), ExceptionGroup("more", [OSError("gone")])], "ValueError: late, and others"),
+    ],
+)
+def test_a_group_of_errors_says_which_in_a_line(errors: list[Exception], said: str) -> None:
+    fault = fault_of(ExceptionGroup("unhandled errors in a TaskGroup", errors))
+    assert text.in_a_line({"type": fault.type, "message": fault.message}) == said
+
+
+def test_an_error_in_a_line() -> None:
+    assert text.in_a_line({"type": "Rejected", "message": "no\n  → pay"}) == "Rejected: no"
+    assert text.in_a_line(None) == ""
+
+
 def test_what_others_wrote_cannot_steer_the_terminal(
     order: Order, amends: Amends, terminal: Callable[[int], None]
 ) -> None:
@@ -209,3 +227,18 @@ def test_a_page_that_is_redrawn_fits_and_shows_what_is_newest(height: int) -> No
     lines = plain(captured.get()).splitlines()
     assert len(lines) == min(height - 1, 21)
     assert (lines[0].strip(), lines[-1].strip()) == ("first", "step 19")
+
+
+def test_a_run_says_what_led_to_what_and_what_was_there_before(order: Order, amends: Amends) -> None:
+    order("completed")
+    given = '{"order": {"id": "3", "cents": 1, "address": "nowhere"}}'
+    again = ("run", "app:place_order", "--args", given, "--id", "order-3")
+    assert "order-3 started\n" in amends(*again).err
+    told = amends(*again).err
+    assert "order-3 was started before; what was done is not done again\n" in told
+    said = [line.partition("  ")[2] for line in told.splitlines()]
+    assert (
+        said.index("turned back: failed") < said.index("2 reserve: undoing") < said.index("2 reserve: undone")
+    )
+    rejected = next(i for i, line in enumerate(said) if line.startswith("3 ship rejected"))
+    assert rejected < said.index("2 reserve: undoing")

@@ -10,6 +10,7 @@ from typing import Any
 
 import rich_click as click
 
+from ...clock import SystemClock
 from ...engine.client import Client
 from ...engine.engine import Engine
 from ...store.port import Header
@@ -95,9 +96,12 @@ async def _run(
     async with engine, Desk(place, engine.namespace, engine.store, engine.codec) as desk:
         if not engine.working:
             where.output.note(f"{_somebody(desk)} serves {place.shown} and does the work", style="quiet")
+        before = SystemClock().now()
         handle = await engine.start(call, id=id, attributes=attributes)
         if not where.json:
-            where.output.note(f"{handle.id} started", style="quiet")
+            is_new = (await handle.status()).created_at.timestamp() >= before
+            said = "started" if is_new else "was started before; what was done is not done again"
+            where.output.note(f"{handle.id} {said}", style="quiet")
         console = where.output.out if where.output.live else where.output.err
         watching = asyncio.create_task(
             follow(

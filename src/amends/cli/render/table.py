@@ -48,7 +48,7 @@ def why(header: Header, pauses: Sequence[Pause] = ()) -> str:
     status = status_of(header, pauses=pauses)
     held = status.saga_paused
     still = "" if held is None else f"{'saga' if held.saga else 'namespace'} paused"
-    said = text.fault(status.error)
+    said = text.in_a_line(status.error)
     if status.items:
         first = status.items[0]
         said = str(first.get("message") or "") or (

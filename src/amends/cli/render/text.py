@@ -106,6 +106,15 @@ def fault(error: Mapping[str, Any] | None) -> str:
     return f"{error.get('type', 'error')}: {error.get('message', '')}".rstrip(": ")
 
 
+def in_a_line(error: Mapping[str, Any] | None) -> str:
+    """The same in one line; of a group (a TaskGroup's) the first error that is in it."""
+    head, _, rest = fault(error).partition("\n")
+    first = rest.partition("\n")[0].strip()
+    if not error or not first or error.get("type") not in {"ExceptionGroup", "BaseExceptionGroup"}:
+        return head
+    return first if head.endswith("(1 sub-exception)") else f"{first}, and others"
+
+
 def short(name: str) -> str:
     """The last part of a durable name: ``shop.orders.charge`` is ``charge``."""
     return name.rpartition(".")[2]
