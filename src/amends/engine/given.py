@@ -19,7 +19,7 @@ def store_of(given: Any, taker: str) -> Store:
     if isinstance(given, str):
         return open_store(given)
     if not isinstance(given, Store):
-        example = given if isinstance(given, PurePath) else "orders.db"
+        example = given if isinstance(given, PurePath) else "sagas.db"
         raise DefinitionError(
             f"{taker}() takes a URL or a Store, got {given!r}", hint=f'for example "sqlite:///{example}"'
         )

@@ -10,11 +10,11 @@ import pytest
 from amends import Client, DefinitionError, Engine, QueueWorker
 
 
-@pytest.mark.parametrize("given", [Path("orders.db"), None, 7], ids=["a path", "nothing", "a number"])
+@pytest.mark.parametrize("given", [Path("sagas.db"), None, 7], ids=["a path", "nothing", "a number"])
 @pytest.mark.parametrize("taker", [Engine, Client, QueueWorker])
 def test_what_is_no_store_is_refused(taker: Any, given: Any) -> None:
     options = {"queues": ["given.emails"]} if taker is QueueWorker else {}
     with pytest.raises(DefinitionError) as raised:
         taker(given, **options)
     assert raised.value.message == f"{taker.__name__}() takes a URL or a Store, got {given!r}"
-    assert raised.value.hint == 'for example "sqlite:///orders.db"'
+    assert raised.value.hint == 'for example "sqlite:///sagas.db"'
