@@ -295,6 +295,8 @@ class Server:
             stands = await self._store.renew_tasks(pulses, span, self._clock.now())
         except StoreError as error:
             _log.warning("cannot renew %d leases yet: %s", len(due), error)
+            for held, pulse in zip(due, pulses, strict=True):  # unless there is news by now
+                held.progress = pulse.progress if held.progress is None else held.progress
             return
         for held, standing in zip(due, stands, strict=True):
             held.until, held.renew_at = now + span, now + span / 3
