@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from amends import Engine, Settings, Status, saga, step
+from amends import Engine, Rejected, Settings, Status, saga, step
 
 SETTINGS = Settings(poll=0.01, grace=0.2)
 CUSTOMERS: set[str] = set()
@@ -29,6 +29,16 @@ async def send(order: str) -> str:
     return f"mail-{order}"
 
 
+@send.compensation
+async def recall(mail: str | None, order: str) -> None: ...
+
+
+@step(name="keyed.refuses")
+async def refuses() -> None:
+    CUSTOMERS.clear()
+    raise Rejected("no")
+
+
 @step(name="keyed.plain")
 async def plain() -> int:
     return 1
@@ -39,13 +49,19 @@ async def sends(order: str) -> str:
     return await send(order)
 
 
+@saga(name="keyed.undone")
+async def undone(order: str) -> None:
+    await send(order)
+    await refuses()
+
+
 @saga(name="keyed.other")
 async def other() -> int:
     return await plain()
 
 
 def engine(url: str, *, queues: tuple[str, ...] = ()) -> Engine:
-    return Engine(url, sagas=[sends, other], queues=queues, settings=SETTINGS)
+    return Engine(url, sagas=[sends, undone, other], queues=queues, settings=SETTINGS)
 
 
 async def held(engine: Engine) -> Status:
@@ -93,3 +109,19 @@ def test_a_key_that_raises_when_another_worker_takes_over_leaves_it_open_what_be
     asyncio.run(before())
     CUSTOMERS.clear()
     asyncio.run(after())
+
+
+def test_a_key_that_raises_for_a_compensation_parks_that() -> None:
+    async def main() -> str:
+        async with engine("memory://", queues=("keyed",)) as running:
+            CUSTOMERS.add("o-1")
+            handle = await running.start(undone("o-1"), id="x")
+            (item,) = (await held(running)).items
+            assert (item["direction"], item["step"]) == ("undo", "keyed.send")
+            assert "its key cannot be told" in item["error"]["message"]
+            CUSTOMERS.add("o-1")
+            await handle.retry()
+            async with asyncio.timeout(20):
+                return (await handle.outcome()).status
+
+    assert asyncio.run(main()) == "compensated"
