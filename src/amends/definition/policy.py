@@ -30,6 +30,9 @@ def seconds(value: Duration | None, what: str) -> float | None:
     return float(value)
 
 
+_STEEPEST, _HIGHEST = 10_000, 64  # the factor of waits and its exponent: together still a number
+
+
 class Outcome(enum.StrEnum):
     """How a dispatched action ended. There is no fourth way."""
 
@@ -123,8 +126,14 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
             msgspec.structs.force_setattr(self, name, error_types(getattr(self, name), f"Retry: {name}"))
         wrong = (
             (self.attempts is not None and not _at_least(1, self.attempts), "attempts must be at least 1"),
-            (not _at_least(0, self.delay), "delay must be a number of seconds, not negative"),
-            (not _at_least(1, self.factor), "factor must be at least 1"),
+            (
+                not (_at_least(0, self.delay) and self.delay < math.inf),
+                "delay must be a number of seconds, not negative (nor infinite)",
+            ),
+            (
+                not (_at_least(1, self.factor) and self.factor <= _STEEPEST),
+                "factor must be at least 1 (and at most 10,000)",
+            ),
             (not _at_least(0, self.cap), "cap must be a number of seconds, not negative"),
             (not (_at_least(0, self.jitter) and self.jitter <= 1), "jitter must be between 0 and 1"),
             (
@@ -138,7 +147,7 @@ class Retry(msgspec.Struct, frozen=True, kw_only=True):
 
     def wait(self, attempt: int, chance: random.Random) -> float:
         """Seconds to wait after failed attempt number `attempt` (1 is the first)."""
-        exponent = min(attempt - 1, 64)
+        exponent = min(attempt - 1, _HIGHEST)
         base = min(self.cap, self.delay * self.factor**exponent)
         return base * (1 - self.jitter * chance.random())
 

@@ -129,7 +129,9 @@ def test_control_flow_is_not_retried_by_default() -> None:
         ({"delay": -1}, "delay must be a number of seconds, not negative"),
         ({"delay": math.nan}, "delay must be a number of seconds, not negative"),
         ({"delay": timedelta(1)}, "delay must be a number of seconds, not negative"),
+        ({"delay": math.inf}, "delay must be a number of seconds, not negative"),
         ({"factor": 0.5}, "factor must be at least 1"),
+        ({"factor": 10_001}, "factor must be at least 1"),
         ({"cap": -1}, "cap must be a number of seconds, not negative"),
         ({"jitter": 1.5}, "jitter must be between 0 and 1"),
         ({"jitter": -0.1}, "jitter must be between 0 and 1"),
@@ -139,6 +141,11 @@ def test_control_flow_is_not_retried_by_default() -> None:
 def test_wrong_numbers_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(DefinitionError, match=f"Retry: {said}"):
         Retry(**options)
+
+
+def test_however_steep_and_however_late_a_wait_is_a_number() -> None:
+    steep = Retry(attempts=None, delay=1e9, factor=10_000, cap=math.inf, jitter=0.0)
+    assert math.isfinite(steep.wait(1_000_000, random.Random(0)))
 
 
 def test_the_defaults_are_sane() -> None:
