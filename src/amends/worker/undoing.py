@@ -7,6 +7,7 @@ transactional step has.  A step's `.verify` runs after each attempt, in the same
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -79,15 +80,17 @@ class Undo(msgspec.Struct):
             self.judge(_must_be_plain(self.verifier, self.call(self.verifier, resources)))
 
     async def asynchronously(self, resources: dict[str, Any] | None) -> None:
-        """Undo and check; a plain compensation runs in a thread of its own."""
+        """Undo and check; what is plain of the two runs in a thread of its own."""
         if self.undo_is_async:
             await self.call(self.function, resources)
         else:
-            value = await asyncio.to_thread(in_thread, self.call, self.function, resources)
-            _must_be_plain(self.function, value)
-        if self.verifier is not None:
-            sure = self.call(self.verifier, resources)
-            self.judge(await sure if self.check_is_async else _must_be_plain(self.verifier, sure))
+            _must_be_plain(self.function, await _waited_for(self.call, self.function, resources))
+        if self.verifier is None:
+            return
+        if self.check_is_async:
+            self.judge(await self.call(self.verifier, resources))
+        else:
+            self.judge(_must_be_plain(self.verifier, await _waited_for(self.call, self.verifier, resources)))
 
 
 class Undoing:
@@ -171,6 +174,17 @@ class Undoing:
             chance=self._dispatcher.chance,
         )
         worker.deliver_to(current.uid, event)
+
+
+async def _waited_for(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a plain function in a thread. That cannot be stopped: whoever stops this (a timeout) waits for its
+    end, too, so that no other attempt runs beside it, and if it brings a value, that counts.
+    """
+    called = asyncio.ensure_future(asyncio.to_thread(in_thread, function, *args))
+    while not called.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([called])  # noqa: TID251 - the sets are not used
+    return called.result()
 
 
 def _must_be_plain(function: Callable[..., Any], value: Any) -> Any:
