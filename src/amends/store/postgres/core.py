@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ...clock import Clock, SystemClock
 from ...errors import CommitUnknown, StoreError
 from ...redaction import redacted, redacted_of
-from ..times import check_times
+from ..times import LONGEST, check_times
 from .faults import Lost, translate
 from .keeper import Keeper
 from .link import Connection, Link, pooled_unsaid, unreachable
@@ -57,8 +57,9 @@ class Core:
         clock: Clock | None = None,
     ) -> None:
         self.schema = check_schema(schema)
-        check_times(0.01, lease=lease, look=look, patience=patience, answer=answer, step_seconds=step_seconds)
-        check_times(0, orphaned=orphaned)
+        times = {"lease": lease, "look": look, "patience": patience, "answer": answer}
+        check_times(0.01, LONGEST, step_seconds=step_seconds, **times)
+        check_times(0, LONGEST, orphaned=orphaned)
         self.pooled = pooled
         self.lease = lease
         self._unsafe = unsafe
