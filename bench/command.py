@@ -40,7 +40,7 @@ def run(title: str, options: argparse.Namespace, scenarios: Mapping[str, Scenari
     """Run what was asked for; returns the exit code."""
     mode = "quick" if options.quick else "full"
     where = describe()
-    print(f"{title} ({mode})\n  {short(where)}\n", flush=True)
+    print(f"{title} ({mode}; {rounds} rounds of what is repeated)\n  {short(where)}\n", flush=True)
     if where["load_at_start"] > where["cores"]:
         print("  BUSY: others use this machine; repeat before believing a pass or a miss\n", flush=True)
     reports: list[Report] = []
@@ -53,7 +53,7 @@ def run(title: str, options: argparse.Namespace, scenarios: Mapping[str, Scenari
             print(f"{name}: FAILED\n{error}", flush=True)
             broken.append(name)
             continue
-        report.notes.append(f"took {time.perf_counter() - began:.0f} s, {rounds} rounds")
+        report.notes.append(f"took {time.perf_counter() - began:.0f} s")
         reports.append(report)
         print(render(report), flush=True)
         write_json(options.json, where, mode, reports)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
-from ..errors import Refused
+from ..errors import DefinitionError, Refused
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +27,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     callbacks: int = 1_000_000
     seconds: float = 10.0
     deaths: int = 5
+
+    def __post_init__(self) -> None:
+        """Raise `DefinitionError` for what nothing could run with."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            kinds = (int, float) if name == "seconds" else (int,)
+            if isinstance(value, bool) or not isinstance(value, kinds) or not 0 < value < math.inf:
+                kind = "seconds" if name == "seconds" else "a whole number"
+                raise DefinitionError(
+                    f"Limits({name}={value!r}): expected {kind}, more than 0",
+                    hint="leave it out for the default",
+                )
 
     def check_fan_out(self, running: int, what: str) -> None:
         """Raise `Refused` when as many actions as allowed are in flight already."""

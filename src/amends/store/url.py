@@ -149,7 +149,8 @@ def _memory(url: str, rest: str, query: str) -> MemoryStore:
 
 def _sqlite(url: str, host: str, path: str, query: str) -> SqliteStore:
     if host:
-        named = redacted(f"{host}{path}").rpartition("@")[2]
+        place = host.rpartition("@")[2].partition(":")[0]  # without what may be a password
+        named = redacted(f"{place}{path}").rpartition("@")[2]
         raise StoreError(
             f"{redacted(url)!r} names a host, and SQLite has none",
             hint=f"write sqlite:///{named} (three slashes: relative) or sqlite:////… (four: absolute)",

@@ -85,6 +85,10 @@ def told_of(error: BaseException) -> Told:
     )
 
 
+UNJUDGED = "unjudged"
+"""Why an action waits for a person of which the failure could not be looked at."""
+
+
 def refusal(error: Exception) -> str:
     """Why an action could not even be attempted: its `arguments`, a `resource`, or a `missing_definition`."""
     if isinstance(error, PayloadError):

@@ -289,17 +289,21 @@ class Dispatcher:
         known = live.instance.ledger.actions.get(action.id, action)
         known.tainted = known.tainted or action.tainted  # by an attempt lost before, which no row tells
         action = known
-        event = conclude(
-            action,
-            current.attempt,
-            error,
-            policy,
-            recovery_of(live.instance, step),
-            now=self.worker.clock.now(),
-            pivoted=live.instance.ledger.pivoted,
-            chance=self.chance,
-            rolled_back=rolled_back,
-        )
+        try:
+            event = conclude(
+                action,
+                current.attempt,
+                error,
+                policy,
+                recovery_of(live.instance, step),
+                now=self.worker.clock.now(),
+                pivoted=live.instance.ledger.pivoted,
+                chance=self.chance,
+                rolled_back=rolled_back,
+            )
+        except Exception:  # an end that is dropped would be waited for without end
+            self.worker.log.exception("[%s] the end of %s cannot be judged", current.id, step.name)
+            return e.Failed(action.id, fault_of(error), UNKNOWN, conclusions.UNJUDGED)
         if step.prober is not None and type(event) is e.Failed and event.outcome == UNKNOWN:
             tell = answered or partial(self.worker.deliver_to, current.uid)
             self._probe(action, step, current, event, tell)

@@ -201,11 +201,14 @@ class Loader:
             self._worker.dispatcher.undo(live, action)
 
     def _doubt_others(self, live: Live) -> None:
-        """Another worker had it since, and died: what it may have dispatched has ended nowhere, whatever
-        becomes of an attempt from before that runs on here, or has ended."""
+        """Another worker had it since, and died. What that one may have dispatched has ended nowhere, so the
+        end of an attempt from before, which runs on here or has ended by now, is not the whole truth.
+        """
+        uid = live.header.uid
         for action in live.instance.ledger.open():
+            ran_on = uid in self.stash or self._worker.attempts.adopt((uid, action.id, "do"))
             alone = action.kind == "step" and not action.hold and self._acts_alone(live, action)
-            if alone and not self._worker.queued.is_queued(live, action):
+            if ran_on and alone and not self._worker.queued.is_queued(live, action):
                 action.tainted = True
                 live.lost[action.id] = self._lost_until(live, action, self._worker.clock.now())
 

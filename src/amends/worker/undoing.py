@@ -165,14 +165,19 @@ class Undoing:
         if error is None:
             worker.deliver_to(current.uid, e.Undone(action.id))
             return
-        event = conclusions.conclude_undo(
-            action,
-            current.attempt,
-            error,
-            step,
-            now=worker.clock.now(),
-            chance=self._dispatcher.chance,
-        )
+        event: e.Event
+        try:
+            event = conclusions.conclude_undo(
+                action,
+                current.attempt,
+                error,
+                step,
+                now=worker.clock.now(),
+                chance=self._dispatcher.chance,
+            )
+        except Exception:  # an end that is dropped would be waited for without end
+            worker.log.exception("[%s] the end of undoing %s cannot be judged", current.id, step.name)
+            event = e.UndoFailed(action.id, fault_of(error))
         worker.deliver_to(current.uid, event)
 
 

@@ -168,14 +168,16 @@ def _runs(rows: list[e.Row]) -> Iterator[tuple[list[e.Row], e.Row | None]]:
 def _decides_again(run: Run, header: Header, instance: Instance, row: e.Row) -> None:
     """The last row in which saga code ran: activated again, it decides the same.
 
-    (One that was parked, or whose code was missing, may have been ended from its journal alone.)
+    (One that was parked, or whose code was missing, may have been ended from its journal alone; also one that
+    was asked to end when it was about to be parked: its code cannot go on now, either, and the row says so.)
     """
+    stuck = False
     try:
         commands = instance.activate(e.decode_events(row.events), row.now).commands
     except Parked as error:
-        commands = [error]
+        commands, stuck = [error], "(undone from the journal: " in row.commands
     if commands != e.decode_commands(row.commands):
-        if header.uid not in run.parked and not run.chaos.fired.keys() & UNFIT:
+        if not (stuck or header.uid in run.parked or run.chaos.fired.keys() & UNFIT):
             raise Violation(
                 13, f"{header.id}: row {row.position} says {row.commands}, again it is {commands}"
             )

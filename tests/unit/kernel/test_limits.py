@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import pytest
 
-from amends.errors import Refused
+from amends.errors import DefinitionError, Refused
 from amends.kernel.limits import Limits
 
 
@@ -24,3 +27,21 @@ def test_as_deep_as_allowed_and_no_deeper() -> None:
         limits.check_depth(4, "shop")
     assert refused.value.message == "shop would be nested 4 deep, the limit is 3"
     assert refused.value.hint == "use continue_as_new for recursion, or raise Limits(depth=…)"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("payload", "a", "a whole number"),
+        ("rows", 0, "a whole number"),
+        ("fan_out", 1.5, "a whole number"),
+        ("depth", True, "a whole number"),
+        ("seconds", 0.0, "seconds"),
+        ("seconds", math.inf, "seconds"),
+        ("deaths", -1, "a whole number"),
+    ],
+)
+def test_limits_with_which_nothing_runs_are_refused(name: str, value: Any, expected: str) -> None:
+    with pytest.raises(DefinitionError) as raised:
+        Limits(**{name: value})
+    assert raised.value.message == f"Limits({name}={value!r}): expected {expected}, more than 0"
