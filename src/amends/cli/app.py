@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import inspect
 import io
+import os
 import sys
 import traceback
 from importlib.util import find_spec
@@ -19,6 +21,8 @@ from . import exits
 from .exits import Exit, Problem
 from .help import SETTINGS, shown
 from .output import tell_error
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Entry:
@@ -174,6 +178,7 @@ def run(arguments: list[str]) -> int:
     json = "--json" in arguments
     try:
         done = cli.main(arguments or ["--help"], prog_name="amends", standalone_mode=False)
+        sys.stdout.flush()
         return int(done or 0) if arguments else Exit.USAGE
     except (AmendsError, plain.UsageError, plain.Abort, KeyboardInterrupt, TimeoutError) as error:
         if json or not isinstance(error, (plain.Abort, KeyboardInterrupt)):
@@ -183,6 +188,10 @@ def run(arguments: list[str]) -> int:
         sys.stderr.close()
         return Exit.OK
     except Exception as error:  # noqa: BLE001 - told whole, with a code of its own
+        if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor at the interpreter's end
+            tell_error(exits.unwritten(error), json=json)
+            return Exit.FAILED
         sys.stderr.write(redacted_in("".join(traceback.format_exception(error))))
         tell_error(exits.unexpected(error), json=json)
         return Exit.INTERNAL

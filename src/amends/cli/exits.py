@@ -135,6 +135,16 @@ def _told(error: BaseException) -> dict[str, str | int]:
     return {"code": "interrupted", "message": str(error) or "interrupted", "hint": "", "exit": exit}
 
 
+def unwritten(error: OSError) -> dict[str, str | int]:
+    """What the command says could not be written: what it was asked to do may be done."""
+    return {
+        "code": "output",
+        "message": f"what there is to say cannot be written: {error.strerror}",
+        "hint": "make room where the output goes; a command that changes something may have done so",
+        "exit": Exit.FAILED,
+    }
+
+
 def unexpected(error: Exception) -> dict[str, str | int]:
     """An error that nobody foresaw."""
     return {

@@ -213,3 +213,18 @@ def test_the_table_and_the_commands_agree() -> None:
     for name, entry in cli.commands.items():
         if hasattr(entry, "real"):
             assert entry.real().name == name
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+def test_output_without_room_is_told() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "amends", "version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == exits.Exit.FAILED
+    assert done.stderr.startswith("error: what there is to say cannot be written: No space left on device\n")
+    assert "Traceback" not in done.stderr
