@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
+from uuid import UUID
 
 import msgspec
 
@@ -57,7 +60,7 @@ def encode(value: Any, what: str = "value") -> bytes:
         try:
             data = _encode(value)
         except TypeError:  # keys that are not text: JSON knows no others, so they travel as text
-            data = _encode(msgspec.to_builtins(value, str_keys=True, enc_hook=_encode_other, order=_ORDER))
+            data = _encode(_with_text_for_keys(value, what))
         if data.find(b"null") >= 0:  # `in` costs ten times as much: it tries an integer first
             _refuse_non_finite(value, what)
     except PayloadError:
@@ -68,6 +71,34 @@ def encode(value: Any, what: str = "value") -> bytes:
             hint="use a dataclass, msgspec.Struct, pydantic model or plain JSON values",
         ) from error
     return data
+
+
+_KEYS = (bytes, datetime, date, time, timedelta, UUID, Decimal)
+"""Types of keys that would be turned into text."""
+
+
+def _with_text_for_keys(value: Any, what: str) -> Any:
+    """`value` as JSON's types. Raises `PayloadError` where one key would take the place of another."""
+    found = msgspec.to_builtins(value, str_keys=True, enc_hook=_encode_other, order=_ORDER)
+    if _entries(found) != _entries(msgspec.to_builtins(value, builtin_types=_KEYS, enc_hook=_encode_other)):
+        raise PayloadError(
+            f"{what} holds a dict of which two keys are the same as text (such as 1 and '1')",
+            hint="JSON has no keys but text: use keys of one kind",
+        )
+    return found
+
+
+def _entries(value: Any) -> int:
+    """How many there are in all dicts of `value`."""
+    count, stack = 0, [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            count += len(item)
+            stack.extend(item.values())
+        elif isinstance(item, (list, tuple, set, frozenset)):
+            stack.extend(item)
+    return count
 
 
 def _said(error: Exception) -> str:

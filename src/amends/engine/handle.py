@@ -61,7 +61,8 @@ class Handle(Generic[R]):
 
     async def outcome(self) -> Result[R]:
         """Wait for the end (or for ``attention``) and return it as a value; never raises for how it ended
-        (but `EngineClosed` when its engine or client is closed meanwhile).
+        (but `EngineClosed` when its engine or client is closed meanwhile, and `Refused` when it is an
+        execution of another saga than the handle's).
 
         It needs attention, too, when a nested saga below it does: ``items`` name it under ``execution``.
         After `retry`, `skip`, `resolve` or `cancel` on this handle it waits for what comes of them.
@@ -69,7 +70,16 @@ class Handle(Generic[R]):
         if not self._uid:
             self._uid = (await self._backend.find(self.id)).uid
         header, below = await self._backend.wait(self.id, self._uid, local=self._local, stale=self._stale)
+        self._must_be_its_saga(header.saga)
         return result_of(header, self._saga, below)
+
+    def _must_be_its_saga(self, name: str) -> None:
+        """Else its result would be read as what it is not."""
+        if self._saga is not None and self._saga.name != name:
+            raise Refused(
+                f"{self.id} is an execution of {name!r}, not of {self._saga.name!r}",
+                hint="make the handle with that saga: engine.handle(saga, id)",
+            )
 
     async def status(self) -> Status:
         """Where it stands now; a nested saga that needs attention shows in its ancestors' status, too."""

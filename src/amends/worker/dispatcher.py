@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from .worker import Worker
 
 
+TAKEN_BY_THE_STEP = (
+    "pass what the step's annotations say (after a change of them give new fields a default, or read old "
+    "shapes with a wider annotation); then retry, with other arguments if need be"
+)
 MOMENT = 0.005
 """How long (seconds) a retry waits for a commit in flight that may give up its execution."""
 
@@ -167,6 +171,10 @@ class Dispatcher:
                 self._begin_elsewhere(live, action, step, policy, args)
                 return
             resources = self.worker.resources.for_function(signature) if signature.plan[2] else None
+        except PayloadError as error:
+            error.hint = TAKEN_BY_THE_STEP
+            self._refuse(live, action, error)
+            return
         except AmendsError as error:
             self._refuse(live, action, error)
             return

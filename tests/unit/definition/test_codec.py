@@ -296,3 +296,21 @@ def test_a_field_that_is_gone_is_passed_over() -> None:
 
 def test_decoders_are_shared() -> None:
     assert codec.decoder(list[int]) is codec.decoder(list[int])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1: "a", "1": "b"}, {"x": [{1.5: 0, "1.5": 1}]}, {dt.date(2026, 1, 2): 0, "2026-01-02": 1}],
+    ids=["numbers", "within", "dates"],
+)
+def test_keys_that_are_the_same_as_text_lose_nothing(value: Any) -> None:
+    with pytest.raises(PayloadError, match="two keys are the same as text"):
+        codec.encode(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1: "a", 2: "b"}, {dt.date(2026, 1, 2): {1: 2, 3: [4]}}, [{uuid.UUID(int=1): 1, uuid.UUID(int=2): 2}]],
+)
+def test_keys_of_one_kind_travel_as_text(value: Any) -> None:
+    assert codec.encode(value)

@@ -17,6 +17,11 @@ async def waits() -> int:
     return await go.receive()
 
 
+@saga(name="requests.says")
+async def says() -> str:
+    return "seven"
+
+
 UNREADABLE = {
     "cancel without a reason": lambda h: h.cancel(None),
     "cancel with bytes": lambda h: h.cancel(b"enough"),
@@ -110,6 +115,20 @@ def test_a_handle_that_outlives_its_engine_says_where_it_can_be_used(url: str) -
         with pytest.raises(StoreError) as closed:
             await handle.status()
         assert "engine or client" in closed.value.hint
+
+    asyncio.run(main())
+
+
+def test_a_handle_with_another_saga_names_whose_execution_it_is(url: str) -> None:
+    async def main() -> None:
+        async with Engine(url) as engine:
+            await engine.run(says(), id="x")
+            for asked in (engine.handle(waits, "x").result, engine.handle(waits, "x").outcome):
+                with pytest.raises(
+                    Refused, match=r"x is an execution of 'requests.says', not of 'requests.waits'"
+                ):
+                    await asked()
+            assert await engine.handle(says, "x").result() == "seven"
 
     asyncio.run(main())
 
