@@ -35,8 +35,8 @@ def no_order() -> None:
 def lost_attempts_are_forgotten() -> None:
     send = Loader._send_again
 
-    def forgetful(self: Loader, live: Any, action: Any, *, lost: bool, slept: bool) -> None:
-        send(self, live, action, lost=False, slept=slept)
+    def forgetful(self: Loader, live: Any, action: Any, **how: bool) -> None:
+        send(self, live, action, **{**how, "lost": False})
 
     Loader._send_again = forgetful  # type: ignore[method-assign]
 

@@ -109,8 +109,8 @@ def lost_attempts_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     """What was open when its worker died counts as never sent."""
     send_again = loading.Loader._send_again
 
-    def trusting(self: Any, live: Any, action: Any, *, lost: bool, slept: bool) -> None:
-        send_again(self, live, action, lost=False, slept=slept)
+    def trusting(self: Any, live: Any, action: Any, **how: bool) -> None:
+        send_again(self, live, action, **{**how, "lost": False})
 
     patch.setattr(loading.Loader, "_send_again", trusting)
 
@@ -192,10 +192,10 @@ def attempts_are_not_adopted(patch: pytest.MonkeyPatch) -> None:
     """What runs is not looked for when an execution is read again."""
     send_again, finish = loading.Loader._send_again, attempts.Attempts._finish
 
-    def blind(self: Any, live: Any, action: Any, *, lost: bool, slept: bool) -> None:
+    def blind(self: Any, live: Any, action: Any, **how: bool) -> None:
         for direction in ("do", "undo"):
             self._worker.attempts.running.pop((live.header.uid, action.id, direction), None)
-        send_again(self, live, action, lost=lost, slept=slept)
+        send_again(self, live, action, **how)
 
     def finished(self: Any, attempt: Any, value: Any, error: Any) -> None:
         self.running.setdefault(attempt.key, attempt)

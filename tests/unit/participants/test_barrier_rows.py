@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,10 @@ def as_dict(cursor: Any, row: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def test_sqlite_with_rows_of_another_kind(tmp_path: Path) -> None:
-    connection = sqlite3.connect(tmp_path / "one.db")
-    connection.row_factory = as_dict
-
     async def main() -> None:
-        await twice(connection)
+        with closing(sqlite3.connect(tmp_path / "one.db")) as connection:
+            connection.row_factory = as_dict
+            await twice(connection)
         async with aiosqlite.connect(tmp_path / "two.db") as other:
             other.row_factory = as_dict  # type: ignore[assignment]
             await twice(other)
@@ -101,10 +101,10 @@ def test_a_saga_starts_on_a_connection_with_rows_of_another_kind(database: str, 
 
 
 def test_what_is_no_connection_is_told_apart(database: str, tmp_path: Path) -> None:
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(database) as connection, closing(sqlite3.connect(tmp_path / "x.db")) as file:
         given: list[Any] = [
             connection.cursor(),
-            sqlite3.connect(tmp_path / "x.db").cursor(),
+            file.cursor(),
             create_engine("sqlite://"),
             create_async_engine("postgresql+asyncpg://nowhere/x"),
             object.__new__(asyncpg.Pool),
