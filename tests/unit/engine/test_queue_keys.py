@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from amends import Engine, Rejected, Settings, Status, saga, step
+from amends import Engine, Rejected, Saga, Settings, Status, saga, step
 
 SETTINGS = Settings(poll=0.01, grace=0.2)
 CUSTOMERS: set[str] = set()
@@ -64,14 +65,14 @@ def engine(url: str, *, queues: tuple[str, ...] = ()) -> Engine:
     return Engine(url, sagas=[sends, undone, other], queues=queues, settings=SETTINGS)
 
 
-async def held(engine: Engine) -> Status:
+async def held(engine: Engine, of: Saga[..., Any] = sends) -> Status:
     """How the execution stands that a person must look at; the others go on meanwhile."""
     async with asyncio.timeout(20):
-        outcome = await engine.handle(sends, "x").outcome()
+        outcome = await engine.handle(of, "x").outcome()
         assert outcome.status == "attention"
         assert await engine.run(other()) == 1
     assert engine.state == "working"
-    return await engine.handle(sends, "x").status()
+    return await engine.handle(of, "x").status()
 
 
 def test_a_key_that_raises_parks_its_action_alone_and_a_retry_goes_on() -> None:
@@ -116,7 +117,7 @@ def test_a_key_that_raises_for_a_compensation_parks_that() -> None:
         async with engine("memory://", queues=("keyed",)) as running:
             CUSTOMERS.add("o-1")
             handle = await running.start(undone("o-1"), id="x")
-            (item,) = (await held(running)).items
+            (item,) = (await held(running, undone)).items
             assert (item["direction"], item["step"]) == ("undo", "keyed.send")
             assert "its key cannot be told" in item["error"]["message"]
             CUSTOMERS.add("o-1")
