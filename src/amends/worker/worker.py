@@ -90,9 +90,8 @@ class Worker:
         self.lives: dict[str, Live] = {}
         # until when attempts lost with a worker may still run, of executions that are to be loaded again
         self.doubts: dict[str, dict[str, float]] = {}
-        self.incarnations = frozenset(
-            {incarnation}
-        )  # of this process: what they dispatched may still run here
+        # of this process: what they dispatched may still run here
+        self.incarnations = frozenset({incarnation})
         if predecessor is None:
             self.attempts = Attempts(clock, steps=settings.steps, threads=settings.threads)
             self.dispatcher = Dispatcher(self, self.attempts)

@@ -177,10 +177,8 @@ class _WorkerPart(Core):
         check_storable(cause, detail, now)
         execution.parked = (header.status, header.cause, header.detail)
         header.status, header.cause, header.detail, header.updated_at = ATTENTION, cause, detail, now
-        execution.lost, execution.lost_by = (
-            True,
-            incarnation,
-        )  # its open commands may have been dispatched before
+        execution.lost = True  # its open commands may have been dispatched before
+        execution.lost_by = incarnation
         execution.death_head = max(execution.death_head, 0)
         self._state.let_sleep(execution, None)
 
