@@ -23,16 +23,21 @@ class Ablation:
     piece: str
     instead: str
     case: str
-    holder: str = ""  # the module's own name for a statement over many rows
+    holder: str = ""  # the module's own name for the statement
 
 
+FENCED_NOW = "row_now_under_the_number_of_the_dead_is_fenced"
+LIFE_NOW = "life_now_is_the_same_or_declines"
 DEAD = "dead_task_is_reported"
 PAUSED_ANEW = 'ON CONFLICT DO UPDATE SET "by" = excluded."by"'
 ABLATIONS = [
-    Ablation(commit.SQL, "fence", "AND retired = 0", "", "commit_by_the_retired_is_fenced"),
-    Ablation(
-        commit.SQL, "append_alone", "AND retired = 0", "", "row_now_under_the_number_of_the_dead_is_fenced"
-    ),
+    Ablation(commit.SQL, "fence", "AND retired = 0", "", "commit_by_the_retired_is_fenced", "FENCE"),
+    Ablation(commit.SQL, "append_alone", "AND retired = 0", "", FENCED_NOW, "APPEND_ALONE"),
+    Ablation(commit.SQL, "begin_alone", "AND retired = 0", "", FENCED_NOW, "BEGIN_ALONE"),
+    Ablation(commit.SQL, "end_alone", "AND retired = 0", "", FENCED_NOW, "END_ALONE"),
+    Ablation(commit.SQL, "end_alone", "AND changes()", "", FENCED_NOW, "END_ALONE"),
+    Ablation(commit.SQL, "begin_alone", "WHERE changes()", "", LIFE_NOW, "BEGIN_ALONE"),
+    Ablation(commit.SQL, "end_alone", "iif(inbox_seq = ?2, NULL, owner)", "NULL", LIFE_NOW, "END_ALONE"),
     Ablation(
         commit.SQL,
         "release",
@@ -154,7 +159,7 @@ def test_missing_safeguard_is_found(
 
 def monkeypatch_statement(monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -> None:
     whole: Any
-    if ablation.holder:
+    if ablation.holder.startswith("_"):  # a statement over many rows
         whole = ablation.statements.bulk(ablation.name)
         maimed = Bulk("", whole.width)
         texts = {size: text.replace(ablation.piece, ablation.instead) for size, text in whole._texts.items()}
@@ -166,7 +171,5 @@ def monkeypatch_statement(monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -
         text = whole.replace(ablation.piece, ablation.instead)
         assert text != whole
         monkeypatch.setitem(ablation.statements._plain, ablation.name, text)
-        if ablation.name == "fence":
-            monkeypatch.setattr(commit, "FENCE", text)
-        elif ablation.name == "append_alone":
-            monkeypatch.setattr(worker_side, "APPEND_ALONE", text)
+        if ablation.holder:
+            monkeypatch.setattr(commit, ablation.holder, text)

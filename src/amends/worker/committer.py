@@ -54,9 +54,7 @@ class Statistics:
         self.commits += 1
         self.inline += inline
         self.writes += len(batch)
-        for write, _ in batch:
-            if write.row is not None:
-                self.rows += 1
+        self.rows += sum([write.row is not None for write, _ in batch])
         self.seconds.append(seconds)
 
 
@@ -78,7 +76,7 @@ class Committer:
         self._cap = batch
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
-        self.waiting: deque[Pending] = deque()
+        self.waiting: list[Pending] = []
         self._flight: asyncio.Task[None] | None = None
         self._away = False  # is a commit in flight?
         self._untold = 0  # commits that are durable, and not all have been told
@@ -108,12 +106,9 @@ class Committer:
         self._flight = flight if self._away else None
 
     def _take(self) -> list[Pending]:
-        waiting = self.waiting
-        if len(waiting) <= self._cap:
-            batch = list(waiting)
-            waiting.clear()
-            return batch
-        return [waiting.popleft() for _ in range(self._cap)]
+        waiting, cap = self.waiting, self._cap
+        self.waiting = waiting[cap:]
+        return waiting if len(waiting) <= cap else waiting[:cap]
 
     def _inline(self, batch: list[Pending]) -> bool:
         began = self._clock.monotonic()

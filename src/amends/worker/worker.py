@@ -53,7 +53,7 @@ from .watchdog import Watchdog
 _EMPTY = contextvars.Context()
 _ROUNDS = 100  # of activations in a drain: more than any saga needs, but for one that never ends
 _LAST_ROWS = 5.0  # seconds that a drain waits at least for a store that is full or locked
-_IN_PLACE = 4  # rounds of little work, without a turn of the loop: all else waits for as many commits
+_IN_PLACE = 8  # rounds of little work, without a turn of the loop: all else waits for as many commits
 _LITTLE = 2  # executions in line
 
 
@@ -228,15 +228,12 @@ class Worker:
             live.given, live.events = live.events, []
             active.append(live)
         if len(active) == 1:  # nothing to save by a stage
-            decided = [self._decide(active[0], now)]
+            self._journal(active[0], self._decide(active[0], now), now)
         else:
             with self.stage:
                 decided = [self._decide(live, now) for live in active]
-        for live, outcome in zip(active, decided, strict=True):
-            if isinstance(outcome, Decision):
-                self._journal(live, outcome)
-            else:
-                self.parking.held(live, outcome, live.given, now)
+            for live, outcome in zip(active, decided, strict=True):
+                self._journal(live, outcome, now)
         if not self.dead:
             self.committer.flush()
 
@@ -275,8 +272,11 @@ class Worker:
             self.log.exception("[%s] the activation failed", live.header.id)
             return Poison(f"the activation failed: {error!r}", hint=READ_THE_LOG)
 
-    def _journal(self, live: Live, decision: Decision) -> None:
+    def _journal(self, live: Live, decision: Decision | Parked, now: float) -> None:
         """Make the row, and hand it to the committer with all that belongs to it."""
+        if type(decision) is not Decision:
+            self.parking.held(live, decision, live.given, now)  # type: ignore[arg-type]
+            return
         try:
             row = live.instance.seal(decision)
         except Parked as error:

@@ -13,10 +13,10 @@ import pytest
 
 from amends.errors import CommitUnknown, Fenced, StoreBusy, StoreError, StoreFull
 from amends.store import SqliteStore
-from amends.store.kit.support import all_committed, claim_one, header, positions, row, start, to
+from amends.store.kit.support import all_committed, claim_one, done, header, positions, row, start, to
 from amends.store.port import Write
 from amends.store.sqlite import core
-from amends.store.sqlite.commit import APPEND_ALONE
+from amends.store.sqlite.commit import APPEND_ALONE, BEGIN_ALONE, END_ALONE
 
 
 async def worker(path: Path, **options: Any) -> tuple[SqliteStore, int]:
@@ -220,6 +220,11 @@ def test_lock_that_is_let_go_in_time(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- commits that fail
 
 
+ONE = {"row": Write("a", row=row(1)), "end": done("a", 1), "start": start("b")}
+"""The writes that are carried out alone."""
+ALONE = (APPEND_ALONE, BEGIN_ALONE, END_ALONE)
+
+
 class Failing:
     """A connection whose COMMIT fails once when armed: before it took effect, or after."""
 
@@ -233,10 +238,12 @@ class Failing:
 
     def execute(self, sql: str, *arguments: Any, **options: Any) -> Any:
         armed = Failing.armed
-        if sql in ("COMMIT", APPEND_ALONE) and armed:
+        if sql in ("COMMIT", *ALONE) and armed:
             Failing.armed = ""
             if armed == "after":
-                self._real.execute(sql, *arguments)
+                self._real.execute(sql, *arguments).fetchall()
+            elif sql.endswith("COMMIT") and armed in ("full", "busy"):  # SQLite keeps the transaction open
+                self._real.execute(sql.removesuffix("COMMIT"), *arguments).fetchall()
             raise {"full": apsw.FullError, "busy": apsw.BusyError}.get(armed, apsw.IOError)("injected")
         return self._real.execute(sql, *arguments, **options)
 
@@ -308,37 +315,52 @@ def test_refused_commit_changed_nothing(
     asyncio.run(main())
 
 
+async def stored(store: SqliteStore) -> list[tuple[str, str, int]]:
+    """Uid, status and number of rows of all that there is of a and b."""
+    found = [await store.read(uid) for uid in "ab"]
+    return [(each[0].uid, each[0].status, len(each[1])) for each in found if each is not None]
+
+
+AFTER = {"row": [("a", "running", 2)], "end": [("a", "completed", 2)]}
+AFTER["start"] = [("a", "running", 1), ("b", "running", 1)]
+
+
+@pytest.mark.parametrize("kind", ONE)
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_unknown_row_alone_is_unknown(tmp_path: Path, failing: type[Failing], when: str) -> None:
-    """A statement that is its own transaction has no COMMIT of its own to fail: the same holds for it."""
+def test_unknown_write_alone_is_unknown(tmp_path: Path, failing: type[Failing], kind: str, when: str) -> None:
+    """What is its own transaction has no COMMIT of its own to fail: the same holds for it."""
 
     async def main() -> None:
         store, me = await worker(tmp_path / "x.db")
         all_committed(await store.commit(me, [start("a")]))
         failing.armed = when
         with pytest.raises(CommitUnknown):
-            store.commit_now(me, [Write("a", row=row(1))])
+            store.commit_now(me, [ONE[kind]])
         await store.retire(me)
         again = await store.register(6.0, wait=False)
         assert again is not None
-        claim = await claim_one(store, again)
-        assert len(claim.rows) == (2 if when == "after" else 1)
-        assert claim.lost
+        assert await stored(store) == (AFTER[kind] if when == "after" else [("a", "running", 1)])
+        claims = await store.claim(again, 9.0, 10)
+        assert all(claim.lost for claim in claims)
+        assert len(claims) == len([each for each in await stored(store) if each[1] == "running"])
         await store.close()
 
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("kind", ONE)
 @pytest.mark.parametrize("when", ["full", "busy"])
-def test_refused_row_alone_is_left_to_the_long_way(tmp_path: Path, failing: type[Failing], when: str) -> None:
+def test_refused_write_alone_is_left_to_the_long_way(
+    tmp_path: Path, failing: type[Failing], kind: str, when: str
+) -> None:
     async def main() -> None:
         store, me = await worker(tmp_path / "x.db")
         all_committed(await store.commit(me, [start("a")]))
         failing.armed = when
-        assert store.commit_now(me, [Write("a", row=row(1))]) is None
-        assert await positions(store, "a") == [0]
-        all_committed(store.commit_now(me, [Write("a", row=row(1))]) or [])
-        assert await positions(store, "a") == [0, 1]
+        assert store.commit_now(me, [ONE[kind]]) is None
+        assert await stored(store) == [("a", "running", 1)]
+        all_committed(store.commit_now(me, [ONE[kind]]) or [])
+        assert await stored(store) == AFTER[kind]
         await store.close()
 
     asyncio.run(main())

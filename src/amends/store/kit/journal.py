@@ -192,6 +192,35 @@ async def row_now_is_the_same_or_declines(subject: Subject) -> None:
 
 
 @case()
+async def life_now_is_the_same_or_declines(subject: Subject) -> None:
+    """One write at a time from the start to the end: the verdicts and the header are those of any commit."""
+    store, me = await subject.worker()
+
+    async def one(write: Write) -> str:
+        return codes(store.commit_now(me, [write]) or await store.commit(me, [write]))[0]
+
+    same(await one(Write("a", start=header("a"), row=row(0, 1.0, UNSTORABLE))), "poison", "a bad first row")
+    same(await store.read("a"), None, "nothing is begun")
+    same([await one(start("a")) for _ in range(2)], ["committed", "conflict"], "a start, and again")
+    same(await one(Write("a", row=row(1))), "committed", "a row")
+    same(await one(start("b", id="a")), "conflict", "a start with an id that is taken")
+    same((await positions(store, "a"), await store.read("b")), ([0, 1], None), "what is stored")
+    same(await one(done("a", 1)), "conflict", "an end whose place is taken")
+    same((await head_of(store, "a")).status, "running", "nothing has ended")
+    same(await one(done("a", 2)), "committed", "the end")
+    head = await head_of(store, "a")
+    told = (head.status, head.result, head.finished_at, head.updated_at, head.owner, head.wake_at)
+    same(told, ("completed", '{"id":1}', 9.0, 9.0, None, None), "the header")
+    same(await one(Write("a", row=row(3))), "conflict", "a row after it was given up")
+    same(await one(start("c")), "committed", "another start")
+    await store.send([to("c")])
+    same(await one(done("c", 1)), "awake", "an end with a message that was not seen")
+    head = await head_of(store, "c")
+    same((head.status, head.owner, head.wake_at), ("completed", me, None), "its header")
+    same(await one(Write("c", row=row(2))), "committed", "a row after it")
+
+
+@case()
 async def data_error_leaves_only_the_guilty_out(subject: Subject) -> None:
     """A row that cannot be stored is poison; every other write of its batch is committed."""
     store, me = await subject.worker()

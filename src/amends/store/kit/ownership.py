@@ -13,6 +13,7 @@ from .support import (
     case,
     claim_one,
     codes,
+    done,
     head_of,
     header,
     holds,
@@ -142,19 +143,20 @@ async def zombie_of_a_takeover_after_a_crash_is_fenced(subject: Subject) -> None
 
 @case()
 async def row_now_under_the_number_of_the_dead_is_fenced(subject: Subject) -> None:
-    """The same holds for the smallest commit there is: one row, in the caller's thread."""
+    """The same holds for the smallest commits there are: one write, in the caller's thread."""
     store, old = await subject.worker()
     all_committed(await store.commit(old, [start("a")]))
     await subject.kill(store)
     other, new = await subject.worker()
     await claim_one(other, new)
     before = await other.read("a")
-    try:
-        verdicts = other.commit_now(old, [Write("a", row=row(1))])
-    except Fenced:
-        verdicts = None
-    same(verdicts, None, "no verdicts")
-    same(await other.read("a"), before, "what is stored")
+    for write in (Write("a", row=row(1)), done("a", 1), start("b")):
+        try:
+            verdicts = other.commit_now(old, [write])
+        except Fenced:
+            verdicts = None
+        same(verdicts, None, "no verdicts")
+        same((await other.read("a"), await other.read("b")), (before, None), "what is stored")
 
 
 @case()

@@ -3,8 +3,9 @@
 **Theory of operation.**  `Batch.apply` runs inside a transaction.  It goes by table, not by write: all
 starts, all children, all rows, all changes, all consumed and all new messages, all releases; each is one
 statement per chunk of rows.  Within a batch a release therefore sees the messages that other writes of the
-same batch send.  What most rows of one saga at a time are, a row and nothing else, is one statement that is a
-transaction of its own (`row_alone`, `Writer.alone`).
+same batch send.  What one saga at a time writes mostly goes to SQLite in one call, which is a transaction of
+its own (`alone`, `Writer.alone`): a row and nothing else, the first row with the execution that it
+begins, the last one with its end.
 
 Two refusals are told from the outcome of a statement and leave only their write out: a start whose id
 exists (it is not among the RETURNING rows) and a write of an execution that this incarnation does not own
@@ -26,14 +27,15 @@ from typing import Any
 import apsw
 
 from ...errors import Fenced
-from ..port import AWAKE, COMMITTED, AuditRecord, Code, Header, Verdict, Write
+from ..port import AWAKE, COMMITTED, AuditRecord, Change, Code, Header, Release, Verdict, Write
 from . import tasks
 from .faults import BadWrite
 from .sql import load
 
-SQL = load("commit.sql")
+_ALIVE = "EXISTS (SELECT 1 FROM amends_fences WHERE incarnation = ? AND retired = 0)"
+SQL = load("commit.sql", alive=_ALIVE)
 FENCE = SQL["fence"]
-APPEND_ALONE = SQL["append_alone"]
+APPEND_ALONE, BEGIN_ALONE, END_ALONE = SQL["append_alone"], SQL["begin_alone"], SQL["end_alone"]
 _START, _APPEND, _CHANGE = SQL.bulk("start"), SQL.bulk("append"), SQL.bulk("change")
 _RELEASE, _FINISH, _CONSUME = SQL.bulk("release"), SQL.bulk("finish"), SQL.bulk("consume")
 _POST, _WAKE = SQL.bulk("post"), SQL.bulk("wake")
@@ -57,16 +59,34 @@ def fenced(incarnation: int) -> Fenced:
     )
 
 
-def row_alone(write: Write, owned: dict[str, int], incarnation: int) -> tuple[Any, ...] | None:
-    """The values of `append_alone`, for a write that is no more than a row of an execution we own."""
-    row, num = write.row, owned.get(write.uid)
-    if row is None or num is None or write.start is not None or write.change is not None:
-        return None
-    if write.release is not None or write.consumed or write.messages or write.children or write.audit:
+def alone(write: Write, owned: dict[str, int], incarnation: int) -> tuple[str, tuple[Any, ...]] | None:
+    """The statements that carry out this write by itself, with their values; None: only a batch can."""
+    row = write.row
+    if row is None or write.consumed or write.messages or write.children or write.audit:
         return None
     if write.tasks or write.dropped:
         return None
-    return (num, row.position, row.now, row.events, row.commands, row.checksum, incarnation)
+    start, change, release, num = write.start, write.change, write.release, owned.get(write.uid)
+    values = (row.position, row.now, row.events, row.commands, row.checksum)
+    if change is None and release is None:
+        if start is None and num is not None:
+            return APPEND_ALONE, (num, *values, incarnation)
+        if start is not None and start.uid == write.uid:
+            return BEGIN_ALONE, (*header_values(start, incarnation, None), incarnation, *values)
+    elif change is not None and release is not None and num is not None and start is None:
+        return END_ALONE, (num, *values, incarnation, num, *_ending(change, release), row.now)
+    return None
+
+
+def settle_alone(write: Write, told: Any, owned: dict[str, int]) -> Verdict:
+    """The verdict on what `alone` carried out, by what that returned; brings `owned` up to date."""
+    if write.start is not None:
+        owned[write.uid] = told
+    elif write.release is not None:
+        if told is not None:
+            return AWAKE
+        del owned[write.uid]
+    return COMMITTED
 
 
 class UnknownReceiver(BadWrite):
@@ -195,18 +215,15 @@ class Batch:
     def _gather_header(self, index: int, write: Write, num: int) -> None:
         now = write.row.now if write.row is not None else None
         change, release = write.change, write.release
-        new: tuple[Any, ...] = ()
-        if change is not None:
-            new = (change.status, change.cause, change.result, change.detail, change.finished_at)
         if release is None:
-            self._changes += (num, *new, now)
+            if change is not None:
+                self._changes += (num, *_changed(change), now)
             return
         self._leaving.append((index, write.uid, num))
-        leave = (num, release.inbox_seq, release.wake_at, release.lost)
         if change is None:
-            self._releases += (*leave, now)
+            self._releases += (num, release.inbox_seq, release.wake_at, release.lost, now)
         else:
-            self._finishes += (*leave, *new, now)
+            self._finishes += (num, *_ending(change, release), now)
 
     def _let_go(self, db: apsw.Connection) -> None:
         gone = {num for (num,) in _RELEASE.fetch(db.execute, self._releases)}
@@ -214,6 +231,14 @@ class Batch:
         for index, _, num in self._leaving:
             if num not in gone:
                 self.verdicts[index] = AWAKE
+
+
+def _changed(change: Change) -> tuple[Any, ...]:
+    return (change.status, change.cause, change.result, change.detail, change.finished_at)
+
+
+def _ending(change: Change, release: Release) -> tuple[Any, ...]:
+    return (release.inbox_seq, release.wake_at, release.lost, *_changed(change))
 
 
 def header_values(header: Header, owner: int | None, wake_at: float | None) -> tuple[Any, ...]:

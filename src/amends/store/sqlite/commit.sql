@@ -16,10 +16,35 @@ RETURNING uid, num;
 -- name: append [6]
 INSERT OR FAIL INTO amends_journal (execution, position, now, events, commands, checksum) VALUES {rows};
 
--- One row alone, a transaction of its own: the fence is part of it.
+-- One write alone, a transaction of its own, with the fence as part of it; what yields no row has changed nothing.
+-- First a row in the middle, then the first one with the execution that it begins, then the last one with its end.
 -- name: append_alone
-INSERT INTO amends_journal (execution, position, now, events, commands, checksum)
-SELECT ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM amends_fences WHERE incarnation = ? AND retired = 0);
+INSERT INTO amends_journal (execution, position, now, events, commands, checksum) SELECT ?, ?, ?, ?, ?, ? WHERE {alive} RETURNING 1;
+
+-- name: begin_alone
+BEGIN IMMEDIATE;
+INSERT OR FAIL INTO amends_executions (
+    uid, namespace, id, "partition", saga, version, status, cause, owner, inbox_seq, wake_at,
+    root, parent, parent_action, depth, deadline, created_at, updated_at, finished_at,
+    attributes, input, result, detail
+) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE {alive}
+ON CONFLICT DO NOTHING
+RETURNING num;
+INSERT OR FAIL INTO amends_journal (execution, position, now, events, commands, checksum)
+SELECT last_insert_rowid(), ?, ?, ?, ?, ? WHERE changes();
+COMMIT;
+
+-- name: end_alone
+BEGIN IMMEDIATE;
+INSERT OR FAIL INTO amends_journal (execution, position, now, events, commands, checksum)
+SELECT ?, ?, ?, ?, ?, ? WHERE {alive};
+UPDATE OR FAIL amends_executions
+SET owner = iif(inbox_seq = ?2, NULL, owner), wake_at = iif(inbox_seq = ?2, ?3, NULL), lost = iif(inbox_seq = ?2, ?4, lost),
+    death_head = iif(inbox_seq = ?2 AND ?4, -1, death_head), status = ?5, cause = ?6, result = ?7, detail = ?8,
+    finished_at = ?9, updated_at = ?10
+WHERE num = ?1 AND changes()
+RETURNING owner;
+COMMIT;
 
 -- name: change [7]
 WITH v (num, status, cause, result, detail, finished_at, now) AS (VALUES {rows})

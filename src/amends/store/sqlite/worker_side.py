@@ -11,10 +11,10 @@ import apsw
 
 from ...errors import Refused, UnknownName
 from ...kernel.entries import Row
-from ..port import COMMITTED, Claim, Message, Transaction, Verdict, Write
+from ..port import Claim, Message, Transaction, Verdict, Write
 from . import reading, transact
 from .claims import Claiming, count_due
-from .commit import APPEND_ALONE, Batch, check_fence, fenced, row_alone
+from .commit import Batch, alone, check_fence, settle_alone
 from .core import Core
 from .faults import is_data_error
 from .sift import Sift
@@ -76,11 +76,12 @@ class WorkerPart(Core):
         """Commit in this thread; None when the batch is large, the writer is at work, or the disk is slow."""
         if len(writes) > self._inline_rows:
             return None
-        if len(writes) == 1 and (values := row_alone(writes[0], self._owned, incarnation)) is not None:
-            written = self._writer.alone(APPEND_ALONE, values)
-            if written == 0:
-                raise fenced(incarnation)
-            return None if written is NOT_NOW else [COMMITTED]
+        if len(writes) == 1 and (one := alone(writes[0], self._owned, incarnation)) is not None:
+            found = self._writer.alone(*one)
+            if found is NOT_NOW:
+                return None
+            if found:
+                return [settle_alone(writes[0], found[0][0], self._owned)]
         done = self._writer.now(self._commit(incarnation, writes), _settle)
         return None if done is NOT_NOW else done.verdicts
 

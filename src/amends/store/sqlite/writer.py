@@ -16,9 +16,9 @@ What may go wrong, and where that leaves us:
   Closing the old one ends its transaction either way, and whatever the new one commits first settles the
   matter for good, because it overwrites the log at that place.
 
-A statement that is a whole transaction by itself (`alone`) is spared BEGIN and COMMIT.  SQLite rolls back
-what fails; which of the above it was is told from the error: what surely changed nothing is left to the long
-way, which says what is wrong; all else is `CommitUnknown`.
+What is a whole transaction by itself, a single statement or a few with their BEGIN and COMMIT, is one call of
+the driver (`alone`).  Which of the above went wrong is told from the error: what surely changed nothing is
+rolled back and left to the long way, which says what is wrong; all else is `CommitUnknown`.
 
 Checkpoints (copying the log into the file) run in the writer's thread after a commit was acknowledged, not
 inside it.
@@ -167,47 +167,57 @@ class Writer:
 
     # -- running transactions
 
-    def alone(self, statement: str, values: Sequence[Any]) -> int | Literal[NotNow.NOT_NOW]:
-        """Run one statement, a transaction of its own, in this thread: how many rows it wrote.
+    def alone(
+        self, statements: str, values: Sequence[Any]
+    ) -> list[tuple[Any, ...]] | Literal[NotNow.NOT_NOW]:
+        """Run what is a transaction of its own, in this thread, in one call: the rows that it yields.
 
         `NOT_NOW`: that could take long, or cannot be; nothing has happened, and `run` will say why.
         """
-        return self._here(self._alone, statement, values)
-
-    def _alone(self, statement: str, values: Sequence[Any]) -> int | Literal[NotNow.NOT_NOW]:
-        connection = self.connection()
-        began = self._clock.monotonic()
-        self._wrote = False
-        try:
-            connection.execute(statement, values)
-        except Exception as error:
-            if not isinstance(error, _UNCHANGED) and not is_data_error(error):
-                raise self._unknown(error) from error
-            if not self._roll_back(connection):
-                raise self._unknown(error) from error
+        if not self._take():
             return NOT_NOW
-        if self._wrote:
-            self._pace += (self._clock.monotonic() - began - self._pace) * _PACE_WEIGHT
-        return connection.changes()
+        try:
+            connection = self.connection()
+            began = self._clock.monotonic()
+            self._wrote = False
+            try:
+                found = connection.execute(statements, values).fetchall()
+            except Exception as error:
+                if not isinstance(error, _UNCHANGED) and not is_data_error(error):
+                    raise self._unknown(error) from error
+                if not self._roll_back(connection):
+                    raise self._unknown(error) from error
+                return NOT_NOW
+            if self._wrote:
+                self._pace += (self._clock.monotonic() - began - self._pace) * _PACE_WEIGHT
+            return found
+        finally:
+            self._give_back()
 
     def now(self, work: Work[T], after: After[T] | None = None) -> T | Literal[NotNow.NOT_NOW]:
         """Run a transaction in this thread, unless that could take long; `after` it is durable, that."""
-        return self._here(self._transaction, work, after)
-
-    def _here(self, run: Callable[..., T], *given: Any) -> T | Literal[NotNow.NOT_NOW]:
-        self.check_open()
-        if self._given != self._done or self._pace > self._quick or not self._lock.acquire(blocking=False):
+        if not self._take():
             return NOT_NOW
-        self._inline = True
         try:
-            return run(*given)
+            return self._transaction(work, after)
         except _Locked:
             return NOT_NOW
         finally:
-            self._inline = False
-            self._lock.release()
-            if self._log_pages >= CHECKPOINT_PAGES:
-                self._checkpoint_soon()
+            self._give_back()
+
+    def _take(self) -> bool:
+        """Take the connection into this thread, unless that could take long."""
+        self.check_open()
+        if self._given != self._done or self._pace > self._quick or not self._lock.acquire(blocking=False):
+            return False
+        self._inline = True
+        return True
+
+    def _give_back(self) -> None:
+        self._inline = False
+        self._lock.release()
+        if self._log_pages >= CHECKPOINT_PAGES:
+            self._checkpoint_soon()
 
     def peek(self, statement: str) -> tuple[int, Any] | None:
         """One value from this connection, and which connection (by count) it is; None if it is at work."""
