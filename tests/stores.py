@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,9 @@ from uuid import uuid4
 
 import msgspec
 
+from amends.errors import AmendsError
 from amends.store import MemoryStore, Store, kit
+from amends.store.port import Verdict, Write
 from amends.store.postgres import PostgresStore
 
 T = TypeVar("T")
@@ -85,7 +88,26 @@ def must_belong(ask: Callable[[str], Sequence[tuple[Any, ...]]], prefix: str) ->
         assert not left, f"{left} rows of {table} belong to no execution"
 
 
-def subject(url: str, schema: str, **options: Any) -> kit.Subject:
+class PromptPostgres(PostgresStore):
+    """One whose commits have no task of their own, as those of a worker, wherever that can be."""
+
+    async def commit(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict]:
+        waiter = asyncio.get_running_loop().create_future()
+
+        def told(answer: list[Verdict] | AmendsError | None) -> None:
+            if not waiter.done():
+                waiter.set_result(answer)
+
+        if writes and self.commit_soon(incarnation, writes, told):
+            answer = await waiter
+            if isinstance(answer, AmendsError):
+                raise answer
+            if answer is not None:
+                return answer  # type: ignore[no-any-return]
+        return await super().commit(incarnation, writes)
+
+
+def subject(url: str, schema: str, kind: type[PostgresStore] = PostgresStore, **options: Any) -> kit.Subject:
     """A database under test. A crashed worker's lease has run out; a full disk is what a trigger says."""
 
     own = url  # a pooler passes no options on
@@ -93,7 +115,7 @@ def subject(url: str, schema: str, **options: Any) -> kit.Subject:
         own = f"{url}{'&' if '?' in url else '?'}options=-csearch_path%3D{schema}"
 
     async def connect() -> Store:
-        store = PostgresStore(own, schema=schema, unsafe=True, **options)
+        store = kind(own, schema=schema, unsafe=True, **options)
         await store.open()
         return store
 

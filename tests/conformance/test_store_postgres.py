@@ -15,7 +15,7 @@ from amends.store.postgres import PostgresStore
 from amends.store.postgres.reading import HEADER
 from amends.store.postgres.schema import LOCK, migrations
 from amends.store.postgres.statement import read, statements
-from tests.stores import execute, must_belong, new_schema, subject
+from tests.stores import PromptPostgres, execute, must_belong, new_schema, subject
 
 Pooler = Callable[[str], str]
 
@@ -26,8 +26,15 @@ def test_postgres(name: str, postgres: str) -> None:
         _run(name, postgres, schema)
 
 
-def _run(case: str, url: str, schema: str) -> None:
-    asyncio.run(kit.run(case, subject(url, schema)))
+@pytest.mark.parametrize("name", kit.names(sql=False, fill=True, many=True))
+def test_postgres_without_a_task(name: str, postgres: str) -> None:
+    """The same for commits whose end is told in a callback, as those of a worker are."""
+    with new_schema(postgres) as schema:
+        _run(name, postgres, schema, PromptPostgres)
+
+
+def _run(case: str, url: str, schema: str, kind: type[PostgresStore] = PostgresStore) -> None:
+    asyncio.run(kit.run(case, subject(url, schema, kind=kind)))
     must_belong(lambda sql: execute(url, sql), f"{schema}.")
 
 

@@ -77,6 +77,12 @@ def _wrap(path: str, subject: Any, hit: Hit, *, early: bool) -> None:
         return result
 
     setattr(subject, name, waited if inspect.iscoroutinefunction(method) else called)
+    if name == "commit" and hasattr(subject, "commit_soon"):
+        subject.commit_soon = _declined  # so that all commits come this way
+
+
+def _declined(*_: Any) -> bool:
+    return False
 
 
 def _in_commit(store: Any, hit: Hit) -> None:

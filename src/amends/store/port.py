@@ -36,6 +36,7 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import msgspec
 
+from ..errors import AmendsError
 from ..kernel.entries import Row
 from .pausing import PauseSide
 from .queueing import Queueing, Task
@@ -470,6 +471,23 @@ class Shared(Store, Protocol):
         """How many executions its worker has more than a fair share, where others have the same definitions
         and less to do, as of the last look (each look is told once)."""
         ...
+
+
+Told = Callable[[list[Verdict] | AmendsError | None], None]
+"""Hears a commit's end: verdicts; `Fenced`, `CommitUnknown`; or None (nothing changed, `commit` says why)."""
+
+
+class Prompt(Store, Protocol):
+    """A store whose commits need no task of their own (it has `commit_soon`)."""
+
+    def commit_soon(self, incarnation: int, writes: Sequence[Write], told: Told) -> bool:
+        """Begin a commit, the only one; `told` is called later, once, in a callback of the loop. False: use
+        `commit`, nothing was begun."""
+
+
+def is_prompt(store: Store) -> TypeGuard[Prompt]:
+    """Can it begin a commit without a task? Itself: what stands before a store must see each commit."""
+    return hasattr(type(store), "commit_soon")
 
 
 def is_shared(store: Store) -> TypeGuard[Shared]:

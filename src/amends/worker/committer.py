@@ -7,9 +7,10 @@ place (`Store.commit_now`): the shortest way for one saga at a time.
 
 A commit that others carry out (`port.commits_aside`) leaves this process free, and the two should work at
 the same time.  So what gathered is sent before the verdicts of the commit before it are told, and it is sent
-at once (`start_eagerly`), not when the loop comes to it.  Executions that all wait for one commit would come
-back from it together and wait together for the next, with nothing to do meanwhile: where nothing has
-gathered, half of them are told first, and what they do is on its way before the others are.
+at once (`Prompt.commit_soon`, else `start_eagerly`), not when the loop comes to it.  Executions that all wait
+for one commit would come back from it together and wait together for the next, with nothing to do meanwhile:
+where nothing has gathered, half of them are told first, and what they do is on its way before the others are.
+What is told and what follows from it, up to the next commit sent, is one callback of the loop (`on_told`).
 
 Nothing of a decision escapes before its verdict.  A store without room keeps the batch and tries
 again, with nothing acknowledged. `CommitUnknown` is never retried: the owner is told (`on_lost`),
@@ -19,15 +20,16 @@ retires its own incarnation and reads again.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import Context
+from functools import partial
 
 from ..clock import Clock
 from ..eager import start_eagerly
 from ..errors import AmendsError, CommitUnknown, StoreBusy, StoreFull
-from ..store.port import Store, Verdict, Write, commits_aside
+from ..store.port import Store, Verdict, Write, commits_aside, is_prompt
 
 _log = logging.getLogger("amends.worker")
 
@@ -37,6 +39,10 @@ Pending = tuple[Write, Callable[[Verdict], None]]
 
 HALVED = 16
 """From so many writes on, what comes back from a commit aside is told in two halves."""
+
+
+def _plainly(tell: Callable[[], None]) -> None:
+    tell()
 
 
 class Statistics:
@@ -69,15 +75,19 @@ class Committer:
         *,
         batch: int,
         on_lost: Callable[[AmendsError], None],
+        on_told: Callable[[Callable[[], None]], None] = _plainly,
     ) -> None:
         self._store = store
         self._incarnation = incarnation
         self._clock = clock
         self._cap = batch
         self._on_lost = on_lost
+        self._on_told = on_told
+        self._soon = store.commit_soon if is_prompt(store) else None
         self._loop = asyncio.get_running_loop()
         self.waiting: list[Pending] = []
         self._flight: asyncio.Task[None] | None = None
+        self._landing: asyncio.Future[None] | None = None  # of a flight without a task, if somebody waits
         self._away = False  # is a commit in flight?
         self._untold = 0  # commits that are durable, and not all have been told
         self._dead = False
@@ -102,8 +112,36 @@ class Committer:
 
     def _depart(self, batch: list[Pending]) -> None:
         self._away = True
-        flight = start_eagerly(self._fly(batch), self._loop, contextvars.copy_context(), "commit")
+        if self._soon is not None:
+            told = partial(self._told, batch, self._clock.monotonic())
+            try:
+                if self._soon(self._incarnation, [write for write, _ in batch], told):
+                    return
+            except Exception as error:  # noqa: BLE001 - nobody can know what is durable
+                self._away = False
+                self._lose(_as_unknown(error))
+                return
+        self._take_off(batch)
+
+    def _take_off(self, batch: list[Pending]) -> None:
+        flight = start_eagerly(self._fly(batch), self._loop, Context(), "commit")
         self._flight = flight if self._away else None
+
+    def _told(self, batch: list[Pending], began: float, answer: list[Verdict] | AmendsError | None) -> None:
+        """The end of a commit that needed no task."""
+        if answer is None and not self._dead:
+            self._take_off(batch)
+            return
+        self._away = False
+        self._tell_landing()
+        if self._dead:
+            return
+        if isinstance(answer, AmendsError):
+            self._lose(answer)
+        elif answer is not None:
+            self.statistics.count(batch, self._clock.monotonic() - began, inline=False)
+            self._untold += 1
+            self._landed(batch, answer)
 
     def _take(self) -> list[Pending]:
         waiting, cap = self.waiting, self._cap
@@ -125,6 +163,11 @@ class Committer:
         self._tell(batch, verdicts)
         return True
 
+    def _tell_landing(self) -> None:
+        landing, self._landing = self._landing, None
+        if landing is not None and not landing.done():
+            landing.set_result(None)
+
     async def _fly(self, batch: list[Pending]) -> None:
         verdicts = None
         try:
@@ -133,20 +176,22 @@ class Committer:
             self._lose(_as_unknown(error))
         finally:
             self._away, self._flight = False, None
+            self._tell_landing()
         if verdicts is not None and not self._dead:
             self._untold += 1
-            self._loop.call_soon(self._landed, batch, verdicts)
+            self._loop.call_soon(self._landed, batch, verdicts, context=Context())
 
     def _landed(self, batch: list[Pending], verdicts: list[Verdict], whole: bool = False) -> None:
         if not whole and commits_aside(self._store):
             self.flush()
             if not self._away and len(batch) >= HALVED:
                 half = len(batch) // 2
-                self._tell(batch[:half], verdicts[:half])
-                self._loop.call_soon(self._landed, batch[half:], verdicts[half:], True)
+                self._on_told(partial(self._tell, batch[:half], verdicts[:half]))
+                rest = batch[half:], verdicts[half:], True
+                self._loop.call_soon(self._landed, *rest, context=Context())
                 return
         self._untold -= 1
-        self._tell(batch, verdicts)
+        self._on_told(partial(self._tell, batch, verdicts))
         self.flush()
 
     async def _commit(self, batch: list[Pending]) -> list[Verdict]:
@@ -193,12 +238,16 @@ class Committer:
             self.flush()
             if self._flight is not None:
                 await asyncio.wait([self._flight])  # noqa: TID251 - one task, no order
+            elif self._away:
+                self._landing = self._loop.create_future()
+                await self._landing
             await asyncio.sleep(0)
 
     def kill(self) -> None:
         """Forget everything (the worker died or was fenced)."""
         self._dead = True
         self.waiting.clear()
+        self._tell_landing()
         if self._flight is not None:
             self._flight.cancel()
 

@@ -57,10 +57,6 @@ _IN_PLACE = 8  # rounds of little work, without a turn of the loop: all else wai
 _LITTLE = 2  # executions in line
 
 
-def _nobody() -> None:
-    """No queue is served in this process."""
-
-
 class Worker:
     """One incarnation at work. See the module's theory of operation."""
 
@@ -78,7 +74,7 @@ class Worker:
         on_lost: Callable[[AmendsError], None],
         on_change: Callable[[Live], None],
         on_doubt: Callable[[str], None],
-        on_tasks: Callable[[], None] = _nobody,
+        on_tasks: Callable[[], None] = lambda: None,  # no queue is served in this process
         predecessor: Worker | None = None,
     ) -> None:
         self.store = store
@@ -110,7 +106,9 @@ class Worker:
         self.queued.mind()
         self.watchdog = Watchdog(clock, settings.limits.seconds)
         self.stage = Stage()
-        self.committer = Committer(store, incarnation, clock, batch=settings.batch, on_lost=self.lost)
+        self.committer = Committer(
+            store, incarnation, clock, batch=settings.batch, on_lost=self.lost, on_told=self._hear
+        )
         self.draining = self.dead = False
         self.claimed = asyncio.Event()
         self.claimed.set()
@@ -211,6 +209,13 @@ class Worker:
         self._scheduled = bool(self._line)
         if self._scheduled:
             self.loop.call_soon(self._round, context=_EMPTY)
+
+    def _hear(self, tell: Callable[[], None]) -> None:
+        """Hear verdicts, and activate what they bring back at once, in the same turn of the loop."""
+        scheduled, self._scheduled = self._scheduled, True
+        tell()
+        if not scheduled:
+            self._round()
 
     def _activate_line(self) -> None:
         """First all saga code runs, then the worker acts on what it decided (see `Stage`)."""

@@ -63,9 +63,9 @@ def effects_before_intents(patch: pytest.MonkeyPatch) -> None:
     """Actions are dispatched while their commands are being committed."""
     journal = worker.Worker._journal
 
-    def hasty(self: worker.Worker, live: Any, decision: Any) -> None:
-        journal(self, live, decision)
-        for action in decision.run:
+    def hasty(self: worker.Worker, live: Any, decision: Any, now: float) -> None:
+        journal(self, live, decision, now)
+        for action in getattr(decision, "run", ()):
             self.dispatcher.run(live, action)
 
     patch.setattr(worker.Worker, "_journal", hasty)

@@ -15,6 +15,7 @@ import pytest
 
 from amends import Client, DefinitionError, Engine
 from amends.engine import crashes
+from amends.store.postgres import PostgresStore
 
 
 def changed(thing: Any) -> set[str]:
@@ -56,6 +57,14 @@ def test_one_place_is_wrapped_when_it_is_asked_for(
     expected: list[set[str]] = [set()] * 5
     expected[place] = {method}
     assert asyncio.run(opened(f"sqlite:///{tmp_path}/x.db")) == expected
+
+
+def test_commits_without_a_task_come_by_the_place_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(crashes.VARIABLE, "store.commit.before:1000000")
+    store = PostgresStore("postgresql://nobody@localhost/nothing")
+    crashes.arm_store(store)
+    assert changed(store) == {"commit", "commit_soon"}
+    assert not store.commit_soon(1, [], print)
 
 
 def test_a_store_without_the_place_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

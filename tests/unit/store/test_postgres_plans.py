@@ -94,8 +94,8 @@ def asked(sql: Statements) -> Iterator[tuple[str, str, dict[str, Any]]]:
         ],
     }
     for name, batch in writes.items():
-        text, values, _ = Batch(1, batch, owned).statement(sql, "c")
-        yield f"commit: {name}", text, values
+        statement, values = Batch(1, batch, owned).statement(sql, "c")
+        yield f"commit: {name}", statement.text, values
     sent: dict[str, Any] = {"me": 0, "channel": "c"}
     columns.POSTED.put(sent, [(uid, None, "[]", None) for uid in uids])
     columns.HEADS.put(sent, ())

@@ -10,18 +10,28 @@ import pytest
 from amends.errors import CommitUnknown, Fenced, StoreBusy, StoreError
 from amends.kernel.entries import Row
 from amends.store.kit.support import asleep, codes, done, header, row, start, to
-from amends.store.port import AuditRecord, Write
+from amends.store.port import COMMITTED, AuditRecord, Write
 from amends.store.postgres import PostgresStore
 from amends.store.postgres.reading import HEADER
 from amends.store.postgres.statement import statements
 from tests.proxy import Proxy, Trace
-from tests.stores import execute, new_schema
+from tests.stores import PromptPostgres, execute, new_schema
 
 
 @pytest.fixture
 def schema(postgres: str) -> Iterator[str]:
     with new_schema(postgres) as name:
         yield name
+
+
+@pytest.fixture(autouse=True, params=[PostgresStore, PromptPostgres], ids=["asked", "sent"])
+def kind(request: pytest.FixtureRequest) -> type[PostgresStore]:
+    """Commits by both ways: by a task of their own, and without."""
+    KIND[0] = request.param
+    return KIND[0]
+
+
+KIND: list[type[PostgresStore]] = [PostgresStore]
 
 
 def behind(
@@ -31,7 +41,7 @@ def behind(
 
     async def run() -> None:
         async with Proxy(postgres) as proxy:
-            store = PostgresStore(proxy.url, schema=schema, unsafe=True, **options)  # type: ignore[arg-type]
+            store = KIND[0](proxy.url, schema=schema, unsafe=True, **options)  # type: ignore[arg-type]
             await store.open()
             try:
                 me = await store.register(0.0, wait=False)
@@ -128,6 +138,87 @@ def test_a_line_that_swallows_answers(postgres: str, schema: str) -> None:
         await store.retire(me)
 
     behind(postgres, schema, main, answer=0.5)
+
+
+def test_a_commit_larger_than_the_socket_takes(postgres: str, schema: str) -> None:
+    """The rest is sent when the server has read; an answer that comes meanwhile is heard."""
+
+    async def main(proxy: Proxy, store: PostgresStore, me: int) -> None:
+        assert codes(await store.commit(me, [start("a")])) == ["committed"]
+        for at in (1, 2):
+            large = row(at, events="x" * 30_000_000)
+            assert codes(await store.commit(me, [Write("a", row=large)])) == ["committed"]
+        assert codes(await store.commit(me, [Write("a", row=row(3))])) == ["committed"]
+
+    behind(postgres, schema, main)
+
+
+def test_the_driver_lets_the_server_forget(postgres: str, schema: str) -> None:
+    """After a transaction that was rolled back the driver deallocates what is prepared, ours with its own."""
+
+    async def main(proxy: Proxy, store: PostgresStore, me: int) -> None:
+        assert codes(await store.commit(me, [start("a")])) == ["committed"]
+        for at in (1, 2, 3):
+            assert codes(await store.commit(me, [Write("a", row=row(at))])) == ["committed"]
+            taken = [Write("a", row=row(at)), start(f"b{at}")]
+            assert codes(await store.commit(me, taken)) == ["conflict", "committed"]
+
+    behind(postgres, schema, main)
+
+
+def test_from_the_second_commit_on_none_needs_a_task(postgres: str, schema: str) -> None:
+    async def main(proxy: Proxy, store: PostgresStore, me: int) -> None:
+        told: list[object] = []
+        assert not store.commit_soon(me, [start("a")], told.append), "nothing is connected yet"
+        await store.commit(me, [start("a")])
+        assert store.commit_soon(me, [start("b")], told.append)
+        assert not store.commit_soon(me, [start("c")], told.append), "one is under way"
+        assert told == []
+        await store.commit(me, [start("c")])
+        assert told == [[COMMITTED]]
+        assert not store.commit_soon(me, [Write("b", row=row(1))], told.append), "it is not prepared"
+
+    behind(postgres, schema, main)
+
+
+def test_who_no_longer_waits_stops_nothing(postgres: str, schema: str) -> None:
+    """A commit is carried through, and the next one waits for it."""
+
+    async def main(proxy: Proxy, store: PostgresStore, me: int) -> None:
+        await store.commit(me, [start("a"), start("b")])
+        await store.commit(me, [Write("b", row=row(1))])
+        with locked(postgres, f"SELECT 1 FROM {schema}.executions WHERE uid = 'a' FOR UPDATE"):
+            commit = asyncio.ensure_future(store.commit(me, [asleep("a", 1)]))
+            await waiting(postgres, schema)
+            commit.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await commit
+            after = asyncio.ensure_future(store.commit(me, [Write("b", row=row(2))]))
+            await asyncio.sleep(0.1)
+            assert not after.done()
+        assert codes(await after) == ["committed"]
+        found = await store.read("a")
+        assert found is not None
+        assert [each.position for each in found[1]] == [0, 1]
+
+    behind(postgres, schema, main, patience=5.0)
+
+
+def test_closing_waits_for_a_commit(postgres: str, schema: str) -> None:
+    async def main(proxy: Proxy, store: PostgresStore, me: int) -> None:
+        await store.commit(me, [start("a")])
+        await store.commit(me, [Write("a", row=row(1))])
+        proxy.answers.clear()
+        commit = asyncio.ensure_future(store.commit(me, [Write("a", row=row(2))]))
+        await asyncio.sleep(0.05)
+        closing = asyncio.ensure_future(store.close())
+        await asyncio.sleep(0.05)
+        assert not closing.done()
+        proxy.answers.set()
+        assert codes(await commit) == ["committed"]
+        await closing
+
+    behind(postgres, schema, main)
 
 
 def test_terminated_while_idle(postgres: str, schema: str) -> None:

@@ -7,7 +7,6 @@ order of their numbers; restoring is the statement of a commit that starts them 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from ..port import FINAL, History, trees_over
 from . import columns
@@ -39,7 +38,7 @@ async def prune(run: Run, sql: Statements, uids: Sequence[str], before: float) -
 
 async def restore(run: Run, sql: Statements, channel: str, histories: Sequence[History]) -> None:
     """Add executions with all that is kept of them. Raises `Taken`."""
-    values: dict[str, Any] = {"channel": channel, "me": 0}
+    values = {"channel": channel, "me": "0"}
     headers, rows, messages, audit = [], [], [], []
     for each in histories:
         uid, over = each.header.uid, each.header.status in FINAL
@@ -52,7 +51,7 @@ async def restore(run: Run, sql: Statements, channel: str, histories: Sequence[H
     columns.BEGUN.put(values, rows)
     columns.WELCOMED.put(values, messages)
     columns.AUDITED.put(values, audit)
-    text, names = sql.write(_PARTS, fenced=False)
-    result = dict(zip(names, (await run(text, values))[0], strict=True))
+    statement = sql.write(_PARTS, fenced=False)
+    result = dict(zip(statement.names, (await run(statement.text, values))[0], strict=True))
     if len(result["started"]) < len(histories):
         raise Taken

@@ -20,7 +20,7 @@ class Columns:
         self._columns = list(columns.values())
         self._empty = dict.fromkeys(self._names, "{}")
 
-    def put(self, values: dict[str, Any], rows: Sequence[tuple[Any, ...]]) -> None:
+    def put(self, values: dict[str, str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Add the parameters for these rows."""
         if not rows:
             values.update(self._empty)

@@ -28,7 +28,7 @@ from ...errors import Fenced
 from ..port import AWAKE, COMMITTED, Code, Header, Verdict, Write
 from . import columns
 from .faults import BadWrite
-from .statement import Statements
+from .statement import Composed, Statements
 
 NOT_OWNED = Verdict(Code.CONFLICT, reason="this worker does not own the execution")
 ID_EXISTS = Verdict(Code.CONFLICT, reason="an execution of that id exists")
@@ -57,11 +57,11 @@ class Batch:
         self._children: dict[str, tuple[Header, str | None]] = {}  # uid → header, gate
         self._rows: dict[str, list[tuple[Any, ...]]] = {}
 
-    def statement(self, sql: Statements, channel: str) -> tuple[str, dict[str, Any], list[str]]:
-        """Text, parameters, and names of the columns it returns. Raises `BadWrite`."""
+    def statement(self, sql: Statements, channel: str) -> tuple[Composed, dict[str, str]]:
+        """The statement, and its parameters. Raises `BadWrite`."""
         self._sort()
         found = self._rows
-        values: dict[str, Any] = {"me": self._me, "channel": channel}
+        values = {"me": str(self._me), "channel": channel}
         parts: list[str] = []
         for part, kind in _PARTS:
             if part in found:
@@ -75,8 +75,7 @@ class Batch:
             else:
                 columns.HEADS.put(values, ())
             parts += ["news" if "posted" in parts else "no_news", "heads"]
-        text, names = sql.write(tuple(parts), fenced=True)
-        return text, values, names
+        return sql.write(tuple(parts), fenced=True), values
 
     def judge(self, answer: Mapping[str, Any]) -> None:
         """Verdicts from what the statement returned. Raises `Fenced` (then nothing was changed)."""

@@ -1,8 +1,9 @@
 """One connection to the database, opened when needed and again after it was lost.
 
 **Theory of operation.**  A link has at most one connection and runs one statement at a time.  Statements run
-in autocommit: each is a transaction of its own, and its COMMIT travels with it.  `transaction` holds the link
-for several statements.
+in autocommit: each is a transaction of its own, and its COMMIT travels with it.  `transact` holds the link
+for several statements.  Commits go by the shortest way (`send`, `ask`; see `wire`) unless a pooler's
+connection forbids it; all else goes through the driver.
 
 A statement, once sent, is never cancelled by its caller's cancellation: what becomes of it matters more than
 who still wants to know.  If the server does not answer within `answer` seconds the socket is shut down, so
@@ -18,6 +19,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
@@ -25,11 +27,14 @@ import psycopg
 from ...eager import start_eagerly
 from ...errors import StoreBusy, StoreError
 from .faults import Lost, ends_connection, explain
+from .statement import Composed
+from .wire import FORGOTTEN, Wire
 
 T = TypeVar("T")
 Rows = list[tuple[Any, ...]]
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Run = Callable[..., Awaitable[Rows]]
+Told = Callable[[dict[str, Any], Exception | None], None]
 NOT_OPEN = ("the store is not open", "use it inside `async with` of its engine or client")
 
 
@@ -46,6 +51,7 @@ class Link:
         self._prepared = prepared
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
+        self._wire: Wire | None = None
         self._left: list[Connection] = []
         self._doubt = ""
         self._running: set[asyncio.Future[Any]] = set()
@@ -66,6 +72,47 @@ class Link:
         Raises `psycopg.Error` for what the server refused (nothing was changed), `Lost`, `StoreError`.
         """
         return await self._finish(lambda: self._fetch(sql, values))
+
+    async def ask(self, statement: Composed, values: Mapping[str, str]) -> dict[str, Any]:
+        """Run the statement of a commit, as one transaction; returns its one row by name.
+
+        Raises as `fetch` does, and `UnicodeError` for what is no text.
+        """
+        return dict(
+            zip(statement.names, await self._finish(lambda: self._ask(statement, values)), strict=True)
+        )
+
+    def send(self, statement: Composed, values: Mapping[str, str], told: Told) -> bool:
+        """The same without a task, where nothing stands before it: `told` gets the row by name, or what `ask`
+        would have raised. False: nothing was sent, use `ask`. Raises `UnicodeError`, `StoreError`."""
+        self.check_open()
+        wire, connection = self._wire, self._connection
+        if wire is None or connection is None or not wire.knows(statement) or wire.ended():
+            return False
+        if not _took(self._lock):
+            return False
+
+        def heard(result: Any, error: Exception | None) -> None:
+            row: dict[str, Any] = {}
+            if isinstance(error, psycopg.Error) and ends_connection(error, connection):
+                error = Lost(str(error).strip())
+                self._leave(connection)
+            elif isinstance(error, FORGOTTEN):
+                wire.forget()
+            elif self._doubt:
+                error = self._doubted()
+            elif error is None:
+                row = dict(zip(statement.names, wire.row(result), strict=True))
+            self._lock.release()
+            self._let_go()
+            told(row, error)
+
+        try:
+            wire.send(statement, values, heard)
+        except UnicodeError:
+            self._lock.release()
+            raise
+        return True
 
     async def read(self, sql: str, values: Mapping[str, Any] | None = None) -> Rows:
         """The same for what changes nothing: asked again once if the connection was lost."""
@@ -89,16 +136,20 @@ class Link:
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
             await asyncio.sleep(0)  # that did not wait for what had ended; `_ended` comes with the next turn
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.close()
+        async with self._lock:
+            connection = self._connection
+            if connection is not None:
+                await self._drop(connection)
 
     def abandon(self) -> None:
         """The connection ends as that of a killed process does: what was sent still runs on the server."""
         self.refusal = NOT_OPEN
         connection, self._connection = self._connection, None
+        wire, self._wire = self._wire, None
         if connection is not None:
             cut(connection)
+            if wire is not None and not self._lock.locked():
+                wire.rest()
             self._left.append(connection)
         self._let_go()
 
@@ -116,7 +167,7 @@ class Link:
 
     def _let_go(self) -> None:
         """Close what was abandoned, once nothing waits for it any more."""
-        while self._left and not self._running:
+        while self._left and not (self._running or self._lock.locked()):
             self._left.pop().pgconn.finish()
 
     def _ended(self, running: asyncio.Future[Any]) -> None:
@@ -124,6 +175,21 @@ class Link:
         self._let_go()
         if not running.cancelled():
             running.exception()  # whoever asked has it; nobody else need be told
+
+    async def _ask(self, statement: Composed, values: Mapping[str, str]) -> tuple[Any, ...]:
+        """In its turn, on a connection that may have to be opened, and to learn the statement."""
+        async with self._lock:
+            connection = await self._ready()
+            wire = self._wire
+            if wire is None:
+                return (await self._execute(connection, statement.text, values))[0]
+            try:
+                if wire.knows(statement):
+                    return await self._heard(connection, wire.execute(statement, values))
+            except FORGOTTEN:
+                wire.forget()
+            await self._heard(connection, wire.prepare(statement))
+            return await self._heard(connection, wire.execute(statement, values))
 
     async def _fetch(self, sql: str, values: Mapping[str, Any] | None) -> Rows:
         async with self._lock:
@@ -165,6 +231,7 @@ class Link:
             await connection.close()
             self.check_open()
         self._connection = connection
+        self._wire = Wire(connection, self._answer, partial(cut, connection)) if self._prepared else None
         connection.add_notice_handler(self._told)
         return connection
 
@@ -174,26 +241,61 @@ class Link:
             self._doubt = str(notice.message_primary)
 
     async def _execute(self, connection: Connection, sql: str, values: Mapping[str, Any] | None) -> Rows:
+        """The driver's way, for any statement."""
+        if self._wire is not None:
+            self._wire.rest()
         timer = asyncio.get_running_loop().call_later(self._answer, cut, connection)
         try:
-            cursor = await connection.execute(sql, values, prepare=self._prepared and values is not None)
-            if self._doubt:
-                doubt, self._doubt = self._doubt, ""
-                raise Lost(doubt)
+            prepare = self._prepared and values is not None
+            cursor = await self._heard(connection, connection.execute(sql, values, prepare=prepare))
             result = cursor.pgresult
             return await cursor.fetchall() if result is not None and result.nfields else []
+        finally:
+            timer.cancel()
+
+    async def _heard(self, connection: Connection, answer: Awaitable[T]) -> T:
+        """What the server answers. Raises `Lost` when nobody knows what was committed."""
+        try:
+            found = await answer
         except psycopg.Error as error:
             if ends_connection(error, connection):
                 await self._drop(connection)
                 raise Lost(str(error).strip()) from error
             raise
-        finally:
-            timer.cancel()
+        if self._doubt:
+            raise self._doubted()
+        return found
+
+    def _doubted(self) -> Lost:
+        doubt, self._doubt = self._doubt, ""
+        return Lost(doubt)
 
     async def _drop(self, connection: Connection) -> None:
+        self._forget(connection)
+        await connection.close()
+
+    def _leave(self, connection: Connection) -> None:
+        """`_drop`, as soon as nothing runs."""
+        self._forget(connection)
+        self._left.append(connection)
+
+    def _forget(self, connection: Connection) -> None:
         if self._connection is connection:
             self._connection = None
-        await connection.close()
+            if self._wire is not None:
+                self._wire.rest()
+                self._wire = None
+
+
+def _took(lock: asyncio.Lock) -> bool:
+    """Take it now or not at all. (asyncio has no word for that; acquiring a free lock does not wait.)"""
+    acquiring = lock.acquire()
+    try:
+        acquiring.send(None)
+    except StopIteration:
+        return True
+    acquiring.close()
+    return False
 
 
 def cut(connection: Connection) -> None:

@@ -93,7 +93,7 @@ class Mail(Gathering[Order]):
         audited = [record for order in orders for record in order.audit]
         if len({header[0] for header in started}) != len(started):
             raise BadWrite("one uid twice: which of them was inserted only shows one by one")
-        values: dict[str, Any] = {"me": 0, "channel": self._channel}
+        values = {"me": "0", "channel": self._channel}
         parts: list[str] = []
         if started:
             columns.STARTED.put(values, started)
@@ -107,9 +107,8 @@ class Mail(Gathering[Order]):
             parts.append("audited")
         if not parts:
             return [False] * len(orders)
-        text, names = self._sql.write(tuple(parts), fenced=False)
         try:
-            rows = await self._link.fetch(text, values)
+            answer = await self._link.ask(self._sql.write(tuple(parts), fenced=False), values)
         except Lost as error:
             if posted or audited:
                 raise CommitUnknown(
@@ -117,17 +116,16 @@ class Mail(Gathering[Order]):
                     hint="look at the execution before sending again",
                 ) from error
             return [await self._created(order) for order in orders]
-        answer = dict(zip(names, rows[0], strict=True))
         new = set(answer.get("started", ()))
         return [order.header is not None and put(order.header[0]) in new for order in orders]
 
     async def _created(self, order: Order) -> bool:
         """Whether a creation stands whose answer was lost: created now, or found as it was created then."""
         assert order.header is not None
-        values: dict[str, Any] = {"me": 0, "channel": self._channel}
+        values = {"me": "0", "channel": self._channel}
         columns.STARTED.put(values, [order.header])
-        text, names = self._sql.write(("started",), fenced=False)
-        answer = dict(zip(names, (await self._link.read(text, values))[0], strict=True))
+        statement = self._sql.write(("started",), fenced=False)
+        answer = dict(zip(statement.names, (await self._link.read(statement.text, values))[0], strict=True))
         if answer["started"]:
             return True
         uid, namespace, id = order.header[:3]

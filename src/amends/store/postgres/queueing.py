@@ -195,11 +195,11 @@ class QueuePart(ClientPart):
         known = {get(uid) for (uid,) in await run(self._sql["task_known"], {"uids": uids})}
         posted = [(uid, key, event, None) for uid, key, event in messages if uid in known]
         if posted:
-            values: dict[str, Any] = {"me": 0, "channel": self._channel}
+            values = {"me": "0", "channel": self._channel}
             columns.POSTED.put(values, posted)
             columns.HEADS.put(values, ())
-            text, _ = self._sql.write(("locked", "posted", "news", "heads"), fenced=False)
-            await run(text, values)
+            statement = self._sql.write(("locked", "posted", "news", "heads"), fenced=False)
+            await run(statement.text, values)
 
     async def _at_once(self, work: Callable[[Run], Awaitable[T]]) -> T:
         """One transaction. All that queues ask may be asked again."""

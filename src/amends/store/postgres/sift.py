@@ -142,8 +142,9 @@ class Trial:
 
     async def _apply(self, run: Run, writes: Mapping[int, Write], owned: dict[str, int]) -> None:
         batch = Batch(self._incarnation, list(writes.values()), owned)
-        text, values, names = batch.statement(self._sql, self._channel)
-        batch.judge(dict(zip(names, (await run(text, values))[0], strict=True)))
+        statement, values = batch.statement(self._sql, self._channel)
+        row = (await run(statement.text, values))[0]
+        batch.judge(dict(zip(statement.names, row, strict=True)))
         self.verdicts |= zip(writes, batch.verdicts, strict=True)
         self._batches.append(batch)
         batch.settle(owned)

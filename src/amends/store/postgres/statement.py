@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from importlib import resources
+from typing import NamedTuple
 
 from ...errors import StoreError
 
@@ -34,6 +35,17 @@ _HEADS = "e.num = ANY (%(h_num)s::bigint[])"
 _RECEIVERS = "e.uid = ANY (%(m_uid)s::text[])"
 
 Parts = tuple[str, ...]
+_PARAMETER = re.compile(r"%\((\w+)\)s")
+
+
+class Composed(NamedTuple):
+    """A commit's statement: the text for the driver, the names of the columns of the one row it returns, and
+    the text for libpq with the order of its parameters."""
+
+    text: str
+    names: list[str]
+    numbered: bytes
+    order: list[str]
 
 
 def read(file: str) -> str:
@@ -62,13 +74,13 @@ class Statements:
         shared = named(files[0]) | named(files[1]) | named(files[3])
         words = {name: shared[name] for name in ("groups", "mine", "history")} | words
         self._plain = {name: _fill(text, words) for file in files for name, text in named(file).items()}
-        self._written: dict[tuple[Parts, bool], tuple[str, list[str]]] = {}
+        self._written: dict[tuple[Parts, bool], Composed] = {}
 
     def __getitem__(self, name: str) -> str:
         return self._plain[name]
 
-    def write(self, parts: Parts, *, fenced: bool) -> tuple[str, list[str]]:
-        """The text of a commit with these parts, and the names of the columns of the one row it returns.
+    def write(self, parts: Parts, *, fenced: bool) -> Composed:
+        """The statement of a commit with these parts.
 
         fenced: of a worker, under its fence; otherwise of a client.
         """
@@ -77,7 +89,7 @@ class Statements:
             known = self._written[parts, fenced] = self._compose(parts, fenced=fenced)
         return known
 
-    def _compose(self, parts: Parts, *, fenced: bool) -> tuple[str, list[str]]:
+    def _compose(self, parts: Parts, *, fenced: bool) -> Composed:
         new = [f"SELECT uid, num FROM {part}" for part in ("started", "born") if part in parts]  # noqa: S608
         words = {
             "fenced": FENCED if fenced else "",
@@ -90,7 +102,8 @@ class Statements:
         texts = [_fill(self.parts[part], words) for part in (("fence", *parts) if fenced else parts)]
         columns = _columns(parts, fenced=fenced)
         wanted = ", ".join(f"{text} AS {name}" for name, text in columns.items())
-        return f"WITH {', '.join(texts)} SELECT {wanted}", list(columns)
+        text = f"WITH {', '.join(texts)} SELECT {wanted}"
+        return Composed(text, list(columns), *_numbered(text))
 
 
 def _columns(parts: Parts, *, fenced: bool) -> dict[str, str]:
@@ -113,6 +126,13 @@ def _columns(parts: Parts, *, fenced: bool) -> dict[str, str]:
     if "queued" in parts:
         found["told_of_queued"] = _ANYBODY.format(part="queued")
     return found
+
+
+def _numbered(text: str) -> tuple[bytes, list[str]]:
+    """The text as the server knows it, with $1 for the first parameter, and the parameters in that order."""
+    order = list(dict.fromkeys(_PARAMETER.findall(text)))
+    numbers = {name: f"${place}" for place, name in enumerate(order, 1)}
+    return _PARAMETER.sub(lambda found: numbers[found[1]], text).replace("%%", "%").encode(), order
 
 
 def _fill(text: str, words: dict[str, str]) -> str:

@@ -177,11 +177,11 @@ class Step:
         return COMMITTED
 
     def _append(self, connection: psycopg.Connection[tuple[Any, ...]], row: Row) -> Verdict:
-        values: dict[str, Any] = {"me": self._incarnation}
+        values = {"me": str(self._incarnation)}
         try:
             one = (self._num, row.now, row.checksum, row.position, row.events, row.commands)
             APPENDED.put(values, [one])
-            text, _ = self._sql.write(("appended",), fenced=True)
+            text = self._sql.write(("appended",), fenced=True).text
             with connection.transaction():
                 self._ask(connection, text, values)
         except Exception as error:

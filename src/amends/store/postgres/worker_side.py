@@ -10,7 +10,7 @@ from typing import Any
 
 from ...errors import CommitUnknown, Fenced, Refused, UnknownName
 from ...kernel.entries import Row
-from ..port import SLEPT, Claim, Message, Transaction, Verdict, Write
+from ..port import SLEPT, Claim, Message, Told, Transaction, Verdict, Write
 from . import reading, transact
 from .commit import NOT_OWNED, Batch, fenced
 from .core import Core
@@ -72,6 +72,33 @@ class WorkerPart(Core):
         """Never: there is a network between us and the database."""
         return None
 
+    def commit_soon(self, incarnation: int, writes: Sequence[Write], told: Told) -> bool:
+        """Begin a commit whose end is told, if nothing stands before it (see `port.Prompt`)."""
+        batch = Batch(incarnation, writes, self._owned)
+
+        def answered(row: dict[str, Any], error: Exception | None) -> None:
+            if isinstance(error, Lost):
+                told(self._unknown(error))
+            elif error is not None:
+                told(None)
+            else:
+                told(self._judged(batch, row))
+
+        try:
+            return self._writer.send(*batch.statement(self._sql, self._channel), answered)
+        except Exception as error:
+            if not is_data_error(error):
+                raise
+            return False
+
+    def _judged(self, batch: Batch, row: dict[str, Any]) -> list[Verdict] | Fenced:
+        try:
+            batch.judge(row)
+        except Fenced as error:
+            return error
+        batch.settle(self._owned)
+        return batch.verdicts
+
     async def commit(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict]:
         """Make a batch durable: one statement, one round trip, one transaction."""
         if not writes:
@@ -79,9 +106,7 @@ class WorkerPart(Core):
         self._writer.check_open()
         batch = Batch(incarnation, writes, self._owned)
         try:
-            text, values, names = batch.statement(self._sql, self._channel)
-            rows = await self._writer.fetch(text, values)
-            batch.judge(dict(zip(names, rows[0], strict=True)))
+            batch.judge(await self._writer.ask(*batch.statement(self._sql, self._channel)))
         except Lost as error:
             raise self._unknown(error) from error
         except Exception as error:
