@@ -11,7 +11,7 @@ import pytest
 
 from amends.errors import AmendsError, CommitUnknown, Fenced, StoreBusy, StoreFull
 from amends.kernel.entries import Row
-from amends.store.port import AWAKE, COMMITTED, Verdict, Write
+from amends.store.port import AWAKE, COMMITTED, Told, Verdict, Write
 from amends.worker import committer
 from amends.worker.committer import Committer
 
@@ -73,11 +73,33 @@ class Scripted:
         return answer
 
 
+class ScriptedPrompt(Scripted):
+    """One whose commits end in a callback: `answer` calls it."""
+
+    def __init__(self, *, willing: bool = True) -> None:
+        super().__init__()
+        self.willing = willing
+        self.under_way: list[Told] = []
+
+    def commit_now(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict] | None:
+        return None
+
+    def commit_soon(self, incarnation: int, writes: Sequence[Write], told: Told) -> bool:
+        assert not self.under_way, "one at a time"
+        if self.willing:
+            self.batches.append(("soon", [write.uid for write in writes]))
+            self.under_way.append(told)
+        return self.willing
+
+    def answer(self, answer: list[Verdict] | AmendsError | None) -> None:
+        self.under_way.pop()(answer)
+
+
 class Bench:
     """A committer, and what it told whom."""
 
-    def __init__(self, batch: int = 100) -> None:
-        self.store = Scripted()
+    def __init__(self, batch: int = 100, store: Scripted | None = None) -> None:
+        self.store = store or Scripted()
         self.told: list[tuple[str, Verdict]] = []
         self.lost: list[AmendsError] = []
         store: Any = self.store
@@ -92,9 +114,9 @@ class Bench:
         return [uid for uid, _ in self.told]
 
 
-def bench(run: Callable[[Bench], Awaitable[None]], batch: int = 100) -> Bench:
+def bench(run: Callable[[Bench], Awaitable[None]], batch: int = 100, store: Scripted | None = None) -> Bench:
     async def main() -> Bench:
-        made = Bench(batch)
+        made = Bench(batch, store)
         async with asyncio.timeout(30):
             await run(made)
         return made
@@ -511,3 +533,109 @@ def test_killed_between_a_commit_and_its_telling() -> None:
     b = bench(run)
     assert b.store.batches == [("thread", ["a"])]
     assert b.lost == []
+
+
+# ---------------------------------------------------------------- without a task
+
+
+def test_a_prompt_store_is_told_of_in_its_callback() -> None:
+    store = ScriptedPrompt()
+
+    async def run(b: Bench) -> None:
+        b.add("a", "b")
+        b.committer.flush()
+        b.add("c")
+        b.committer.flush()
+        assert b.told == []
+        assert not b.committer.idle
+        store.answer([COMMITTED, AWAKE])
+        assert b.told == [("a", COMMITTED), ("b", AWAKE)], "in the same callback"
+        assert store.batches == [("soon", ["a", "b"]), ("soon", ["c"])], "and the next is on its way"
+        store.answer([COMMITTED])
+        assert b.committer.idle
+
+    b = bench(run, store=store)
+    assert b.names == ["a", "b", "c"]
+    assert (b.committer.statistics.commits, b.committer.statistics.rows) == (2, 3)
+
+
+def test_a_prompt_store_that_cannot_now_is_asked_the_other_way() -> None:
+    store = ScriptedPrompt(willing=False)
+
+    async def run(b: Bench) -> None:
+        b.add("a")
+        b.committer.flush()
+        await b.committer.settle()
+
+    assert bench(run, store=store).told == [("a", COMMITTED)]
+    assert store.batches == [("thread", ["a"])]
+
+
+def test_what_a_prompt_store_refused_is_asked_the_other_way() -> None:
+    """None: nothing was changed. (What has gathered waits until the other way has ended.)"""
+    store = ScriptedPrompt()
+
+    async def run(b: Bench) -> None:
+        b.add("a")
+        b.committer.flush()
+        b.add("b")
+        store.answer(None)
+        assert not b.committer.idle
+        await turns(5)
+        store.answer([COMMITTED])
+        await b.committer.settle()
+
+    assert bench(run, store=store).names == ["a", "b"]
+    assert store.batches == [("soon", ["a"]), ("thread", ["a"]), ("soon", ["b"])]
+
+
+@pytest.mark.parametrize("error", [CommitUnknown("who knows"), Fenced("retired")], ids=["unknown", "fenced"])
+def test_doubt_of_a_prompt_store_is_told_to_the_owner_only(error: AmendsError) -> None:
+    store = ScriptedPrompt()
+
+    async def run(b: Bench) -> None:
+        b.add("a")
+        b.committer.flush()
+        b.add("b")
+        store.answer(error)
+        b.committer.flush()
+        await b.committer.settle()
+
+    b = bench(run, store=store)
+    assert (b.told, b.lost) == ([], [error])
+    assert store.batches == [("soon", ["a"])]
+
+
+@pytest.mark.parametrize("answer", [[COMMITTED], None, Fenced("retired")], ids=["done", "refused", "fenced"])
+def test_killed_while_a_prompt_store_commits(answer: list[Verdict] | AmendsError | None) -> None:
+    store = ScriptedPrompt()
+
+    async def run(b: Bench) -> None:
+        b.add("a")
+        b.committer.flush()
+        settling = asyncio.ensure_future(b.committer.settle())
+        await turns(2)
+        assert not settling.done()
+        b.committer.kill()
+        await settling
+        store.answer(answer)
+        await turns(3)
+
+    b = bench(run, store=store)
+    assert (b.told, b.lost) == ([], [])
+    assert store.batches == [("soon", ["a"])]
+
+
+def test_settling_waits_for_a_commit_without_a_task() -> None:
+    store = ScriptedPrompt()
+
+    async def run(b: Bench) -> None:
+        b.add("a")
+        b.committer.flush()
+        settling = asyncio.ensure_future(b.committer.settle())
+        await turns(5)
+        assert not settling.done()
+        store.answer([COMMITTED])
+        await settling
+
+    assert bench(run, store=store).told == [("a", COMMITTED)]

@@ -102,7 +102,10 @@ class Link:
             elif self._doubt:
                 error = self._doubted()
             elif error is None:
-                row = dict(zip(statement.names, wire.row(result), strict=True))
+                try:
+                    row = dict(zip(statement.names, wire.row(result), strict=True))
+                except Exception as unreadable:  # noqa: BLE001 - told as any error
+                    error = unreadable
             self._lock.release()
             self._let_go()
             told(row, error)

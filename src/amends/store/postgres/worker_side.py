@@ -8,6 +8,8 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import psycopg
+
 from ...errors import CommitUnknown, Fenced, Refused, UnknownName
 from ...kernel.entries import Row
 from ..port import SLEPT, Claim, Message, Told, Transaction, Verdict, Write
@@ -77,12 +79,19 @@ class WorkerPart(Core):
         batch = Batch(incarnation, writes, self._owned)
 
         def answered(row: dict[str, Any], error: Exception | None) -> None:
-            if isinstance(error, Lost):
-                told(self._unknown(error))
-            elif error is not None:
+            try:
+                if error is not None:
+                    raise error
+                batch.judge(row)
+            except Fenced as fence:
+                told(fence)
+            except psycopg.Error:  # refused as a whole
                 told(None)
+            except Exception as doubt:  # noqa: BLE001 - it may be durable
+                told(self._unknown(doubt))
             else:
-                told(self._judged(batch, row))
+                batch.settle(self._owned)
+                told(batch.verdicts)
 
         try:
             return self._writer.send(*batch.statement(self._sql, self._channel), answered)
@@ -90,14 +99,6 @@ class WorkerPart(Core):
             if not is_data_error(error):
                 raise
             return False
-
-    def _judged(self, batch: Batch, row: dict[str, Any]) -> list[Verdict] | Fenced:
-        try:
-            batch.judge(row)
-        except Fenced as error:
-            return error
-        batch.settle(self._owned)
-        return batch.verdicts
 
     async def commit(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict]:
         """Make a batch durable: one statement, one round trip, one transaction."""
@@ -136,7 +137,7 @@ class WorkerPart(Core):
         if not await run(self._sql["hold"], {"me": incarnation}):
             raise fenced(incarnation)
 
-    def _unknown(self, error: Lost) -> CommitUnknown:
+    def _unknown(self, error: Exception) -> CommitUnknown:
         return CommitUnknown(
             f"the connection to {self.where} was lost; what was under way may or may not be durable: {error}",
             hint="the worker retires its incarnation and reads again",
