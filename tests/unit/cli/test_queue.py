@@ -55,6 +55,19 @@ def test_a_queue_is_listed_and_steered(amends: Amends, tmp_path: Path) -> None:
     assert (task["step"], task["state"], task["queue"]) == ("cli.send", "waiting", "emails")
 
 
+def test_a_queue_that_nothing_is_known_of(amends: Amends, tmp_path: Path) -> None:
+    """It may be one that is to come, so it is recorded; it may be a slip, so that is told."""
+    (tmp_path / "pyproject.toml").write_text('[tool.amends]\nstore = "sqlite:///orders.db"\n')
+    waiting()
+    done = amends("queue", "pause", "emials")
+    assert (done.code, done.out) == (0, "emials: pause recorded\n")
+    assert "emials: no task and no setting of such a queue was known. Did you mean 'emails'?" in done.err
+    assert amends("queue", "resume", "emails").err == ""
+    assert amends("queue", "pause", "emials").err == "", "now it has a setting"
+    done = amends("queue", "limit", "zzz", "--rate", "1", "--json")
+    assert (done.json["name"], done.err) == ("zzz", "")
+
+
 def test_mistakes(amends: Amends, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.amends]\nstore = "sqlite:///orders.db"\n')
     waiting()

@@ -9,6 +9,7 @@ import msgspec
 import rich_click as click
 from rich.table import Table
 
+from ...errors import did_you_mean
 from ...store.queueing import QueueLimits, QueueStatus
 from ..desk import Desk
 from ..exits import Exit, Problem
@@ -43,12 +44,22 @@ async def queue(where: Where, *, do: str, name: str, **limits: float | None) -> 
             return Exit.OK
         if not name:
             raise Problem("the queue's name is missing", hint=f"amends queue {do} NAME")
+        known = [each.name for each in await desk.queues.list()]
         if do == "limit":
             await _limit(where, desk, name, limits)
         else:
             await getattr(desk.queues, do)(name)
             _say(where, {"name": name, "action": do}, f"{name}: {do} recorded")
+        if name not in known:
+            where.output.note(
+                f"{name}: no task and no setting of such a queue was known. {_nearest(name, known)}"
+            )
     return Exit.OK
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    hint = did_you_mean(name, known)
+    return hint[:1].upper() + hint[1:] or "It holds for what is to come."
 
 
 async def _limit(where: Where, desk: Desk, name: str, given: dict[str, Any]) -> None:
