@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import Context
 from typing import Any, Protocol
 
-from ..errors import StoreError
+from ..errors import AmendsError, CommitUnknown, StoreBusy, StoreError, StoreFull
 from ..store.memory import MemoryStore
-from ..store.port import Verdict, Write
+from ..store.port import Told, Verdict, Write
 from .simulation import Process
 
 
@@ -114,6 +115,36 @@ class Wire:
     def _must_live(self, what: str) -> None:
         if not self.process.alive:
             raise Crashed(f"the process is dead; it cannot {what}")
+
+
+class PromptWire(Wire):
+    """One whose commits are made elsewhere and told in a callback, as those of PostgreSQL are."""
+
+    aside = True
+
+    def commit_now(self, incarnation: int, writes: Sequence[Write]) -> list[Verdict] | None:
+        """Never in place."""
+        self._must_live("commit")
+        return None
+
+    def commit_soon(self, incarnation: int, writes: Sequence[Write], told: Told) -> bool:
+        """Begin a commit (see `port.Prompt`)."""
+        self._must_live("commit")
+        carried = self._call("commit", (incarnation, writes), {})
+        flight = asyncio.get_running_loop().create_task(carried, context=Context())
+        flight.add_done_callback(lambda done: told(_answer(done)), context=Context())
+        return True
+
+
+def _answer(flight: asyncio.Task[list[Verdict]]) -> list[Verdict] | AmendsError | None:
+    if flight.cancelled():
+        return CommitUnknown("the commit was cancelled")
+    error = flight.exception()
+    if error is None:
+        return flight.result()
+    if isinstance(error, (StoreFull, StoreBusy)):  # nothing was changed
+        return None
+    return error if isinstance(error, AmendsError) else CommitUnknown(f"the store failed: {error!r}")
 
 
 def _without(writes: Sequence[Write], refused: dict[int, Verdict]) -> Sequence[Write]:

@@ -31,7 +31,7 @@ from amends.testing.schedule import Fifo, order_named
 from amends.testing.seams import SeededIds, VirtualClock, VirtualEngine
 from amends.testing.services import Account, Network, Request, Service
 from amends.testing.simulation import Process, Simulation, Stuck
-from amends.testing.wire import Wire
+from amends.testing.wire import PromptWire, Wire
 from tests.simulation.order import interpreter
 
 from . import saga
@@ -152,7 +152,8 @@ class Run:
 
     async def _serve(self, process: Process) -> None:
         PROCESS.set(process)
-        wire: Any = Wire(self.store(process), process, self.chaos)
+        kind = PromptWire if self.plan.seed % 4 == 2 else Wire  # a quarter of the seeds
+        wire: Any = kind(self.store(process), process, self.chaos)
         engine = VirtualEngine(
             wire,
             sagas=[interpreter.order_saga],
