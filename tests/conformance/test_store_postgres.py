@@ -22,13 +22,7 @@ Pooler = Callable[[str], str]
 
 @pytest.mark.parametrize("name", kit.names(sql=True, fill=True, many=True))
 def test_postgres(name: str, postgres: str) -> None:
-    with new_schema(postgres) as schema:
-        _run(name, postgres, schema)
-
-
-@pytest.mark.parametrize("name", kit.names(sql=False, fill=True, many=True))
-def test_postgres_without_a_task(name: str, postgres: str) -> None:
-    """The same for commits whose end is told in a callback, as those of a worker are."""
+    """With commits as a worker makes them: without a task where nothing stands before them, else with one."""
     with new_schema(postgres) as schema:
         _run(name, postgres, schema, PromptPostgres)
 
