@@ -278,9 +278,9 @@ class Worker:
             return Poison(f"the activation failed: {error!r}", hint=READ_THE_LOG)
 
     def _journal(self, live: Live, decision: Decision | Parked, now: float) -> None:
-        """Make the row, and hand it to the committer with all that belongs to it."""
-        if type(decision) is not Decision:
-            self.parking.held(live, decision, live.given, now)  # type: ignore[arg-type]
+        """Make the row, and hand it to the committer with all that belongs to it; or park what cannot go on."""
+        if isinstance(decision, Parked):
+            self.parking.held(live, decision, live.given, now)
             return
         try:
             row = live.instance.seal(decision)
