@@ -24,14 +24,14 @@ def schema(postgres: str) -> Iterator[str]:
         yield name
 
 
+KIND: list[type[PostgresStore]] = [PostgresStore]
+
+
 @pytest.fixture(autouse=True, params=[PostgresStore, PromptPostgres], ids=["asked", "sent"])
 def kind(request: pytest.FixtureRequest) -> type[PostgresStore]:
     """Commits by both ways: by a task of their own, and without."""
     KIND[0] = request.param
     return KIND[0]
-
-
-KIND: list[type[PostgresStore]] = [PostgresStore]
 
 
 def behind(
