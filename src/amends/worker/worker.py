@@ -278,7 +278,7 @@ class Worker:
             return Poison(f"the activation failed: {error!r}", hint=READ_THE_LOG)
 
     def _journal(self, live: Live, decision: Decision | Parked, now: float) -> None:
-        """Make the row, and hand it to the committer with all that belongs to it; or park what cannot go on."""
+        """Make the row, and hand it to the committer with what belongs to it; or park what cannot go on."""
         if isinstance(decision, Parked):
             self.parking.held(live, decision, live.given, now)
             return
