@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from amends import Engine
 from amends.cli import values
+from amends.cli.commands import run
+from amends.cli.desk import Desk
 from amends.cli.exits import Problem
+from amends.store.port import Header
 from tests.unit.cli import shop
 from tests.unit.cli.conftest import Done
 
@@ -82,6 +87,33 @@ def test_the_same_id_is_the_same_execution(tmp_path: Path, amends: Amends) -> No
     other = amends(*given, '[{"id": "9", "cents": 2}]')
     assert (other.code, other.error["code"]) == (6, "id_in_use")
     assert amends("run", "app:other", "--id", "o", "--json").error["code"] == "id_in_use"
+
+
+def test_a_start_tells_what_it_did_and_not_how_far_a_worker_is(
+    tmp_path: Path, amends: Amends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Later(Desk):
+        """Looks when a worker has done it all."""
+
+        async def find(self, id: str) -> Header:
+            app = importlib.import_module("app")
+            async with Engine(self.place.url) as engine:
+                await engine.run(app.place_order(app.Order("9", 1)), id=id)
+            return await super().find(id)
+
+    shop.write(tmp_path)
+    given = ["start", "app:place_order", "--id", "o", "--args", '[{"id": "9", "cents": 1}]']
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "Desk", Later)
+        first = amends(*given)
+    assert first.out == "o started\n"
+    assert "follow it" not in first.err
+    again = amends(*given)
+    assert (again.code, again.out, again.err) == (0, "o was started before: completed\n", "")
+    assert amends(*given[:3], "p", *given[4:]).out == "p started\n"
+    under_way = amends(*given[:3], "p", *given[4:])
+    assert under_way.out == "p was started before: running\n"
+    assert "nobody serves" in under_way.err
 
 
 def test_by_position_and_without_arguments(tmp_path: Path, amends: Amends) -> None:

@@ -154,7 +154,8 @@ async def start(
 ) -> Exit:
     """Start a saga; a worker takes it from there.
 
-    It returns when the execution is durable. The same id with the same arguments is the same execution.
+    It returns when the execution is durable. The same id with the same arguments is the same execution: then
+    it tells how that stands.
     """
     app, call = _call(saga, args, deadline)
     engine, place = engine_of(where, app)
@@ -164,6 +165,7 @@ async def start(
             hint="name a file: --store sqlite:///orders.db, or use `amends run`",
         )
     _new_store(where, place)
+    before = SystemClock().now()
     async with Client(place.url, namespace=engine.namespace, codec=engine.codec) as client:
         handle = await client.start(call, id=id, attributes=pairs(attributes))
     async with Desk(place, engine.namespace, codec=engine.codec) as desk:
@@ -171,7 +173,10 @@ async def start(
     if where.json:
         where.output.data(forms.execution(header))
         return Exit.OK
-    where.output.show(f"{header.id} {'started' if header.status == 'running' else header.status}")
+    is_new = header.created_at >= before  # however far a worker is with it by now
+    where.output.show(f"{header.id} {'started' if is_new else f'was started before: {header.status}'}")
+    if header.finished_at is not None:
+        return Exit.OK
     if worker is None:
         where.output.note(f"nobody serves {place.shown} yet: {where.worker()}", style="careful")
     else:
