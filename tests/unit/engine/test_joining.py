@@ -304,6 +304,41 @@ async def _refused(engine: Any, url: str) -> None:
         engine.start(order("17"), id="never", connection=connection)
 
 
+def test_in_a_pipeline_of_psycopgs(shared: str) -> None:
+    """What was sent there has no answer yet, and whether a transaction is open shows when it has."""
+    url = f"{shared}{'&' if '?' in shared else '?'}unsafe=true"
+
+    async def asynchronous() -> None:
+        async with Engine(url, sagas=[order]) as engine:
+            async with await psycopg.AsyncConnection.connect(shared) as connection:
+                async with connection.pipeline(), connection.transaction():
+                    await connection.execute("CREATE TABLE beside (x int)")
+                    handle = await engine.start(order("17"), id="piped", connection=connection)
+                    await connection.execute("INSERT INTO beside VALUES (1)")
+                assert await handle.result() == "shipped 17"
+                async with connection.pipeline(), connection.transaction():
+                    await engine.start(order("18"), id="never piped", connection=connection)
+                    raise psycopg.Rollback
+                with pytest.raises(UnknownName):
+                    await engine.handle(order, "never piped").status()
+            async with await psycopg.AsyncConnection.connect(shared, autocommit=True) as connection:
+                async with connection.pipeline():
+                    await connection.execute("INSERT INTO beside VALUES (2)")
+                    with pytest.raises(NoTransaction):
+                        await engine.start(order("19"), id="never piped", connection=connection)
+
+    asyncio.run(asynchronous())
+    with Engine(url, sagas=[order]).sync as engine:
+        with psycopg.connect(shared) as blocking, blocking.pipeline():
+            blocking.execute("INSERT INTO beside VALUES (3)")
+            handle = engine.start(order("20"), id="piped, blocking", connection=blocking)
+        assert engine.wait(handle.result(), timeout=20) == "shipped 20"
+        with psycopg.connect(shared, autocommit=True) as blocking, blocking.pipeline():
+            blocking.execute("DROP TABLE beside")
+            with pytest.raises(NoTransaction):
+                engine.start(order("21"), id="never piped", connection=blocking)
+
+
 def test_a_role_without_rights_on_the_server_can_be_told_apart(shared: str) -> None:
     """What says which database it is needs no privilege."""
     from amends.store.postgres.enlisting import IDENTIFY

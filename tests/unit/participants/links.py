@@ -196,6 +196,26 @@ async def _psycopg_async(url: str) -> AsyncIterator[Link]:
         yield Link(c, nothing, c.commit, c.rollback, execute, statements, by_itself=other)
 
 
+@link(POSTGRES, "psycopg async pipeline")
+async def _psycopg_async_pipeline(url: str) -> AsyncIterator[Link]:
+    """What is sent has its answer when the pipeline is synchronized."""
+    statements: list[str] = []
+    factory = recording(psycopg.AsyncCursor, statements)
+
+    async def execute(sql: str) -> list[Any]:
+        cursor = await c.execute(sql)
+        await pipeline.sync()
+        return await cursor.fetchall() if cursor.description else []
+
+    async with (
+        await psycopg.AsyncConnection.connect(url, cursor_factory=factory) as c,
+        c.pipeline() as pipeline,
+        await psycopg.AsyncConnection.connect(url, autocommit=True) as other,
+        other.pipeline(),
+    ):
+        yield Link(c, nothing, c.commit, c.rollback, execute, statements, by_itself=other)
+
+
 async def _of_asyncpg(c: Any) -> AsyncIterator[Link]:
     open_: list[Any] = []
 

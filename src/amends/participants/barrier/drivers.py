@@ -51,7 +51,7 @@ class Driver(Protocol):
         """Begin a transaction; gives an `Open`."""
         ...
 
-    def in_transaction(self, connection: Any) -> bool:
+    def in_transaction(self, connection: Any) -> Any:
         """Whether one is open, or will be with the next statement."""
         ...
 
@@ -156,7 +156,15 @@ class Psycopg(DbApi):
     def fetch(self, connection: Any, statement: Statement, values: Values) -> Rows:
         with _psycopg_cursor("Cursor", connection) as cursor:
             cursor.execute(*statement.styled(self.style, values))
+            self._synchronize(connection)
             return [] if cursor.description is None else cursor.fetchall()
+
+    @staticmethod
+    def _synchronize(connection: Any) -> None:
+        """In the caller's pipeline: have the answers to all that was sent."""
+        if _psycopg_pipelined(connection):
+            with connection.pipeline():
+                pass
 
     def begin(self, connection: Any) -> Open:
         transaction = connection.transaction()
@@ -166,6 +174,7 @@ class Psycopg(DbApi):
         )
 
     def in_transaction(self, connection: Any) -> bool:
+        self._synchronize(connection)
         return not connection.autocommit or _psycopg_busy(connection)
 
     def dialect(self, connection: Any) -> str:
@@ -180,7 +189,15 @@ class AsyncPsycopg:
     async def fetch(self, connection: Any, statement: Statement, values: Values) -> Rows:
         async with _psycopg_cursor("AsyncCursor", connection) as cursor:
             await cursor.execute(*statement.styled("format", values))
+            await self._synchronize(connection)
             return [] if cursor.description is None else await cursor.fetchall()
+
+    @staticmethod
+    async def _synchronize(connection: Any) -> None:
+        """In the caller's pipeline: have the answers to all that was sent."""
+        if _psycopg_pipelined(connection):
+            async with connection.pipeline():
+                pass
 
     async def begin(self, connection: Any) -> Open:
         transaction = connection.transaction()
@@ -189,7 +206,8 @@ class AsyncPsycopg:
             lambda: transaction.__aexit__(None, None, None), lambda: transaction.__aexit__(*_rolled_back())
         )
 
-    def in_transaction(self, connection: Any) -> bool:
+    async def in_transaction(self, connection: Any) -> bool:
+        await self._synchronize(connection)
         return not connection.autocommit or _psycopg_busy(connection)
 
     def dialect(self, connection: Any) -> str:
@@ -203,6 +221,10 @@ def _psycopg_cursor(kind: str, connection: Any) -> Any:
     if issubclass(connection.cursor_factory, (psycopg.RawCursor, psycopg.AsyncRawCursor)):
         return getattr(psycopg, kind)(connection, row_factory=rows)
     return connection.cursor(row_factory=rows)
+
+
+def _psycopg_pipelined(connection: Any) -> bool:
+    return bool(connection.info.pipeline_status.name != "OFF")
 
 
 def _psycopg_busy(connection: Any) -> bool:
