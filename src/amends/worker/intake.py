@@ -4,40 +4,86 @@ One task, so that news is never read between claiming an execution and having it
 sleeps until something stirs it, a timer is due, or the poll ceiling is reached (another process may
 have written).  Claims come in batches, and pause while enough executions are in memory, so that a
 hundred thousand that wake at once do not become one burst.
+
+A store that is busy or full has done nothing.  What could not be read is read with the next turn, after a
+pause; what is in memory goes on.  (To give up everything then and read it again would ask most of a database
+just when it has least to give.)
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 
+from ..errors import StoreBusy, StoreFull
 from .appetite import Appetite
 from .handover import rebalance
 from .worker import Worker
 
+_log = logging.getLogger("amends.worker")
+_FIRST, _LONGEST = 0.05, 2.0
+"""The pauses of a store that cannot answer, in seconds."""
+
 
 async def intake(worker: Worker) -> None:
     """Feed the worker. While it drains it claims nothing more, but hears what those in memory are told."""
-    cursor = 0
-    served = -1
-    next_wake: float | None = 0.0
-    quiet = (0, 0.0)
-    appetite = Appetite(worker)
+    feeding = _Feeding(worker)
+    pause = _FIRST
     while not worker.dead:
+        try:
+            await feeding.turn()
+        except (StoreBusy, StoreFull) as error:
+            _log.warning("the store cannot be read just now; looking again in %g s: %s", pause, error)
+            await asyncio.sleep(_until_due(worker, pause))
+            pause = min(2 * pause, _LONGEST)
+        else:
+            pause = _FIRST
+            await _sleep(worker, feeding.next_wake)
+
+
+class _Feeding:
+    """What is known of the store, and how far. behind: something there has not been looked at."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.next_wake: float | None = 0.0
+        self._worker = worker
+        self._cursor = 0
+        self._served = -1
+        self._behind = False
+        self._quiet: tuple[int, float] = (0, 0.0)
+        self._appetite = Appetite(worker)
+
+    async def turn(self) -> None:
+        """Look at what there is, and take what may be taken.
+
+        Raises `StoreBusy` and `StoreFull`: the next turn looks at all that this one did not.
+        """
+        worker = self._worker
         stirred = worker.stir.is_set()
         worker.stir.clear()
-        now = worker.clock.now()
-        _ring(worker, now)
-        if served != worker.registry.count:
-            served, stirred = await _serve(worker), True
-        changed = await worker.store.changed()
+        _ring(worker, worker.clock.now())
+        behind, self._behind = self._behind, True
+        if self._served != worker.registry.count:
+            self._served, stirred = await _serve(worker), True
+        changed = await worker.store.changed() or behind
         if changed:
             await _learn(worker)
         if stirred or changed:
-            cursor = await _news(worker, cursor)
-            next_wake = await worker.store.next_wake()
-        while next_wake is not None and next_wake <= worker.clock.now():
-            room, due_by = appetite.bite(worker.clock.now())
+            self._cursor = await _news(worker, self._cursor)
+            self.next_wake = await worker.store.next_wake()
+        await self._take()
+        self._behind = False
+        if (surplus := self._appetite.surplus()) and not worker.draining:
+            rebalance(worker, surplus)
+        _evict(worker, worker.clock.now())
+        self._quiet = await _tidy(worker, self._quiet)
+
+    async def _take(self) -> None:
+        """Claim what is due, for as long as there is room."""
+        worker = self._worker
+        while self.next_wake is not None and self.next_wake <= worker.clock.now():
+            room, due_by = self._appetite.bite(worker.clock.now())
             if not room or worker.dead or worker.draining:
                 break
             worker.claimed.clear()
@@ -45,14 +91,9 @@ async def intake(worker: Worker) -> None:
                 claimed = await _claim(worker, room, due_by)
             finally:
                 worker.claimed.set()
-            next_wake = await worker.store.next_wake()
+            self.next_wake = await worker.store.next_wake()
             if not claimed:  # another worker is taking it just now
                 break
-        if (surplus := appetite.surplus()) and not worker.draining:
-            rebalance(worker, surplus)
-        _evict(worker, worker.clock.now())
-        quiet = await _tidy(worker, quiet)
-        await _sleep(worker, next_wake)
 
 
 async def _serve(worker: Worker) -> int:
@@ -120,6 +161,12 @@ async def _tidy(worker: Worker, quiet: tuple[int, float]) -> tuple[int, float]:
         return quiet
     await worker.store.tidy()
     return commits, math.inf
+
+
+def _until_due(worker: Worker, pause: float) -> float:
+    """A pause that no timer waits for."""
+    due = worker.residency.next_due
+    return pause if due is None else min(pause, max(0.0, due - worker.clock.now()))
 
 
 async def _sleep(worker: Worker, next_wake: float | None) -> None:

@@ -165,6 +165,13 @@ def no_poll_ceiling(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(intake, "_sleep", deep)
 
 
+def what_could_not_be_read_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A turn that a busy store broke off is not made up for."""
+    patch.setattr(
+        intake._Feeding, "_behind", property(lambda _: False, lambda _, behind: None), raising=False
+    )
+
+
 class _Never:
     """Settings with a poll that never comes."""
 
@@ -323,6 +330,7 @@ ABLATIONS = [
     found(releases_lose_news, 16),
     found(messages_wake_nobody, 16),
     found(no_poll_ceiling, 16),
+    found(what_could_not_be_read_is_forgotten, 16, only=("read_busy",)),
     found(undone_after_the_pivot, 10),
     found(attempts_are_not_adopted, 7),
     found(residue_is_swallowed, 11, 16),

@@ -87,6 +87,8 @@ class Chaos:
             process.kill()
         if call in READS and self.strikes("read_fails"):
             raise StoreError(f"injected: {call} failed")
+        if call in READS and self.strikes("read_busy"):
+            raise StoreBusy(f"injected: no {call} just now")
         if call in ("register", "retire") and self.strikes("recovery_fails"):
             raise StoreError(f"injected: {call} failed")
         return 0.0

@@ -42,6 +42,7 @@ ALL = [
     Kind("commit_slow", "store", POINT, "a commit takes long, others gather behind it"),
     Kind("disk_full", "store", POINT, "there is no room for a commit, for a while"),
     Kind("read_fails", "store", POINT, "a claim, or a look for news, fails"),
+    Kind("read_busy", "store", POINT, "a claim, or a look for news, cannot be made just now"),
     Kind("recovery_fails", "store", POINT, "registering anew fails, for a while", rates=(0.5,)),
     Kind(
         "crash_in_recovery",

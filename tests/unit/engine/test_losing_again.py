@@ -8,10 +8,11 @@ import logging
 import apsw
 import pytest
 
-from amends import Engine, Settings, saga, step
-from amends.errors import StoreBusy, StoreError
+from amends import Client, Engine, Settings, Signal, saga, step
+from amends.errors import StoreBusy, StoreError, StoreFull
 from amends.store.memory import MemoryStore
-from amends.store.port import Message
+from amends.store.pausing import Pause
+from amends.store.port import Claim, Message
 from amends.worker import worker
 
 from .waiting import until
@@ -80,5 +81,76 @@ def test_a_drain_does_not_wait_for_ever_for_a_store_that_is_locked(
         other.execute("ROLLBACK")
         async with Engine(f"sqlite:///{file}", sagas=[one]) as later:
             assert await later.handle(one, "one").result() == "done"
+
+    asyncio.run(main())
+
+
+class Reluctant(MemoryStore):
+    """Whatever a worker reads of it, and what it takes, it refuses so many times before it does it."""
+
+    def __init__(self, error: type[StoreError]) -> None:
+        super().__init__()
+        self.error = error
+        self.registered = 0
+        self.refusals: dict[str, int] = {}
+        self.refused: list[str] = []
+
+    def _may_refuse(self, call: str) -> None:
+        if self.refusals.get(call, 0) > 0:
+            self.refusals[call] -= 1
+            self.refused.append(call)
+            raise self.error(f"no {call} just now")
+
+    async def register(self, now: float, *, wait: bool) -> int | None:
+        self.registered += 1
+        return await super().register(now, wait=wait)
+
+    async def news(self, incarnation: int, after: int) -> list[Message]:
+        self._may_refuse("news")
+        return await super().news(incarnation, after)
+
+    async def pauses(self, namespace: str | None = None) -> list[Pause]:
+        self._may_refuse("pauses")
+        return await super().pauses(namespace)
+
+    async def next_wake(self) -> float | None:
+        self._may_refuse("next_wake")
+        return await super().next_wake()
+
+    async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
+        self._may_refuse("claim")
+        return await super().claim(incarnation, now, limit)
+
+
+@saga(name="losing.waits")
+async def waits() -> str:
+    return await go.receive()
+
+
+go = Signal[str]("losing.go")
+
+
+@pytest.mark.parametrize("call", ["news", "pauses", "next_wake", "claim"])
+@pytest.mark.parametrize("error", [StoreBusy, StoreFull])
+def test_a_store_that_cannot_be_read_just_now_costs_no_worker(
+    call: str, error: type[StoreError], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the turn that failed was to look at is looked at later: no message and no claim is missed."""
+
+    async def main() -> None:
+        store = Reluctant(error)
+        async with Engine(store, sagas=[one, waits], settings=Settings(poll=30)) as engine:
+            handle = await engine.start(waits(), id="w")
+            async with Client(store) as client:
+                await asyncio.sleep(0.05)
+                store.refusals[call] = 3
+                await client.start(one(), id="one")
+                await client.handle(waits, "w").send(go, "gone")
+                engine._posts[0].stir()
+                assert await asyncio.wait_for(handle.result(), 5) == "gone"
+                assert await asyncio.wait_for(client.handle(one, "one").result(), 5) == "done"
+        assert store.refused == [call] * 3
+        assert store.registered == 1
+        assert f"looking again in 0.2 s: no {call} just now" in caplog.text
 
     asyncio.run(main())

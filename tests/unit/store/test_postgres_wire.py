@@ -271,6 +271,28 @@ def test_locked_for_long_is_busy(postgres: str, schema: str) -> None:
     behind(postgres, schema, main, patience=0.2)
 
 
+def test_what_was_claimed_and_cannot_be_read_is_not_told_as_busy(postgres: str, schema: str) -> None:
+    """Busy is tried again by a worker that goes on, so it must mean that nothing was taken."""
+
+    async def main(proxy: Proxy, store: PostgresStore, me: int) -> None:
+        await store.create(header("a"))
+        owner = f"SELECT owner FROM {schema}.executions"
+        with (
+            locked(postgres, f"LOCK TABLE {schema}.executions"),
+            pytest.raises(StoreBusy, match="lock timeout"),
+        ):
+            await store.claim(me, 1e9, 10)
+        assert execute(postgres, owner) == [(None,)]
+        with (
+            locked(postgres, f"LOCK TABLE {schema}.journal"),
+            pytest.raises(CommitUnknown, match=r"could not be read.* lock timeout"),
+        ):
+            await store.claim(me, 1e9, 10)
+        assert execute(postgres, owner) == [(me,)]
+
+    behind(postgres, schema, main, patience=0.2)
+
+
 def test_a_taker_waits_for_the_commit_under_way(postgres: str, schema: str) -> None:
     """While a commit holds its fence nobody is buried; who retires it waits until the commit is durable."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from ...errors import CommitUnknown, Fenced, Refused, UnknownName
+from ...errors import CommitUnknown, Fenced, Refused, StoreBusy, UnknownName
 from ...kernel.entries import Row
 from ..port import SLEPT, Claim, Message, Told, Transaction, Verdict, Write
 from . import reading, transact
@@ -143,6 +143,12 @@ class WorkerPart(Core):
             hint="the worker retires its incarnation and reads again",
         )
 
+    def _unread(self, error: Exception) -> CommitUnknown:
+        return CommitUnknown(
+            f"what was claimed on {self.where} could not be read: {error}",
+            hint="the worker retires its incarnation and claims again",
+        )
+
     async def serve(
         self,
         incarnation: int,
@@ -171,21 +177,26 @@ class WorkerPart(Core):
     async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
         """Take at most `limit` executions, with journal and inbox: what has no owner and is due by `now`, in
         turns of the namespaces, and (at a pace) what the dead owned. Neither takes the other's half."""
+        taken: Rows = []
+        waits = False
         try:
             since = self._keeper.inheritance()
             waits = since is not None and since <= now
-            due = await self._claim_due(incarnation, now, limit // 2 if waits else limit)
-            inherited = await self._keeper.inherit(incarnation, now, limit - len(due)) if waits else []
+            taken = await self._claim_due(incarnation, now, limit // 2 if waits else limit)
+            inherited = await self._keeper.inherit(incarnation, now, limit - len(taken)) if waits else []
             if inherited is None:
                 raise fenced(incarnation)
-            taken = inherited + due
+            taken = inherited + taken
             if not taken:
                 return []
             loaded = await self._control.read(self._sql["load"], {"nums": numbers(row[0] for row in taken)})
-        except Lost as error:  # we may own what we do not know
+        except Lost as error:
             raise self._unknown(error) from error
         except Exception as error:
-            raise self._said(error) from error
+            said = self._said(error)
+            if (taken or waits) and isinstance(said, StoreBusy):  # which says that nothing was taken
+                raise self._unread(error) from error
+            raise said from error
         found = dict(map(reading.history, loaded))
         return [self._claimed(found[num], num, *said) for num, *said in taken]
 
