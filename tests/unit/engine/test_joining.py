@@ -321,11 +321,13 @@ def test_in_a_pipeline_of_psycopgs(shared: str) -> None:
                     raise psycopg.Rollback
                 with pytest.raises(UnknownName):
                     await engine.handle(order, "never piped").status()
-            async with await psycopg.AsyncConnection.connect(shared, autocommit=True) as connection:
-                async with connection.pipeline():
-                    await connection.execute("INSERT INTO beside VALUES (2)")
-                    with pytest.raises(NoTransaction):
-                        await engine.start(order("19"), id="never piped", connection=connection)
+            async with (
+                await psycopg.AsyncConnection.connect(shared, autocommit=True) as connection,
+                connection.pipeline(),
+            ):
+                await connection.execute("INSERT INTO beside VALUES (2)")
+                with pytest.raises(NoTransaction):
+                    await engine.start(order("19"), id="never piped", connection=connection)
 
     asyncio.run(asynchronous())
     with Engine(url, sagas=[order]).sync as engine:
