@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .environment import describe
+from .environment import describe, wanted_and_stolen
 from .measure import Report
 from .probe import ProbeFailed
 from .report import configurations, render, short, verdict, write_json
 
 Scenario = Callable[[], Report]
+STOLEN = 0.1
+"""From this share of the processor time on that others on the host have, a figure is not to be believed."""
 
 
 def parser(
@@ -46,14 +48,14 @@ def run(title: str, options: argparse.Namespace, scenarios: Mapping[str, Scenari
     reports: list[Report] = []
     broken: list[str] = []
     for name in options.names or scenarios:
-        began = time.perf_counter()
+        began, before = time.perf_counter(), wanted_and_stolen()
         try:
             report = scenarios[name]()
         except ProbeFailed as error:
             print(f"{name}: FAILED\n{error}", flush=True)
             broken.append(name)
             continue
-        report.notes.append(f"took {time.perf_counter() - began:.0f} s")
+        report.notes.append(f"took {time.perf_counter() - began:.0f} s{_stolen(*before)}")
         reports.append(report)
         print(render(report), flush=True)
         write_json(options.json, where, mode, reports)
@@ -64,3 +66,10 @@ def run(title: str, options: argparse.Namespace, scenarios: Mapping[str, Scenari
     if broken:
         print(f"could not be measured: {', '.join(broken)}")
     return 1 if broken or (missed and options.strict) else 0
+
+
+def _stolen(wanted_before: int, stolen_before: int) -> str:
+    wanted, stolen = wanted_and_stolen()
+    share = (stolen - stolen_before) / max(1, wanted - wanted_before)
+    said = f"; of the processor time that was wanted others on the host had {share:.1%}"
+    return f"{said} (BUSY: repeat before believing a pass or a miss)" if share >= STOLEN else said
