@@ -15,8 +15,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Sequence
 
 from ..errors import StoreBusy, StoreFull
+from ..store.port import Claim
 from .appetite import Appetite
 from .handover import rebalance
 from .worker import Worker
@@ -129,7 +131,15 @@ async def _claim(worker: Worker, room: int, due_by: float) -> int:
     """How many executions were taken?"""
     claims = await worker.store.claim(worker.incarnation, due_by, room)
     if any(worker.holds.cover(claim.header) for claim in claims):  # by now its pause is over
-        await _learn(worker)
+        try:
+            await _learn(worker)
+        except (StoreBusy, StoreFull):
+            await _adopt(worker, claims)  # they are ours; until it can be learned they stand still
+            raise
+    return await _adopt(worker, claims)
+
+
+async def _adopt(worker: Worker, claims: Sequence[Claim]) -> int:
     for place, claim in enumerate(claims):
         if worker.dead:
             return place

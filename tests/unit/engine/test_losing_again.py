@@ -12,7 +12,7 @@ from amends import Client, Engine, Settings, Signal, saga, step
 from amends.errors import StoreBusy, StoreError, StoreFull
 from amends.store.memory import MemoryStore
 from amends.store.pausing import Pause
-from amends.store.port import Claim, Message
+from amends.store.port import AuditRecord, Claim, Message
 from amends.worker import worker
 
 from .waiting import until
@@ -109,7 +109,7 @@ class Reluctant(MemoryStore):
         self._may_refuse("news")
         return await super().news(incarnation, after)
 
-    async def pauses(self, namespace: str | None = None) -> list[Pause]:
+    async def pauses(self, namespace: str = "") -> list[Pause]:
         self._may_refuse("pauses")
         return await super().pauses(namespace)
 
@@ -154,3 +154,39 @@ def test_a_store_that_cannot_be_read_just_now_costs_no_worker(
         assert f"looking again in 0.2 s: no {call} just now" in caplog.text
 
     asyncio.run(main())
+
+
+class Hasty(Reluctant):
+    """A pause ends between a worker's look at the pauses and its claim, and cannot be looked at again at once."""
+
+    over: list[Pause] = []
+
+    async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
+        for pause in self.over:
+            await super().end_pause(pause.namespace, pause.saga, AuditRecord(now, "", "ada", "resume", ""))
+            self.refusals["pauses"] = 2
+        self.over = []
+        return await super().claim(incarnation, now, limit)
+
+
+def test_what_was_taken_when_the_pauses_could_not_be_read_is_kept() -> None:
+    async def main() -> None:
+        store = Hasty(StoreBusy)
+        async with Engine(store, sagas=[one], settings=Settings(poll=30)) as engine, Client(store) as client:
+            pause = await client.pauses.pause(one, reason="a test")
+            engine._posts[0].stir()
+            await until(lambda: bool(engine._posts[0].worker and engine._posts[0].worker.holds.known))
+            handle = await client.start(one(), id="one")
+            store.next_wake = _now  # type: ignore[method-assign]
+            store.over = [pause]
+            engine._posts[0].stir()
+            assert await asyncio.wait_for(handle.result(), 5) == "done"
+        assert store.refused == ["pauses"] * 2
+        assert store.registered == 1
+
+    asyncio.run(main())
+
+
+async def _now() -> float | None:
+    """Something is due, by what was known before."""
+    return 0.0
