@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import apsw
 import pytest
@@ -159,13 +160,13 @@ def test_a_store_that_cannot_be_read_just_now_costs_no_worker(
 class Hasty(Reluctant):
     """A pause ends between a worker's look at the pauses and its claim, and cannot be looked at again at once."""
 
-    over: list[Pause] = []
+    over: Sequence[Pause] = ()
 
     async def claim(self, incarnation: int, now: float, limit: int) -> list[Claim]:
         for pause in self.over:
             await super().end_pause(pause.namespace, pause.saga, AuditRecord(now, "", "ada", "resume", ""))
             self.refusals["pauses"] = 2
-        self.over = []
+        self.over = ()
         return await super().claim(incarnation, now, limit)
 
 
