@@ -284,29 +284,28 @@ class Instance:
         return self.forks[0] if self.forks else self
 
     @property
+    def _deadline(self) -> float | None:
+        """The deadline, while it would still ask for the end."""
+        ledger = self.ledger
+        asks = ledger.cancel is None and ledger.phase == FORWARD and not ledger.pivoted
+        return ledger.deadline if asks else None
+
+    @property
     def next_wake(self) -> float | None:
         """When something in here is due (timers, deadline, retries that wait); None: never by itself."""
         ledger = self.ledger
         if ledger.phase == FINISHED or (not ledger.timers and ledger.deadline is None):
             return None
         dues = list(ledger.timers.values())
-        if ledger.deadline is not None and not ledger.pivoted and not ledger.closing:
-            dues.append(ledger.deadline)
+        if (deadline := self._deadline) is not None:
+            dues.append(deadline)
         return min(dues, default=None)
 
     def due(self, now: float) -> list[e.Event]:
         """Events for all that is due by `now`, in the order in which it was due."""
-        ledger = self.ledger
-        events: list[e.Event] = [
-            e.Fired(id) for id, due in sorted(ledger.timers.items(), key=lambda item: item[1]) if due <= now
-        ]
-        deadline = ledger.deadline
-        if (
-            deadline is not None
-            and deadline <= now
-            and ledger.cancel is None
-            and ledger.phase == "forward"
-            and not ledger.pivoted
-        ):
+        timers = sorted(self.ledger.timers.items(), key=lambda item: item[1])
+        events: list[e.Event] = [e.Fired(id) for id, due in timers if due <= now]
+        deadline = self._deadline
+        if deadline is not None and deadline <= now:
             events.append(e.CancelRequested("the deadline has passed", cause="deadline"))
         return events

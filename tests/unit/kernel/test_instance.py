@@ -96,6 +96,12 @@ def test_a_deadline_is_due_until_its_cancel_came_or_the_pivot_is_passed() -> Non
     assert (cancelled.live.next_wake, cancelled.live.due(150.0)) == (None, [])
     pivoted = with_deadline(pivoting, 150.0)
     assert (pivoted.live.next_wake, pivoted.live.due(150.0)) == (None, [])
+    asking = Life(pivoting, parent="above")
+    asking.live.ledger.deadline = 150.0
+    assert asking.live.due(150.0) == [OVERDUE]
+    asking.tell(OVERDUE)  # it is heeded only if the pivot is refused, and is not due again meanwhile
+    assert asking.live.ledger.asking
+    assert (asking.live.next_wake, asking.live.due(1e9)) == (None, [])
     asleep = with_deadline(sleeping, 106.5).live
     assert asleep.next_wake == 106.0
     assert [type(event) for event in asleep.due(106.5)] == [e.Fired, e.CancelRequested]
