@@ -174,9 +174,9 @@ async def _tidy(worker: Worker, quiet: tuple[int, float]) -> tuple[int, float]:
 
 
 def _until_due(worker: Worker, pause: float) -> float:
-    """A pause that no timer waits for."""
+    """A pause that no timer waits for, for long."""
     due = worker.residency.next_due
-    return pause if due is None else min(pause, max(0.0, due - worker.clock.now()))
+    return pause if due is None else min(pause, max(_FIRST, due - worker.clock.now()))
 
 
 async def _sleep(worker: Worker, next_wake: float | None) -> None:

@@ -157,6 +157,24 @@ def test_a_store_that_cannot_be_read_just_now_costs_no_worker(
     asyncio.run(main())
 
 
+def test_a_store_that_cannot_be_read_is_not_asked_all_the_time() -> None:
+    """Not even when an execution is to leave memory meanwhile, which it cannot before the store is read."""
+
+    async def main() -> None:
+        store = Reluctant(StoreBusy)
+        async with Engine(store, sagas=[one, waits], settings=Settings(poll=0.05, linger=0.01)) as engine:
+            handle = await engine.start(waits(), id="w")
+            store.refusals["next_wake"] = 1_000_000
+            engine._posts[0].stir()
+            await asyncio.sleep(0.5)
+            assert 2 <= len(store.refused) <= 11  # a pause of 0.05 seconds at least
+            store.refusals.clear()
+            await handle.send(go, "gone")
+            assert await asyncio.wait_for(handle.result(), 5) == "gone"
+
+    asyncio.run(main())
+
+
 class Hasty(Reluctant):
     """A pause ends between a worker's look at the pauses and its claim, and cannot be looked at again at once."""
 
