@@ -64,6 +64,10 @@ class MemoryDisk:
         """Whoever is the worker has lost its place."""
         self.memory._free_worker()
 
+    def has_given_away(self, incarnation: int) -> bool:
+        """Has it lost its place? (It hears of that when it writes next.)"""
+        return not self.memory._state.fences[incarnation]
+
     def rot(self, chance: random.Random) -> Spot | None:
         """A bit of some journal flips."""
         spots = [
@@ -167,6 +171,10 @@ class SqliteDisk:
     def give_away(self) -> None:
         """A file lock cannot be lost while its holder lives."""
         raise NotImplementedError
+
+    def has_given_away(self, incarnation: int) -> bool:
+        """Never (see `give_away`)."""
+        return False
 
     def rot(self, chance: random.Random) -> Spot | None:
         """A bit of some journal flips."""

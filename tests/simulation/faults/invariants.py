@@ -283,7 +283,7 @@ def _leaks(run: Run) -> None:
     """Nothing is left in a worker's memory (promise 16)."""
     for number, engine in run.workers.items():
         worker: Any = engine._worker
-        if worker is None or worker.dead:
+        if worker is None or worker.dead or run.disk.has_given_away(worker.incarnation):
             continue
         left = [live.header.id for live in worker.lives.values()]
         attempts = [*worker.attempts.running, *worker.attempts.waiting]

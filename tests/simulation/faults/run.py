@@ -482,12 +482,15 @@ class Run:
     async def converge(self) -> None:
         """Promise 16: now everything must come to an end; people help where they are asked."""
         until = self.simulation.now + PATIENCE
-        while not await self._is_over():
+        while True:
+            pauses = await (await self._observe()).pauses()
+            if await self._is_over() and not pauses:
+                break
             if self.simulation.now > until:
                 waiting = [(h.id, h.status, h.cause) for h in self.headers if h.status not in FINAL]
                 self.broken(16, f"these never end: {waiting}")
                 return
-            for pause in await (await self._observe()).pauses():
+            for pause in pauses:
                 await self.operator.lift(pause)
             for header in self.headers:
                 if header.cause == PAUSED:

@@ -418,8 +418,8 @@ def _pivot_answered(self: Account, refusal: str) -> None:
 
 
 def _retried(self: Account, id: str, by: str, args: Any) -> None:
-    act = self.acts[id]
-    act.held = act.parked = False
+    for act in [self.acts[id]] if id else self.acts.values():
+        act.held = act.parked = False
 
 
 def _skipped(self: Account, reason: str, id: str, by: str) -> None:
