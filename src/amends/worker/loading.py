@@ -98,7 +98,8 @@ class Loader:
                 f"{claim.deaths} workers in a row died while this execution was at row {len(claim.rows)}",
                 hint="find what kills the process (memory, a native crash), then retry",
             )
-            self._worker.parking.park(live, error, claim.inbox)
+            if not self._worker.parking.let_rest(live, claim):
+                self._worker.parking.park(live, error, claim.inbox)
             return
         if (closed := unopened(self._worker.store, header, claim.rows, claim.inbox)) is not None:
             self._worker.parking.unable(live, closed, claim)

@@ -3,7 +3,7 @@
 `held`: an activation failed; its events are journaled as a row that only keeps them, so that
 nothing is lost.  `unable`: the journal cannot be brought to its head (divergence, a missing
 definition, corruption); the journal stays as it is.  Somebody who then asks to cancel or terminate
-gets it done from the journal alone.
+gets it done from the journal alone.  What has ended stays so: what it is told later need not be read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from ..errors import AmendsError, CorruptJournal, Parked, Refused, StoreBusy, StoreFull, Unopened
 from ..kernel import entries as e
 from ..kernel.holding import PauseRequested, ResumeRequested
-from ..kernel.phases import RETURNED
+from ..kernel.phases import FINISHED, RETURNED
 from ..store import port
 from ..store.enclosed import unopened
 from ..store.port import Claim, Message, Write
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 
 ENDS = (e.CancelRequested, e.TerminateRequested)
+NEEDS = (e.UndoRequested, e.PivotRequested)
+"""After its end, too, these ask for something, which only its journal can tell."""
 
 
 class Parking:
@@ -88,8 +90,27 @@ class Parking:
         """The journal cannot be replayed, or a message not read. If somebody asked for an end, give it from
         the journal alone."""
         error = unopened(self._worker.store, claim.header, claim.rows, claim.inbox) or error
-        if not self._end_from_journal(live, claim, error):
+        if not (self.let_rest(live, claim) or self._end_from_journal(live, claim, error)):
             self.park(live, error, claim.inbox)
+
+    def let_rest(self, live: Live, claim: Claim) -> bool:
+        """Take what it was told after its end, if nothing of that needs its journal. (Parked, it would have
+        ended and not have ended.)"""
+        events = [event for m in claim.inbox if not is_report(m) and (event := _read(m)) is not None]
+        if claim.header.status not in port.FINAL or any(isinstance(event, NEEDS) for event in events):
+            return False
+        worker = self._worker
+        live.instance.discard()
+        live.instance = worker.loader.instance(live.header)
+        live.instance.ledger.phase = FINISHED  # more is not known of it
+        live.consumed = [message.seq for message in claim.inbox]
+        live.last_seq = max(live.consumed, default=live.last_seq)
+        worker.log.warning(
+            "[%s] has ended, and cannot be read; what it is told has no effect", claim.header.id
+        )
+        worker.put_to_sleep(live, events)
+        worker.committer.flush()
+        return True
 
     def unreadable(self, live: Live, error: CorruptJournal | Unopened) -> None:
         """A message to a resident execution is damaged: park as soon as no row is on its way."""

@@ -42,11 +42,20 @@ class Act:
     settled: Moment = NEVER
     how: str = ""  # done, residue
     parked: bool = False
+    again: float = 0.0  # an attempt (to do it, or to undo it) has failed, and then the next one is due
 
     @property
     def owed(self) -> bool:
         """Is there, or may there be, an effect that going backward must undo?"""
         return self.undo != "none" and self.outcome in ("succeeded", "unknown")
+
+    @property
+    def tried_again(self) -> bool:
+        """May a person decide about it although it is not parked?"""
+        going_on = (
+            self.undoing != NEVER and self.settled == NEVER if self.outcome else self.interrupted == NEVER
+        )
+        return self.again > 0 and going_on
 
     @property
     def unsettled(self) -> bool:
@@ -76,6 +85,7 @@ class JournalRow:
     number: int
     events: list[list[Any]]
     commands: list[list[Any]]
+    time: float = 0.0
 
     def in_order(self) -> Iterator[tuple[Moment, list[Any]]]:
         """Its entries as they came, each with its moment: the events, then the commands.
@@ -102,5 +112,5 @@ def read(rows: list[Any]) -> Iterator[JournalRow]:
         if [command[0] for command in commands] == ["deferred"]:
             kept += events
             continue
-        yield JournalRow(row.position, kept + events, commands)
+        yield JournalRow(row.position, kept + events, commands, row.now)
         kept = []

@@ -56,6 +56,7 @@ class Account:
         self.over: list[Node] = []  # savepoints whose rollback is over
         self.residue: list[tuple[str, str]] = []
         self.now: Moment = (0, 0, 0)
+        self.time = 0.0  # of the row
         self.cancel: Moment = NEVER
         self.cause = ""
         self.undecided = ""  # the cause of a cancel that came while the ancestors were asked about the pivot
@@ -75,6 +76,7 @@ class Account:
 
     def row(self, row: JournalRow) -> None:
         """Take one activation."""
+        self.time = max(self.time, row.time)
         tags = {command[0] for command in row.commands}
         entered = [self.nodes[label] for label, what in self.notes.get(row.number, ()) if what == "inside"]
         for self.now, (tag, *fields) in row.in_order():
@@ -417,29 +419,49 @@ def _pivot_answered(self: Account, refusal: str) -> None:
         _pivot(self, "")
 
 
+def _decided(self: Account, id: str) -> list[Act]:
+    """What a person's decision is for: the action it names, else all that is parked, else all that is tried again."""
+    acts = list(self.acts.values()) if not id else [self.acts[id]] if id in self.acts else []
+    parked = [act for act in acts if act.held or act.parked]
+    return parked or [act for act in acts if act.tried_again]
+
+
 def _retried(self: Account, id: str, by: str, args: Any) -> None:
-    for act in [self.acts[id]] if id else self.acts.values():
+    for act in _decided(self, id):
         act.held = act.parked = False
 
 
 def _skipped(self: Account, reason: str, id: str, by: str) -> None:
-    act = self.acts[id]
-    if act.held:
+    for act in _decided(self, id):
+        if act.outcome:
+            _settle(self, act, "residue")
+            self.residue.append((act.id, f"compensation skipped: {reason}"))
+            continue
+        under_way = not act.held and act.again <= self.time
         act.outcome, act.ended, act.held = "succeeded", self.now[0], False
         _settle(self, act, "residue")
-        if act.tainted:
-            self.residue.append((id, f"skipped by {by}: {reason}"))
-    elif act.parked:
-        _settle(self, act, "residue")
-        self.residue.append((id, f"compensation skipped: {reason}"))
+        if act.tainted or under_way:
+            self.residue.append((act.id, f"skipped by {by}: {reason}"))
 
 
 def _resolved(self: Account, reason: str, value: Any, id: str, by: str) -> None:
-    act = self.acts[id]
-    if act.held:
-        act.outcome, act.ended, act.value, act.held = "succeeded", self.now[0], value, False
-    elif act.parked:
-        _settle(self, act, "done")
+    for act in _decided(self, id):
+        if act.outcome:
+            _settle(self, act, "done")
+        else:
+            act.outcome, act.ended, act.value, act.held = "succeeded", self.now[0], value, False
+
+
+def _attempt_failed(
+    self: Account, id: str, attempt: int, fault: Any, tainted: bool, again: float, *rest: Any
+) -> None:
+    act = self.open(id)
+    if act is not None:
+        act.tainted, act.again = act.tainted or tainted, again
+
+
+def _undo_attempt_failed(self: Account, id: str, attempt: int, fault: Any, again: float, *rest: Any) -> None:
+    self.acts[id].again = again
 
 
 def _terminate_requested(self: Account, *fields: Any) -> None:
@@ -454,8 +476,10 @@ _EVENTS: dict[str, Callable[..., None]] = {
     "started": _started,
     "completed": _completed,
     "failed": _failed,
+    "attempt_failed": _attempt_failed,
     "child_ended": _child_ended,
     "undone": _undone,
+    "undo_attempt_failed": _undo_attempt_failed,
     "undo_failed": _undo_failed,
     "cancel_requested": _cancel_requested,
     "undo_requested": _undo_requested,
@@ -516,7 +540,7 @@ def _undo(self: Account, id: str) -> None:
     if act.undoing != NEVER or act.settled != NEVER:
         raise self.broken(6, f"{act.label} is undone twice")
     self.in_order(act)
-    act.undoing = self.now
+    act.undoing, act.again = self.now, 0.0
     if act.undo == "irreversible":
         _settle(self, act, "residue")
         self.residue.append((id, "irreversible"))

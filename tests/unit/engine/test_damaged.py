@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import apsw
 import pytest
 
 from amends import Engine, Recovery, Refused, Rejected, Retry, Settings, saga, step
+from amends.store.port import Message
+
+from .waiting import until
 
 mended = False
 
@@ -88,3 +92,42 @@ def test_who_must_know_what_is_parked_is_told_how_to_find_out(tmp_path, monkeypa
 
     result = asyncio.run(damaged(tmp_path / "x.db", body, monkeypatch, act))
     assert result.status == "completed"
+
+
+LATE = {
+    "a signal": ('["signalled","news","late",""]', "completed"),
+    "what cannot be read": ("{oops", "completed"),
+    "a cancel": ('["cancel_requested","too late","cancelled","ada"]', "completed"),
+    "an undo": ('["undo_requested","by its parent"]', "attention"),  # only a person can say how
+}
+
+
+@pytest.mark.parametrize("late", LATE)
+@pytest.mark.parametrize("deaths", [0, 1000])
+def test_what_has_ended_stays_so_whatever_it_is_told(tmp_path, monkeypatch, late, deaths):
+    """Its journal is damaged, or kills whoever reads it: that is no reason to ask about what is over."""
+    said, status = LATE[late]
+    url, path = f"sqlite:///{tmp_path}/x.db", str(tmp_path / "x.db")
+    monkeypatch.setattr(f"{__name__}.mended", True)
+
+    async def main() -> None:
+        async with Engine(url, sagas=[one_action]) as engine:
+            assert await engine.run(one_action(), id="x") == "paid"
+            (uid,) = [status.uid for status in await engine.list()]
+        with contextlib.closing(apsw.Connection(path)) as db:
+            db.execute("UPDATE amends_journal SET checksum = checksum + 1")
+            db.execute("UPDATE amends_executions SET deaths = ?, death_head = 3", (deaths,))
+        async with Engine(url, sagas=[one_action], settings=Settings(poll=0.05)) as engine:
+            await engine.store.send([Message(uid, said)], [])
+            engine._posts[0].stir()
+            with contextlib.closing(apsw.Connection(path)) as db:
+                query = "SELECT status, owner, (SELECT count(*) FROM amends_inbox) FROM amends_executions"
+                waits = 0 if status == "completed" else 1
+                await until(lambda: db.execute(query).fetchall() == [(status, None, waits)])
+            audit = await engine.handle(one_action, "x").audit()
+            told = [record.action for record in audit]
+            assert told == (["cancel: no effect"] if late == "a cancel" else [])
+            if told:
+                assert audit[0].reason == "the execution had ended"
+
+    asyncio.run(main())
