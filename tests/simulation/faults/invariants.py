@@ -57,7 +57,7 @@ def check(run: Run) -> None:
         _books(run, orphans=True)
         return
     for account in accounts.values():
-        _children(account, accounts)
+        _children(run, account, accounts)
         _effects(run, account)
     _books(run)
     _history(run)
@@ -195,14 +195,15 @@ def _instance(header: Header) -> Instance:
 # ---------------------------------------------------------------- nested sagas, effects
 
 
-def _children(account: Account, accounts: dict[str, Account]) -> None:
+def _children(run: Run, account: Account, accounts: dict[str, Account]) -> None:
     """A child that completed is undone when its parent is, and only then (promise 12)."""
+    unread = {uid: header.status for uid, (header, _, _) in run.journals.items() if uid not in accounts}
     if account.status == "terminated":
         return
     for act in account.acts.values():
         if act.kind != "child":
             continue
-        status = accounts[act.uid].status if act.uid in accounts else "not even started"
+        status = accounts[act.uid].status if act.uid in accounts else unread.get(act.uid, "not even started")
         if status == "terminated":
             continue
         if (
