@@ -10,7 +10,6 @@ import asyncio
 import getpass
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import Context
 from typing import Any, NamedTuple
 
 import msgspec
@@ -62,16 +61,11 @@ class Backend:
         self.stir: Callable[[], None] = _nobody  # a worker of this process may look at once
         self.poll_local = POLL_LOCAL
         self.closed = False
-        self._round: asyncio.TimerHandle | None = None  # see `ask_again_in_time`
-        self._waited: set[asyncio.Future[Any]] = set()  # when the last round was made
 
     def close(self) -> None:
         """From now on nothing is heard of executions: whoever waits for one must know."""
         self.closed = True
         self.look_again()
-        if self._round is not None:
-            self._round.cancel()
-            self._round = None
 
     # ------------------------------------------------------------ starting
 
@@ -198,21 +192,6 @@ class Backend:
             if not waiting:
                 del self.waiters[id]
 
-    def ask_again_in_time(self) -> None:
-        """Another worker may take what is waited for, and end it unheard: so who has waited for one ceiling,
-        and for two at most, asks again. (One timer serves all who wait.)"""
-        if self.shared and self._round is None:
-            loop = asyncio.get_running_loop()
-            self._round = loop.call_later(POLL_CEILING, self._make_round, loop, context=Context())
-
-    def _make_round(self, loop: asyncio.AbstractEventLoop) -> None:
-        waiting = [waiter for waiters in self.waiters.values() for waiter in waiters]
-        for waiter in waiting:
-            if waiter in self._waited:
-                _look_again(waiter)
-        self._waited = set(waiting)
-        self._round = loop.call_later(POLL_CEILING, self._make_round, loop) if waiting else None
-
     def look_again(self, *ids: str) -> None:
         """What is known of these executions (or of all) may be out of date: who waits must ask again."""
         for id in ids or list(self.waiters):
@@ -314,6 +293,13 @@ def _nowhere(uid: str) -> None:
 
 def _nobody() -> None:
     """Without a worker in this process nobody looks."""
+
+
+def ask_again_in_time(backend: Backend, waiter: asyncio.Future[Any]) -> asyncio.TimerHandle | None:
+    """Another worker may take what is waited for, and end it unheard: so who waits asks again in time."""
+    if not backend.shared:
+        return None
+    return waiter.get_loop().call_later(POLL_CEILING, _look_again, waiter)
 
 
 def _look_again(waiter: asyncio.Future[Any]) -> None:

@@ -31,7 +31,7 @@ from ..worker.resources import Resources
 from ..worker.settings import Settings
 from ..worker.worker import Worker
 from . import collector, crashes
-from .backend import Backend, Resident, must_be_call
+from .backend import Backend, Resident, ask_again_in_time, must_be_call
 from .given import registry_of, store_of
 from .handle import Handle
 from .health import health as answering
@@ -356,11 +356,13 @@ class Engine:
         header = await self._header_for(call, id, attributes, subject)
         self._registry.add_saga(call.saga)
         ended = self._backend.expect(header.id)
-        self._backend.ask_again_in_time()
+        timer = ask_again_in_time(self._backend, ended)
         try:
             worker.loader.start(header, ended, tell_acceptance=False)
             found = await ended
         finally:
+            if timer is not None:
+                timer.cancel()
             self._backend.forget(header.id, ended)
         if isinstance(found, Header) and found.uid == header.uid:
             return result_of(found, call.saga).unwrap()
