@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 
+import psycopg
 import pytest
 
 from amends.errors import CommitUnknown, Fenced, StoreBusy, StoreError
@@ -289,6 +290,14 @@ def test_what_was_claimed_and_cannot_be_read_is_not_told_as_busy(postgres: str, 
         ):
             await store.claim(me, 1e9, 10)
         assert execute(postgres, owner) == [(me,)]
+
+        async def no_room(*_: object) -> None:
+            raise psycopg.errors.DiskFull("no room to sort")
+
+        await store.create(header("b"))
+        store._control.read = no_room  # type: ignore[assignment, method-assign]
+        with pytest.raises(CommitUnknown, match=r"could not be read.*no room to sort"):
+            await store.claim(me, 1e9, 10)
 
     behind(postgres, schema, main, patience=0.2)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 
-from ...errors import CommitUnknown, Fenced, Refused, StoreBusy, UnknownName
+from ...errors import CommitUnknown, Fenced, Refused, StoreBusy, StoreFull, UnknownName
 from ...kernel.entries import Row
 from ..port import SLEPT, Claim, Message, Told, Transaction, Verdict, Write
 from . import reading, transact
@@ -194,7 +194,7 @@ class WorkerPart(Core):
             raise self._unknown(error) from error
         except Exception as error:
             said = self._said(error)
-            if (taken or waits) and isinstance(said, StoreBusy):  # which says that nothing was taken
+            if (taken or waits) and isinstance(said, (StoreBusy, StoreFull)):  # "nothing was taken"
                 raise self._unread(error) from error
             raise said from error
         found = dict(map(reading.history, loaded))
