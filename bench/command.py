@@ -70,6 +70,8 @@ def run(title: str, options: argparse.Namespace, scenarios: Mapping[str, Scenari
 
 def _stolen(wanted_before: int, stolen_before: int) -> str:
     wanted, stolen = wanted_and_stolen()
-    share = (stolen - stolen_before) / max(1, wanted - wanted_before)
+    if wanted == wanted_before:  # the system does not say
+        return ""
+    share = (stolen - stolen_before) / (wanted - wanted_before)
     said = f"; of the processor time that was wanted others on the host had {share:.1%}"
     return f"{said} (BUSY: repeat before believing a pass or a miss)" if share >= STOLEN else said
