@@ -180,40 +180,35 @@ async def _psycopg_autocommit(url: str) -> AsyncIterator[Link]:
         yield Link(c, lambda: c.execute("BEGIN"), c.commit, c.rollback, c.execute, statements)
 
 
-@link(POSTGRES, "psycopg async")
-async def _psycopg_async(url: str) -> AsyncIterator[Link]:
-    statements: list[str] = []
-    factory = recording(psycopg.AsyncCursor, statements)
+def _psycopg_async(pipelined: bool) -> Callable[[str], AsyncIterator[Link]]:
+    """pipelined: what is sent has its answer when the pipeline is synchronized."""
 
-    async def execute(sql: str) -> list[Any]:
-        cursor = await c.execute(sql)
-        return await cursor.fetchall() if cursor.description else []
+    def piped(connection: Any) -> Any:
+        return connection.pipeline() if pipelined else contextlib.nullcontext()
 
-    async with (
-        await psycopg.AsyncConnection.connect(url, cursor_factory=factory) as c,
-        await psycopg.AsyncConnection.connect(url, autocommit=True) as other,
-    ):
-        yield Link(c, nothing, c.commit, c.rollback, execute, statements, by_itself=other)
+    async def opened(url: str) -> AsyncIterator[Link]:
+        statements: list[str] = []
+        factory = recording(psycopg.AsyncCursor, statements)
+
+        async def execute(sql: str) -> list[Any]:
+            cursor = await c.execute(sql)
+            if pipelined:
+                await pipeline.sync()
+            return await cursor.fetchall() if cursor.description else []
+
+        async with (
+            await psycopg.AsyncConnection.connect(url, cursor_factory=factory) as c,
+            piped(c) as pipeline,
+            await psycopg.AsyncConnection.connect(url, autocommit=True) as other,
+            piped(other),
+        ):
+            yield Link(c, nothing, c.commit, c.rollback, execute, statements, by_itself=other)
+
+    return opened
 
 
-@link(POSTGRES, "psycopg async pipeline")
-async def _psycopg_async_pipeline(url: str) -> AsyncIterator[Link]:
-    """What is sent has its answer when the pipeline is synchronized."""
-    statements: list[str] = []
-    factory = recording(psycopg.AsyncCursor, statements)
-
-    async def execute(sql: str) -> list[Any]:
-        cursor = await c.execute(sql)
-        await pipeline.sync()
-        return await cursor.fetchall() if cursor.description else []
-
-    async with (
-        await psycopg.AsyncConnection.connect(url, cursor_factory=factory) as c,
-        c.pipeline() as pipeline,
-        await psycopg.AsyncConnection.connect(url, autocommit=True) as other,
-        other.pipeline(),
-    ):
-        yield Link(c, nothing, c.commit, c.rollback, execute, statements, by_itself=other)
+link(POSTGRES, "psycopg async")(_psycopg_async(pipelined=False))
+link(POSTGRES, "psycopg async pipeline")(_psycopg_async(pipelined=True))
 
 
 async def _of_asyncpg(c: Any) -> AsyncIterator[Link]:
